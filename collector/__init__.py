@@ -1,0 +1,7 @@
+"""Every source. A new one costs its file (or folder) and a line in this list."""
+
+from typing import Final
+
+from watchkeeper.core.interfaces import Plugin
+
+PLUGINS: Final[tuple[Plugin, ...]] = ()

@@ -1,0 +1,1 @@
+"""Grafana dashboards, recording and alert rules, routing and runbooks as code."""

@@ -1,0 +1,1 @@
+"""Ground floor: records, interfaces, errors, labels, inbox, vocabulary. Imports nothing of ours."""

@@ -1,0 +1,98 @@
+"""Roles a part can play, and how it is listed. Time is an argument; threads, retries and signals are the agent's."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import msgspec
+
+from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.metric import Metric
+from watchkeeper.core.records import Batch, Completion, Reading, Sample, Verdict
+
+
+class Source(Protocol):
+    """Reads devices or pages, or drains the inbox that a push protocol fills."""
+
+    def read(self, now: float) -> Reading:
+        """
+        Everything new since the last call.
+
+        :param now: unix seconds
+        :raises Unavailable: the thing read is not here; asked again slowly
+        :raises Retryable: may succeed next time
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop taking in and release sockets. What was already acknowledged can still be read once after this."""
+        ...
+
+
+class Detector(Protocol):
+    """Numbers in, verdict out. No clock, no I/O, no unseeded randomness."""
+
+    def update(self, value: float, now: float) -> Verdict: ...
+
+
+class Check(Protocol):
+    """Reads the text of one call and returns numbers about it."""
+
+    def score(self, completion: Completion) -> tuple[Sample, ...]: ...
+
+
+class Exporter(Protocol):
+    """Takes what changed at a tick to one destination."""
+
+    def write(self, batch: Batch) -> None:
+        """:raises Retryable: the destination is away; the next batch carries totals, so nothing is lost"""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One GET to a served page. Header names in lower case."""
+
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    body: bytes
+    content_type: str
+    status: int = 200
+    headers: Mapping[str, str] = {}
+
+
+@runtime_checkable
+class Served(Protocol):
+    """An exporter that people or Prometheus come to: its paths are mounted on the agent's one HTTP port."""
+
+    def routes(self) -> Mapping[str, Callable[[Request], Answer]]:
+        """Path to handler. Handlers run outside the pipeline's thread and must not block on it."""
+        ...
+
+
+Part = TypeVar("Part", covariant=True)
+
+
+class Plugin(msgspec.Struct, frozen=True):
+    """
+    One part, as its package lists it.
+
+    `name` is the module's name, the config key, the test file and the docs heading. `config` is a frozen
+    msgspec.Struct with defaults (or `tuple[Struct, ...]`, off when empty); a Struct with `enabled` is off when that
+    is False. `build(config, ledger)` imports vendor libraries and binds sockets, raising ConfigError when it cannot.
+    `metrics` is all that the part may emit. `interval_seconds` paces a source.
+    """
+
+    name: str
+    summary: str
+    config: Any
+    build: Callable[[Any, Ledger], Any]
+    metrics: tuple[Metric, ...] = ()
+    roles: tuple[str, ...] = ("run",)
+    interval_seconds: Callable[[Any], float] = lambda _config: 1.0
+    probe: Callable[[Any], tuple[str, ...]] = lambda _config: ()
+    """lines for `watchkeeper doctor`: what it finds for this configuration and what to do; must not raise"""

@@ -1,0 +1,228 @@
+"""What crosses a stage: frozen, typed, never a dict."""
+
+from enum import StrEnum
+
+import msgspec
+
+from watchkeeper.core.metric import Metric
+
+Labels = tuple[tuple[str, str], ...]
+"""Pairs of (OpenTelemetry attribute name, value), names from `Metric.labels`, in that order; absent = left out."""
+
+
+class Distribution(msgspec.Struct, frozen=True):
+    """
+    Many histogram observations at once, as a scraped or pushed histogram brings them.
+
+    `counts` are per bucket, not cumulative, one more than `bounds`. `bounds` may differ from the metric's own.
+    """
+
+    bounds: tuple[float, ...]
+    counts: tuple[float, ...]
+    sum: float
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """
+    One number: a gauge reading, a counter *increment* (>= 0), one histogram observation, or many (Distribution).
+
+    `at` is unix seconds, handed in by the caller.
+    """
+
+    metric: Metric
+    value: float | Distribution
+    at: float
+    labels: Labels = ()
+
+
+class Reason(StrEnum):
+    """Why a number is missing. Bounded, because it becomes a label value."""
+
+    UNSUPPORTED = "unsupported"
+    NOT_PERMITTED = "not_permitted"
+    UNREACHABLE = "unreachable"
+    TIMED_OUT = "timed_out"
+    MALFORMED = "malformed"
+    LOST = "lost"
+    OFF = "off"
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """A number that should have been there. The gauge series it names goes stale instead of freezing."""
+
+    metric: Metric
+    reason: Reason
+    labels: Labels = ()
+
+
+class Vantage(StrEnum):
+    """Where a latency was measured from."""
+
+    CLIENT = "client"
+    """the caller's span or log record"""
+    ENGINE = "engine"
+    """the engine's own span"""
+    PAGE = "page"
+    """the engine's metrics page"""
+
+
+class Outcome(StrEnum):
+    OK = "ok"
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    REJECTED = "rejected"
+    """refused for lack of capacity: 429, 503, overload"""
+    CANCELLED = "cancelled"
+    CLIENT_ERROR = "client_error"
+
+
+class Text(msgspec.Struct, frozen=True):
+    """Prompt and answer of one call. Never logged, stored, labelled or sent; gone when the checks have read it."""
+
+    prompt: str = ""
+    answer: str = ""
+
+    def __repr__(self) -> str:
+        return f"Text({len(self.prompt)} + {len(self.answer)} characters)"
+
+
+class Completion(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One finished model call as one observer saw it. Durations in seconds, tokens as counts, None = not known.
+
+    A call may be seen by its caller and by the engine: the record that comes first has `counts=True` and carries
+    requests, tokens and outcome; a later one of the same call has `counts=False` and adds only what was missing
+    (its own vantage's timings, or the text).
+    """
+
+    at: float
+    """unix seconds at which the call ended"""
+    vantage: Vantage = Vantage.CLIENT
+    counts: bool = True
+    operation: str = "chat"
+    provider: str = ""
+    request_model: str = ""
+    response_model: str = ""
+    service: str = ""
+    service_version: str = ""
+    namespace: str = ""
+    pod: str = ""
+    tenant: str = ""
+    server_address: str = ""
+    server_port: str = ""
+    duration_seconds: float | None = None
+    time_to_first_token_seconds: float | None = None
+    queue_seconds: float | None = None
+    prefill_seconds: float | None = None
+    decode_seconds: float | None = None
+    streamed: bool = False
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    finish_reasons: tuple[str, ...] = ()
+    outcome: Outcome | None = Outcome.OK
+    """None when this observer cannot tell (an engine's span with no status)"""
+    error_type: str = ""
+    max_output_tokens: int | None = None
+    temperature: float | None = None
+    tool_names: tuple[str, ...] = ()
+    agent: str = ""
+    trace_id: bytes = b""
+    span_id: bytes = b""
+    response_id: str = ""
+    text: Text | None = None
+
+
+class Severity(StrEnum):
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """A probable cause of a finding, `score` in [0, 1], most probable first in `Finding.causes`."""
+
+    summary: str
+    score: float
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of state worth a person's time."""
+
+    at: float
+    since: float
+    severity: Severity
+    subject: str
+    summary: str
+    evidence: tuple[str, ...] = ()
+    causes: tuple[Cause, ...] = ()
+    runbook: str = ""
+    resolved: bool = False
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """
+    What one `Source.read` brings. `items` = accepted input items (spans, log records, data points, pages) it stands
+    for, so that the ledger accepted = exported + ignored + dropped + held can be kept in one unit.
+    """
+
+    samples: tuple[Sample, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    completions: tuple[Completion, ...] = ()
+    items: int = 0
+
+
+class State(StrEnum):
+    WARMING = "warming"
+    OK = "ok"
+    WARN = "warn"
+    ALARM = "alarm"
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What a detector says after every update."""
+
+    state: State
+    score: float
+    threshold: float
+
+
+class Exemplar(msgspec.Struct, frozen=True):
+    """One observation with the trace it came from. `trace_id` 16 bytes, `span_id` 8 bytes, `at` unix seconds."""
+
+    value: float
+    at: float
+    trace_id: bytes
+    span_id: bytes
+
+
+class HistogramValue(msgspec.Struct, frozen=True):
+    """Cumulative since start over time, per bucket (not cumulative over buckets); `counts` one more than `bounds`."""
+
+    bounds: tuple[float, ...]
+    counts: tuple[float, ...]
+    sum: float
+    exemplars: tuple[Exemplar | None, ...] = ()
+    """as long as `counts`, or empty"""
+
+
+class Point(msgspec.Struct, frozen=True):
+    """The state of one series: a gauge's value, a counter's or histogram's total since start. Labels are bounded."""
+
+    metric: Metric
+    labels: Labels
+    value: float | HistogramValue
+
+
+SeriesKey = tuple[Metric, Labels]
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """What an exporter is handed at a tick: the series that changed since the last one, those gone, new findings."""
+
+    at: float
+    points: tuple[Point, ...] = ()
+    gone: tuple[SeriesKey, ...] = ()
+    findings: tuple[Finding, ...] = ()

@@ -1,0 +1,10 @@
+"""Every metric watchkeeper emits, one file per subject. `METRICS` is the whole language, sorted by name."""
+
+from typing import Final
+
+from watchkeeper.core.metric import Metric
+from watchkeeper.core.vocabulary import engines, health, operations, requests
+
+METRICS: Final[tuple[Metric, ...]] = tuple(
+    sorted((*requests.METRICS, *operations.METRICS, *engines.METRICS, *health.METRICS), key=lambda metric: metric.name)
+)

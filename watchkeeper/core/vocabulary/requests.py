@@ -1,0 +1,72 @@
+"""One model call, seen by its caller or by the engine."""
+
+from typing import Final
+
+from watchkeeper.core.metric import Kind, Metric
+from watchkeeper.core.vocabulary import buckets
+
+WHO: Final = ("k8s.namespace.name", "k8s.pod.name", "service.name", "tenant")
+"""whose call: resource attributes promoted to labels, since one watchkeeper serves many services"""
+WHAT: Final = (
+    "gen_ai.operation.name",
+    "gen_ai.provider.name",
+    "gen_ai.request.model",
+    "gen_ai.response.model",
+    "server.address",
+    "server.port",
+)
+CALL: Final = (*WHO, *WHAT)
+VANTAGE: Final = "watchkeeper.vantage"
+TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105 - a label's name
+ERROR_TYPE: Final = "error.type"
+
+CLIENT_DURATION: Final = Metric(
+    "gen_ai.client.operation.duration", Kind.HISTOGRAM, "s",
+    "Duration of a GenAI operation as its caller saw it.", (*CALL, ERROR_TYPE), buckets.DURATION,
+)  # fmt: skip
+CLIENT_FIRST_CHUNK: Final = Metric(
+    "gen_ai.client.operation.time_to_first_chunk", Kind.HISTOGRAM, "s",
+    "Time from the request to the first chunk as the caller of a streamed call saw it.", CALL, buckets.DURATION,
+)  # fmt: skip
+CLIENT_PER_CHUNK: Final = Metric(
+    "gen_ai.client.operation.time_per_output_chunk", Kind.HISTOGRAM, "s",
+    "Time between two chunks after the first, as the caller of a streamed call saw it.", CALL, buckets.DURATION,
+)  # fmt: skip
+CLIENT_TOKEN_USAGE: Final = Metric(
+    "gen_ai.client.token.usage", Kind.HISTOGRAM, "{token}",
+    "Input and output tokens of one call. For percentiles; for totals use watchkeeper.tokens.",
+    (*CALL, VANTAGE, TOKEN_TYPE), buckets.TOKENS,
+)  # fmt: skip
+SERVER_DURATION: Final = Metric(
+    "gen_ai.server.request.duration", Kind.HISTOGRAM, "s",
+    "Duration of a request at the model server, or the nearest measurement there is (see watchkeeper.vantage).",
+    (*CALL, VANTAGE, ERROR_TYPE), buckets.DURATION,
+)  # fmt: skip
+SERVER_FIRST_TOKEN: Final = Metric(
+    "gen_ai.server.time_to_first_token", Kind.HISTOGRAM, "s",
+    "Time to the first token of a successful request: queue and prefill.", (*CALL, VANTAGE), buckets.FIRST_TOKEN,
+)  # fmt: skip
+SERVER_PER_TOKEN: Final = Metric(
+    "gen_ai.server.time_per_output_token", Kind.HISTOGRAM, "s",
+    "(duration - time to first token) / (output tokens - 1) of a successful request.",
+    (*CALL, VANTAGE), buckets.PER_TOKEN,
+)  # fmt: skip
+REQUESTS: Final = Metric(
+    "watchkeeper.requests", Kind.COUNTER, "{request}",
+    "Finished model calls, each counted once however many observers reported it.", (*CALL, "outcome"),
+)  # fmt: skip
+TOKENS: Final = Metric(
+    "watchkeeper.tokens", Kind.COUNTER, "{token}",
+    "Tokens by type. cache_read and cache_write are parts of input, reasoning is part of output: never add them.",
+    (*CALL, TOKEN_TYPE),
+)  # fmt: skip
+FINISH_REASONS: Final = Metric(
+    "watchkeeper.requests.finish_reasons", Kind.COUNTER, "{choice}",
+    "Finish reasons of answers: stop, length, content_filter, tool_call, error, abort, repetition, compaction, other.",
+    (*CALL, "gen_ai.response.finish_reason"),
+)  # fmt: skip
+
+METRICS: Final = (
+    CLIENT_DURATION, CLIENT_FIRST_CHUNK, CLIENT_PER_CHUNK, CLIENT_TOKEN_USAGE,
+    SERVER_DURATION, SERVER_FIRST_TOKEN, SERVER_PER_TOKEN, REQUESTS, TOKENS, FINISH_REASONS,
+)  # fmt: skip
