@@ -1,0 +1,7 @@
+"""The public test kit: what a test of a part needs and production code never imports."""
+
+from watchkeeper.core.testkit.ports import free_port
+from watchkeeper.core.testkit.programs import require
+from watchkeeper.core.testkit.prometheus_server import PrometheusServer, TargetHealth
+
+__all__ = ["PrometheusServer", "TargetHealth", "free_port", "require"]
