@@ -44,7 +44,11 @@ class Exporter(Protocol):
     """Takes what changed at a tick to one destination."""
 
     def write(self, batch: Batch) -> None:
-        """:raises Retryable: the destination is away; the next batch carries totals, so nothing is lost"""
+        """
+        Keep what changed; called from the pipeline's thread, so it never waits for a destination.
+
+        An exporter that sends does so in a thread of its own, with the newest totals: a failed send loses nothing.
+        """
         ...
 
     def close(self) -> None: ...

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
 from typing import Final
 
 OTHER: Final = "other"
@@ -48,9 +49,11 @@ class LabelBounds:
         seen.add(value)
         return value
 
-    def release(self, name: str, value: str) -> None:
-        """A value no series uses any longer makes room."""
-        self._seen.get(name, set()).discard(value)
+    def retain(self, in_use: Iterable[tuple[str, str]]) -> None:
+        """Values that no series uses any longer make room. `in_use`: pairs of label name and value."""
+        self._seen = {}
+        for name, value in in_use:
+            self._seen.setdefault(name, set()).add(value)
 
     def sizes(self) -> dict[str, int]:
         """Label name to the number of distinct values admitted."""

@@ -13,7 +13,7 @@ ENGINE: Final = (
     "gen_ai.request.model",
     "server.address",
     "server.port",
-)  # noqa: E501
+)
 
 INTER_TOKEN_LATENCY: Final = Metric(
     "watchkeeper.engine.inter_token_latency", Kind.HISTOGRAM, "s",

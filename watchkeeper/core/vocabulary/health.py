@@ -49,7 +49,8 @@ QUEUE_LENGTH: Final = Metric(
 )  # fmt: skip
 QUEUE_SIZE: Final = Metric("watchkeeper.queue.size", Kind.GAUGE, "By", "Bytes held in a queue.", ("queue",))
 QUEUE_CAPACITY: Final = Metric(
-    "watchkeeper.queue.capacity", Kind.GAUGE, "By", "Bytes a queue may hold before its senders are refused.", ("queue",),
+    "watchkeeper.queue.capacity", Kind.GAUGE, "By",
+    "Bytes a queue may hold before its senders are refused.", ("queue",),
 )  # fmt: skip
 SOURCE_UP: Final = Metric(
     "watchkeeper.source.up", Kind.GAUGE, "", "1 when the source's last read succeeded, else 0.", ("source",),

@@ -1,0 +1,7 @@
+"""`python -m watchkeeper`."""
+
+import sys
+
+from watchkeeper.agent.command_line import main
+
+sys.exit(main())

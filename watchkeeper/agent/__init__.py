@@ -1,0 +1,1 @@
+"""Top floor: puts sources, detectors and exporters together and keeps them running."""

@@ -1,0 +1,240 @@
+"""Samples to series: the totals since start that exporters carry away. One thread owns an Aggregate."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from math import isfinite
+from typing import Final, TypeVar
+
+from watchkeeper.core.labels import LabelBounds, clean
+from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.metric import Kind, Metric
+from watchkeeper.core.records import Distribution, Exemplar, Gap, HistogramValue, Labels, Point, Sample, SeriesKey
+from watchkeeper.core.vocabulary import health
+
+GAUGE_IDLE_SECONDS: Final = 300.0
+"""a gauge nobody has set for so long is gone, not frozen"""
+SERIES_IDLE_SECONDS: Final = 86_400.0
+"""a counter or histogram nobody has added to for so long makes room"""
+
+
+class CounterSeries:
+    __slots__ = ("_changed", "dirty", "labels", "metric", "touched_at", "value")
+
+    def __init__(self, metric: Metric, labels: Labels, changed: "list[Series]") -> None:
+        self.metric = metric
+        self.labels = labels
+        self.value = 0.0
+        self.touched_at = 0.0
+        self.dirty = False
+        self._changed = changed
+
+    def add(self, amount: float, at: float) -> None:
+        self.value += amount
+        self.touch(at)
+
+    def set(self, value: float, at: float) -> None:
+        self.value = value
+        self.touch(at)
+
+    def touch(self, at: float) -> None:
+        self.touched_at = at
+        if not self.dirty:
+            self.dirty = True
+            self._changed.append(self)
+
+    def point(self) -> Point:
+        return Point(self.metric, self.labels, self.value)
+
+
+class HistogramSeries:
+    __slots__ = ("_changed", "bounds", "counts", "dirty", "exemplars", "labels", "metric", "sum", "touched_at")
+
+    def __init__(self, metric: Metric, labels: Labels, changed: "list[Series]") -> None:
+        self.metric = metric
+        self.labels = labels
+        self.bounds = metric.buckets
+        self.counts: list[float] = [0] * (len(self.bounds) + 1)
+        self.exemplars: list[tuple[float, float, bytes, bytes] | None] = []
+        self.sum = 0.0
+        self.touched_at = 0.0
+        self.dirty = False
+        self._changed = changed
+
+    def observe(self, value: float, at: float, trace_id: bytes = b"", span_id: bytes = b"") -> None:
+        bucket = bisect_left(self.bounds, value)
+        self.counts[bucket] += 1
+        self.sum += value
+        if trace_id:
+            if not self.exemplars:
+                self.exemplars = [None] * len(self.counts)
+            self.exemplars[bucket] = (value, at, trace_id, span_id)
+        self.touched_at = at
+        if not self.dirty:
+            self.dirty = True
+            self._changed.append(self)
+
+    def merge(self, many: Distribution, at: float) -> None:
+        """Add observations that came already bucketed. On other bounds than held, a fresh series takes those."""
+        if many.bounds != self.bounds:
+            if any(self.counts):
+                many = _rebucket(many, self.bounds)
+            else:
+                self.bounds = many.bounds
+                self.counts = [0] * len(many.counts)
+        for bucket, count in enumerate(many.counts):
+            self.counts[bucket] += count
+        self.sum += many.sum
+        self.touch(at)
+
+    def touch(self, at: float) -> None:
+        self.touched_at = at
+        if not self.dirty:
+            self.dirty = True
+            self._changed.append(self)
+
+    def point(self) -> Point:
+        exemplars = tuple(Exemplar(*kept) if kept else None for kept in self.exemplars)
+        return Point(self.metric, self.labels, HistogramValue(self.bounds, tuple(self.counts), self.sum, exemplars))
+
+
+Series = CounterSeries | HistogramSeries
+SeriesType = TypeVar("SeriesType", CounterSeries, HistogramSeries)
+
+
+class Aggregate:
+    """
+    Every series held, by metric and bounded labels. `changed()` hands over what moved since the last call.
+
+    `generation` rises whenever series were removed: whoever keeps a series at hand looks it up again then.
+    """
+
+    def __init__(self, ledger: Ledger, *, max_series: int, max_values_per_label: int) -> None:
+        self.generation = 0
+        self._ledger = ledger
+        self._max_series = max_series
+        self._bounds = LabelBounds(max_values_per_label)
+        self._series: dict[SeriesKey, Series] = {}
+        self._by_raw: dict[SeriesKey, Series] = {}
+        self._changed: list[Series] = []
+        self._gone: list[SeriesKey] = []
+
+    def counter(self, metric: Metric, labels: Labels) -> CounterSeries:
+        """The series of a counter or gauge; past the series limit one that leads nowhere."""
+        return self._find(metric, labels, CounterSeries)
+
+    def histogram(self, metric: Metric, labels: Labels) -> HistogramSeries:
+        return self._find(metric, labels, HistogramSeries)
+
+    def apply(self, sample: Sample) -> None:
+        """Fold one sample in. A number that cannot be right is left out and counted."""
+        value = sample.value
+        if isinstance(value, Distribution):
+            if _sane(value):
+                self.histogram(sample.metric, sample.labels).merge(value, sample.at)
+            else:
+                self._invalid(sample)
+        elif not isfinite(value) or (value < 0 and sample.metric.kind is Kind.COUNTER):
+            self._invalid(sample)
+        elif sample.metric.kind is Kind.HISTOGRAM:
+            self.histogram(sample.metric, sample.labels).observe(value, sample.at)
+        elif sample.metric.kind is Kind.COUNTER:
+            self.counter(sample.metric, sample.labels).add(value, sample.at)
+        else:
+            self.counter(sample.metric, sample.labels).set(value, sample.at)
+
+    def forget(self, gap: Gap) -> None:
+        """The gauges that a gap names go stale at once."""
+        if gap.metric.kind is not Kind.GAUGE:
+            return
+        named = {(name, clean(value)) for name, value in gap.labels if value}
+        self._remove([key for key in self._series if key[0] == gap.metric and named.issubset(key[1])])
+
+    def sweep(self, now: float) -> None:
+        """Remove what nobody has touched for long, and let its label values go."""
+        idle = [
+            key
+            for key, series in self._series.items()
+            if now - series.touched_at > (GAUGE_IDLE_SECONDS if key[0].kind is Kind.GAUGE else SERIES_IDLE_SECONDS)
+        ]
+        if idle:
+            self._remove(idle)
+            self._bounds.retain(pair for _, labels in self._series for pair in labels)
+
+    def changed(self) -> tuple[tuple[Point, ...], tuple[SeriesKey, ...]]:
+        """Points that moved and series that went, since the last call."""
+        points = tuple(series.point() for series in self._changed)
+        for series in self._changed:
+            series.dirty = False
+        self._changed.clear()
+        gone, self._gone = tuple(self._gone), []
+        return points, gone
+
+    def label_values(self) -> dict[str, int]:
+        return self._bounds.sizes()
+
+    def __len__(self) -> int:
+        return len(self._series)
+
+    def _find(self, metric: Metric, labels: Labels, make: type[SeriesType]) -> SeriesType:
+        raw = (metric, labels)
+        series = self._by_raw.get(raw)
+        if series is None:
+            series = self._admit(metric, labels, make)
+        if not isinstance(series, make):
+            raise TypeError(f"{metric.name} is a {metric.kind}")
+        return series
+
+    def _admit(self, metric: Metric, labels: Labels, make: type[SeriesType]) -> Series:
+        bounded = self._bounded(labels)
+        key = (metric, bounded)
+        series = self._series.get(key)
+        if series is None:
+            if len(self._series) >= self._max_series:
+                self._ledger.add(health.SERIES_REFUSED)
+                return make(metric, bounded, [])
+            series = self._series[key] = make(metric, bounded, self._changed)
+        if len(self._by_raw) >= 4 * self._max_series:
+            self._by_raw.clear()
+        self._by_raw[(metric, labels)] = series
+        return series
+
+    def _bounded(self, labels: Labels) -> Labels:
+        bounded = []
+        for name, value in labels:
+            if value:
+                cleaned = clean(value)
+                admitted = self._bounds.admit(name, cleaned)
+                if admitted != cleaned:
+                    self._ledger.add(health.LABEL_OVERFLOW, 1, (("label", name),))
+                bounded.append((name, admitted))
+        return tuple(bounded)
+
+    def _remove(self, keys: Sequence[SeriesKey]) -> None:
+        if not keys:
+            return
+        removed = {id(self._series.pop(key)) for key in keys}
+        self._by_raw = {raw: series for raw, series in self._by_raw.items() if id(series) not in removed}
+        self._changed[:] = [series for series in self._changed if id(series) not in removed]
+        self._gone.extend(keys)
+        self.generation += 1
+
+    def _invalid(self, sample: Sample) -> None:
+        self._ledger.add(health.INVALID_VALUES, 1, (("source", "pipeline"), ("field", sample.metric.name)))
+
+
+def _sane(many: Distribution) -> bool:
+    return (
+        len(many.counts) == len(many.bounds) + 1
+        and isfinite(many.sum)
+        and all(isfinite(count) and count >= 0 for count in many.counts)
+        and all(low < high for low, high in zip(many.bounds, many.bounds[1:], strict=False))
+    )
+
+
+def _rebucket(many: Distribution, bounds: tuple[float, ...]) -> Distribution:
+    """Each bucket goes where its upper bound falls: never below its true place, sum and count exact."""
+    counts = [0.0] * (len(bounds) + 1)
+    for bucket, count in enumerate(many.counts):
+        upper = many.bounds[bucket] if bucket < len(many.bounds) else float("inf")
+        counts[bisect_left(bounds, upper)] += count
+    return Distribution(bounds, tuple(counts), many.sum)

@@ -1,0 +1,166 @@
+"""`watchkeeper run | check-config | config-schema | metrics | doctor | demo | version`. Only this exits the process."""
+
+import argparse
+import gc
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from watchkeeper import __version__
+from watchkeeper.agent import config as configuration
+from watchkeeper.agent import registry
+from watchkeeper.core.errors import ConfigError
+
+EXIT_CONFIG = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code: 0 well, 1 something was found wanting, 2 the operator must change something first."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.command(options)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"watchkeeper: {problem}", file=sys.stderr)
+        return EXIT_CONFIG
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="watchkeeper", description="Observability for language models in production.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="watch, until SIGTERM")
+    run.add_argument("--config", type=Path, help="YAML file; without it, defaults and the environment")
+    run.add_argument("--role", help="overrides the file's role")
+    run.set_defaults(command=_run)
+
+    check = commands.add_parser("check-config", help="report every mistake in a configuration file")
+    check.add_argument("file", type=Path)
+    check.set_defaults(command=_check_config)
+
+    schema = commands.add_parser("config-schema", help="print the configuration's JSON Schema")
+    schema.add_argument("--format", choices=("json", "markdown"), default="json")
+    schema.set_defaults(command=_config_schema)
+
+    metrics = commands.add_parser("metrics", help="print every metric that watchkeeper emits")
+    metrics.add_argument("--format", choices=("text", "json", "markdown"), default="text")
+    metrics.set_defaults(command=_metrics)
+
+    doctor = commands.add_parser("doctor", help="say what is found here and what to do")
+    doctor.add_argument("--config", type=Path)
+    doctor.set_defaults(command=_doctor)
+
+    demo = commands.add_parser("demo", help="watch a real model on a real engine under real traffic")
+    demo.add_argument("--seconds", type=float, default=None, help="stop by itself; default: until Ctrl-C")
+    demo.set_defaults(command=_demo)
+
+    version = commands.add_parser("version", help="print the version")
+    version.set_defaults(command=_version)
+    return parser
+
+
+def _root() -> Any:
+    return configuration.root_type(registry.sources(), registry.exporters())
+
+
+def _run(options: argparse.Namespace) -> int:
+    environment = dict(os.environ)
+    if options.role:
+        environment[f"{configuration.ENVIRONMENT_PREFIX}ROLE"] = options.role
+    settings = configuration.load(options.config, environment, _root())
+    _start_logging(settings.log_level)
+
+    from watchkeeper.agent.agent import Agent
+
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    agent = Agent(settings, registry.sources(), registry.exporters())
+    agent.start()
+    log = logging.getLogger("watchkeeper")
+    log.info("watchkeeper %s, role %s: page and metrics at %s", __version__, settings.role, agent.url)
+    gc.collect()
+    gc.freeze()  # what start-up made lives as long as the process; do not walk it again and again
+    while not stop.wait(3600):
+        pass
+    log.info("stopping: draining what was acknowledged")
+    agent.stop()
+    log.info("stopped")
+    return 0
+
+
+def _check_config(options: argparse.Namespace) -> int:
+    configuration.load(options.file, os.environ, _root())
+    print(f"{options.file}: ok")
+    return 0
+
+
+def _config_schema(options: argparse.Namespace) -> int:
+    if options.format == "markdown":
+        from watchkeeper.agent.documentation import config_page
+
+        print(config_page(_root(), (*registry.sources(), *registry.exporters())), end="")
+    else:
+        print(json.dumps(configuration.schema(_root()), indent=2))
+    return 0
+
+
+def _metrics(options: argparse.Namespace) -> int:
+    from watchkeeper.core.vocabulary import METRICS
+
+    if options.format == "markdown":
+        from watchkeeper.agent.documentation import metrics_page
+
+        print(metrics_page(METRICS, (*registry.sources(), *registry.exporters())), end="")
+    elif options.format == "json":
+        fields = ("name", "kind", "unit", "help", "labels", "buckets", "prometheus_name", "prometheus_labels")
+        print(json.dumps([{field: getattr(metric, field) for field in fields} for metric in METRICS], indent=2))
+    else:
+        for metric in METRICS:
+            print(f"{metric.prometheus_name} ({metric.kind})\n    {metric.help}")
+            if metric.labels:
+                print(f"    {', '.join(metric.prometheus_labels)}")
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from watchkeeper.agent.doctor import examine, show
+
+    settings = configuration.load(options.config, os.environ, _root())
+    remarks = list(examine(settings, registry.sources(), registry.exporters()))
+    print(show(remarks))
+    return 1 if any(remark.mark == "bad" for remark in remarks) else 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from watchkeeper.agent.demo import run_demo
+
+    return run_demo(options.seconds)
+
+
+def _version(_: argparse.Namespace) -> int:
+    print(__version__)
+    return 0
+
+
+def _start_logging(level: str) -> None:
+    logging.basicConfig(
+        level=level.upper(),
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+        datefmt="%Y-%m-%dT%H:%M:%S%z",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

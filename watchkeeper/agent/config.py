@@ -1,0 +1,228 @@
+"""
+One YAML file to one typed Config, with every mistake at once.
+
+Sources stand at the top level under their own names, exporters under `exporters`. Any key can be overridden by an
+environment variable: `WATCHKEEPER__OTLP__HTTP_PORT=14318` sets `otlp.http_port` (values are read as YAML).
+"""
+
+import difflib
+import re
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+import yaml
+
+from watchkeeper.core.errors import ConfigError
+from watchkeeper.core.interfaces import Plugin
+
+ENVIRONMENT_PREFIX: Final = "WATCHKEEPER__"
+
+Role = Literal["run", "node", "sidecar", "gateway"]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+
+
+class WebConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The one HTTP port of watchkeeper's own: metrics, page, health."""
+
+    host: str = "127.0.0.1"
+    """address to listen on; in a pod, the pod's own"""
+    port: Port = 9464
+    """0 takes any free port and logs it"""
+
+
+class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Bounds that keep memory flat whatever arrives."""
+
+    max_series: Annotated[int, msgspec.Meta(ge=100)] = 20_000
+    """series held at most (a histogram is one); samples past it are counted and left out"""
+    max_values_per_label: Annotated[int, msgspec.Meta(ge=10)] = 500
+    """distinct values admitted for a label; the next ones become `other`"""
+
+
+class Config(typing.Protocol):
+    """What the generated root struct holds besides the parts' own sections."""
+
+    role: Role
+    log_level: str
+    tick_seconds: float
+    shutdown_seconds: float
+    web: WebConfig
+    limits: LimitsConfig
+
+
+def root_type(sources: tuple[Plugin, ...], exporters: tuple[Plugin, ...]) -> type[msgspec.Struct]:
+    """The struct a configuration file must fit: the agent's own keys and a section for every part."""
+    section = msgspec.defstruct(
+        "Exporters", [_field(plugin) for plugin in exporters], frozen=True, forbid_unknown_fields=True
+    )
+    positive = Annotated[float, msgspec.Meta(gt=0)]
+    return msgspec.defstruct(
+        "Config",
+        [
+            ("role", Role, "run"),
+            ("log_level", Literal["debug", "info", "warning", "error"], "info"),
+            ("tick_seconds", positive, 0.5),
+            ("shutdown_seconds", positive, 10.0),
+            ("web", WebConfig, WebConfig()),
+            ("limits", LimitsConfig, LimitsConfig()),
+            *(_field(plugin) for plugin in sources),
+            ("exporters", section, section()),
+        ],
+        frozen=True,
+        forbid_unknown_fields=True,
+    )
+
+
+def _field(plugin: Plugin) -> tuple[str, Any, Any]:
+    return plugin.name, plugin.config, () if typing.get_origin(plugin.config) is tuple else plugin.config()
+
+
+def load(path: Path | None, environment: Mapping[str, str], root: type[msgspec.Struct]) -> Any:
+    """
+    Read, override, check.
+
+    :param path: None for defaults only
+    :raises ConfigError: one problem a line, each with the path to the key
+    """
+    document = _read(path) if path else {}
+    problems = list(_override(document, environment))
+    problems.extend(check(document, root, ""))
+    if problems:
+        raise ConfigError(*problems)
+    return msgspec.convert(document, root)
+
+
+def check(value: object, wanted: Any, path: str) -> Iterator[str]:
+    """Every way in which `value` does not fit the type `wanted`; nothing when it fits."""
+    bare = typing.get_args(wanted)[0] if typing.get_origin(wanted) is Annotated else wanted
+    if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
+        yield from _check_struct(value, bare, path)
+    elif typing.get_origin(bare) is tuple and isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from check(item, typing.get_args(bare)[0], f"{path}[{index}]")
+    else:
+        try:
+            msgspec.convert(value, wanted)
+        except msgspec.ValidationError as error:
+            yield f"{path}: {_explain(str(error), value, path)}"
+
+
+def _check_struct(value: object, struct: type[msgspec.Struct], path: str) -> Iterator[str]:
+    if not isinstance(value, dict):
+        yield f"{path or 'the file'}: expected settings (key: value), got {_kind(value)}"
+        return
+    fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
+    problems: list[str] = []
+    for key, inner in value.items():
+        where = f"{path}.{key}" if path else str(key)
+        if key in fields:
+            problems.extend(check(inner, fields[key].type, where))
+        else:
+            problems.append(f"{where}: unknown setting{_suggest(str(key), list(fields))}")
+    missing = (name for name, field in fields.items() if field.required and name not in value)
+    problems.extend(f"{path}.{name}: is required".lstrip(".") for name in missing)
+    yield from problems
+    if not problems:
+        try:
+            msgspec.convert(value, struct)
+        except msgspec.ValidationError as error:  # a rule between two keys
+            yield f"{path or 'the file'}: {error}"
+
+
+_UNITS: Final = ("seconds", "bytes", "ratio", "milliseconds")
+
+
+def _suggest(key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, 1, 0.6)
+    stem = re.sub(r"_?(ms|s|sec|secs|seconds|millis|milliseconds|minutes|min|mb|mib|kb|kib|gb|bytes)$", "", key)
+    same_stem = [name for name in known if stem and any(name == f"{stem}_{unit}" for unit in _UNITS)]
+    if same_stem:
+        return f"; did you mean '{same_stem[0]}' (in {same_stem[0].rpartition('_')[2]})?"
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    return f"; known here: {', '.join(sorted(known))}"
+
+
+def _explain(message: str, value: object, path: str) -> str:
+    """msgspec's own words, in the operator's: no type names of Python, the value shown, the unit named."""
+    said = message.partition(" - at `")[0].replace("`", "").lower()
+    said = re.sub(r"^expected (int|float)", r"expected a number", said)
+    unit = next((unit for unit in _UNITS if path.endswith(unit)), None)
+    if isinstance(value, str) and unit:
+        wanted = said.replace(", got str", "")
+        return f"{wanted} of {unit}, got '{value}' (write the plain number, the unit is in the name)"
+    return said if isinstance(value, dict | list) else f"{said} ('{value}')"
+
+
+def _kind(value: object) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key given twice is a mistake, not a silent choice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, typing.Hashable) and key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"'{key}' is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            document = yaml.load(file, _Loader)  # noqa: S506 - a SafeLoader
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; give a readable file with --config") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from error
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: expected settings (key: value), got {_kind(document)}")
+    return document
+
+
+def _override(document: dict[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
+    for name, text in sorted(environment.items()):
+        if not name.startswith(ENVIRONMENT_PREFIX):
+            continue
+        keys = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            yield f"{name}: not a YAML value"
+            continue
+        section = document
+        for key in keys[:-1]:
+            inner = section.setdefault(key, {})
+            if not isinstance(inner, dict):
+                yield f"{name}: {key} is not a section; lists can only be replaced whole"
+                break
+            section = inner
+        else:
+            section[keys[-1]] = value
+
+
+def is_on(config: Any) -> bool:
+    """Whether a part's section asks for it: not empty and not `enabled: false`."""
+    return bool(getattr(config, "enabled", True)) if isinstance(config, msgspec.Struct) else bool(config)
+
+
+def schema(root: type[msgspec.Struct]) -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of the configuration file."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "watchkeeper configuration",
+        **msgspec.json.schema(root),
+    }

@@ -1,0 +1,145 @@
+"""`watchkeeper doctor`: what is here, what is not, and what to do about it."""
+
+import ctypes
+import os
+import platform
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from watchkeeper import __version__
+from watchkeeper.agent import registry
+from watchkeeper.agent.config import is_on
+from watchkeeper.core.interfaces import Plugin
+
+DRIVERS: Final = (
+    ("NVIDIA", "libnvidia-ml.so.1", "/dev/nvidiactl"),
+    ("Huawei Ascend", "libdcmi.so", "/dev/davinci_manager"),
+    ("Cambricon", "libcndev.so", "/dev/cambricon_ctl"),
+    ("AMD", "libamd_smi.so", "/dev/kfd"),
+    ("Intel Gaudi", "libhlml.so", "/dev/accel/accel_controlD0"),
+)
+_TIME_ERROR: Final = 5
+"""adjtimex(2): the clock is not synchronised"""
+
+
+class Remark(NamedTuple):
+    """`mark`: ok, note (nothing wrong, worth knowing) or bad (the operator must act)."""
+
+    mark: str
+    subject: str
+    text: str
+
+
+def examine(config: Any, sources: Sequence[Plugin], exporters: Sequence[Plugin]) -> Iterator[Remark]:
+    """Look at this machine with this configuration. Changes nothing."""
+    yield Remark("ok", "watchkeeper", f"{__version__} on Python {platform.python_version()}, {platform.platform()}")
+    yield from _packages()
+    yield from _clock(time.time())
+    yield from _drivers(_load)
+    yield _port("web", config.web.host, config.web.port)
+    for plugin, section in (
+        *((plugin, getattr(config, plugin.name)) for plugin in sources),
+        *((plugin, getattr(config.exporters, plugin.name)) for plugin in exporters),
+    ):
+        if config.role not in plugin.roles:
+            continue
+        if not is_on(section):
+            yield Remark("note", plugin.name, f"off: {plugin.summary}")
+            continue
+        for line in plugin.probe(section) or ("on",):
+            yield Remark("bad" if line.startswith("!") else "ok", plugin.name, line.lstrip("! "))
+
+
+def _packages() -> Iterator[Remark]:
+    problems = registry.shadowed()
+    for problem in problems:
+        yield Remark("bad", "packages", problem)
+    if not problems:
+        yield Remark("ok", "packages", f"none hides ours ({', '.join(registry.PACKAGES)})")
+    from google.protobuf.internal import api_implementation
+
+    if (kind := api_implementation.Type()) != "upb":
+        yield Remark(
+            "bad",
+            "protobuf",
+            f"the {kind} backend is in use, hundreds of times slower; unset PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION",
+        )
+
+
+def _clock(now: float) -> Iterator[Remark]:
+    if now < 1_700_000_000:
+        yield Remark("bad", "clock", "stands before 2023; records will be refused by Prometheus: set the clock")
+        return
+    buffer = ctypes.create_string_buffer(512)  # struct timex, all zero: read only
+    try:
+        state = ctypes.CDLL(None).adjtimex(buffer)
+    except (AttributeError, OSError):
+        yield Remark("note", "clock", "whether it is synchronised cannot be told on this system")
+        return
+    if state == _TIME_ERROR:
+        yield Remark("note", "clock", "the kernel does not know it as synchronised; check chrony or systemd-timesyncd")
+    else:
+        yield Remark("ok", "clock", "synchronised" if state >= 0 else "read, state unknown")
+
+
+def _load(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def _drivers(load: Callable[[str], bool]) -> Iterator[Remark]:
+    found = False
+    for vendor, library, device in DRIVERS:
+        has_library, has_device = load(library), Path(device).exists()
+        if has_library and has_device:
+            found = True
+            readable = os.access(device, os.R_OK)
+            yield Remark(
+                "ok" if readable else "bad",
+                "driver",
+                f"{vendor}: {library}, {device}" + ("" if readable else " is not readable by this user"),
+            )
+        elif has_library or has_device:
+            found = True
+            missing = device if has_library else library
+            yield Remark("bad", "driver", f"{vendor}: {missing} is missing beside {library if has_library else device}")
+    if not found:
+        yield Remark("note", "driver", "no accelerator driver found; device metrics stay absent")
+
+
+def _port(subject: str, host: str, port: int) -> Remark:
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        return Remark("bad", subject, f"{host}:{port}: {error.strerror}; stop what holds it or set {subject}.port")
+    return Remark("ok", subject, f"{host}:{port} is free")
+
+
+_COLOURS: Final = {"ok": "32", "note": "33", "bad": "31"}
+
+
+def show(remarks: Sequence[Remark]) -> str:
+    """One line a remark, wrapped to the terminal, coloured on one."""
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    width = max(40, shutil.get_terminal_size().columns)
+    lines = []
+    for remark in remarks:
+        mark = f"\x1b[{_COLOURS[remark.mark]}m{remark.mark:<5}\x1b[0m" if colour else f"{remark.mark:<5}"
+        first, *rest = _wrap(remark.text, width - 19)
+        lines.append(f"{mark} {remark.subject:<12} {first}")
+        lines.extend(f"{'':<18} {line}" for line in rest)
+    return "\n".join(lines)
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]

@@ -1,0 +1,55 @@
+"""Readings to series, series to exporters. One thread owns a Pipeline; time is an argument."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from watchkeeper.agent.aggregate import Aggregate
+from watchkeeper.agent.requests import RequestMeter
+from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.records import Batch, Reading
+from watchkeeper.core.vocabulary import health
+
+_SWEEP_SECONDS: Final = 60.0
+
+Write = Callable[[Batch], None]
+
+
+class Pipeline:
+    """`writes` are the exporters' writes, each already guarded: one that fails never stops another."""
+
+    def __init__(self, aggregate: Aggregate, ledger: Ledger, writes: Sequence[Write]) -> None:
+        self._aggregate = aggregate
+        self._meter = RequestMeter(aggregate)
+        self._ledger = ledger
+        self._writes = writes
+        self._swept_at = 0.0
+
+    def accept(self, source: str, reading: Reading, now: float) -> None:
+        """Fold one reading of `source` into the series."""
+        label = (("source", source),)
+        for completion in reading.completions:
+            self._meter.record(completion)
+        for sample in reading.samples:
+            self._aggregate.apply(sample)
+        for gap in reading.gaps:
+            self._aggregate.forget(gap)
+            self._ledger.add(health.GAPS, 1, (*label, ("reason", gap.reason.value)))
+        if reading.items:
+            self._ledger.add(health.EXPORTED, reading.items, label)
+        if reading.items or reading.completions:
+            self._ledger.set(health.LAST_RECORD, now, label)
+
+    def tick(self, now: float) -> None:
+        """Hand every exporter what changed since the last tick."""
+        if now - self._swept_at > _SWEEP_SECONDS or now < self._swept_at:
+            self._aggregate.sweep(now)
+            self._swept_at = now
+        self._ledger.set(health.SERIES, len(self._aggregate))
+        for label, values in self._aggregate.label_values().items():
+            self._ledger.set(health.LABEL_VALUES, values, (("label", label),))
+        for sample in self._ledger.drain(now):
+            self._aggregate.apply(sample)
+        points, gone = self._aggregate.changed()
+        batch = Batch(now, points, gone)
+        for write in self._writes:
+            write(batch)

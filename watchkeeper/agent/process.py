@@ -1,0 +1,39 @@
+"""What watchkeeper itself costs: processor time, resident memory, when it started."""
+
+import os
+import resource
+import sys
+from pathlib import Path
+
+from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.vocabulary import health
+
+_STATM = Path("/proc/self/statm")
+
+
+class ProcessMeter:
+    """Sets the process gauges in a ledger at every call of `report`."""
+
+    def __init__(self, ledger: Ledger, started_at: float, version: str, role: str) -> None:
+        self._ledger = ledger
+        self._started_at = started_at
+        self._info = (("version", version), ("role", role))
+        self._cpu_seconds = 0.0
+
+    def report(self) -> None:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        cpu_seconds = usage.ru_utime + usage.ru_stime
+        self._ledger.add(health.CPU_TIME, cpu_seconds - self._cpu_seconds)
+        self._cpu_seconds = cpu_seconds
+        self._ledger.set(health.MEMORY, resident_bytes())
+        self._ledger.set(health.START_TIME, self._started_at)
+        self._ledger.set(health.BUILD_INFO, 1, self._info)
+
+
+def resident_bytes() -> int:
+    """Resident memory now; where /proc is absent, the highest so far."""
+    try:
+        return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024

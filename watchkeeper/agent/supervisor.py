@@ -1,0 +1,132 @@
+"""Keeps parts running: one thread a source, one broad catch, a count and a back-off for every failure."""
+
+import logging
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from watchkeeper.core.errors import Retryable, Unavailable
+from watchkeeper.core.interfaces import Exporter, Source
+from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.records import Batch, Reading
+from watchkeeper.core.vocabulary import health
+
+HUNG_SECONDS: Final = 60.0
+_BACKOFF_SECONDS: Final = (1.0, 30.0)
+_PARKED_SECONDS: Final = 60.0
+
+Readings = queue.Queue[tuple[str, Reading]]
+
+
+class Failures:
+    """How often a part failed in a row; logs when the state changes and counts every time."""
+
+    def __init__(self, kind: str, name: str, count: Callable[[str], None]) -> None:
+        self._log = logging.getLogger(f"watchkeeper.{kind}.{name}")
+        self._name = name
+        self._count = count
+        self.in_a_row = 0
+
+    def attempt(self, action: Callable[[], None]) -> float:
+        """Run `action`; seconds to wait before the next try on top of the part's own pace (0 when it went well)."""
+        try:
+            action()
+        except Unavailable as error:
+            return self._failed("unavailable", error, _PARKED_SECONDS)
+        except Retryable as error:
+            return self._failed("retryable", error, self._backoff())
+        except Exception as error:  # noqa: BLE001 - the supervisor: one broken part never stops its neighbours
+            return self._failed(type(error).__name__, error, self._backoff())
+        if self.in_a_row:
+            self._log.warning("%s is back after %d failed tries", self._name, self.in_a_row)
+        self.in_a_row = 0
+        return 0.0
+
+    def _failed(self, reason: str, error: Exception, wait_seconds: float) -> float:
+        self._count(reason)
+        if self.in_a_row == 0:
+            unforeseen = not isinstance(error, Unavailable | Retryable)
+            self._log.error("%s failed (%s): %s", self._name, reason, error, exc_info=unforeseen)
+        self.in_a_row += 1
+        return wait_seconds
+
+    def _backoff(self) -> float:
+        low, high = _BACKOFF_SECONDS
+        return random.uniform(low / 2, min(high, low * 2.0 ** min(self.in_a_row, 10)))  # noqa: S311 - jitter
+
+
+class SourceRunner:
+    """Reads one source at its pace, in a thread of its own, so that a hang stays where it is."""
+
+    def __init__(self, name: str, source: Source, interval_seconds: float, readings: Readings, ledger: Ledger) -> None:
+        self.name = name
+        self.source = source
+        self._interval_seconds = interval_seconds
+        self._readings = readings
+        self._ledger = ledger
+        self._label = (("source", name),)
+        self._failures = Failures("source", name, self._count)
+        self._stop = threading.Event()
+        self._reading_since: float | None = None
+        self._thread = threading.Thread(target=self._run, name=f"source-{name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def report(self, monotonic: float) -> None:
+        """Set the source's gauges: up is 0 after a failed read and during one that hangs."""
+        since = self._reading_since
+        hung = since is not None and monotonic - since > HUNG_SECONDS
+        self._ledger.set(health.SOURCE_UP, 0.0 if hung or self._failures.in_a_row else 1.0, self._label)
+
+    def stop(self, deadline_seconds: float) -> None:
+        """Close the source, read what it had acknowledged, end the thread."""
+        self._failures.attempt(self.source.close)
+        self._stop.set()
+        self._thread.join(deadline_seconds)
+
+    def _run(self) -> None:
+        wait_seconds = 0.0
+        while not self._stop.wait(wait_seconds):
+            wait_seconds = self._failures.attempt(self._read) + self._interval_seconds
+        self._failures.attempt(self._read)
+
+    def _read(self) -> None:
+        self._reading_since = started = time.monotonic()
+        try:
+            reading = self.source.read(time.time())
+        finally:
+            self._reading_since = None
+            self._ledger.add(health.SOURCE_READ_TIME, time.monotonic() - started, self._label)
+        if reading != _NOTHING:
+            self._readings.put((self.name, reading))  # waits when the pipeline is behind: the inbox fills and refuses
+
+    def _count(self, reason: str) -> None:
+        self._ledger.add(health.SOURCE_FAILURES, 1, (*self._label, ("reason", reason)))
+
+
+_NOTHING: Final = Reading()
+
+
+class ExporterGuard:
+    """An exporter whose failures are counted and never reach its neighbours."""
+
+    def __init__(self, name: str, exporter: Exporter, ledger: Ledger) -> None:
+        self.name = name
+        self.exporter = exporter
+        self._ledger = ledger
+        self._label = (("exporter", name),)
+        self._failures = Failures("exporter", name, self._count)
+
+    def write(self, batch: Batch) -> None:
+        self._failures.attempt(lambda: self.exporter.write(batch))
+        self._ledger.set(health.EXPORTER_UP, 0.0 if self._failures.in_a_row else 1.0, self._label)
+
+    def close(self) -> None:
+        self._failures.attempt(self.exporter.close)
+
+    def _count(self, reason: str) -> None:
+        self._ledger.add(health.EXPORTER_FAILURES, 1, (*self._label, ("reason", reason)))
