@@ -2,6 +2,9 @@
 
 from typing import Final
 
+from exporters import prometheus
 from watchkeeper.core.interfaces import Plugin
 
-PLUGINS: Final[tuple[Plugin, ...]] = ()
+PLUGINS: Final[tuple[Plugin, ...]] = (
+    prometheus.PLUGIN,
+)  # fmt: skip

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from watchkeeper.core.prometheus_names import label_name, metric_name
+from watchkeeper.core.prometheus_names import label_name, metric_name, unit_name
 
 
 class Kind(StrEnum):
@@ -32,6 +32,11 @@ class Metric(msgspec.Struct, frozen=True, cache_hash=True):
     def prometheus_name(self) -> str:
         """Family name by OpenTelemetry's rules: unit and, for counters, `_total` appended."""
         return metric_name(self.name, self.unit, counter=self.kind is Kind.COUNTER, gauge=self.kind is Kind.GAUGE)
+
+    @property
+    def prometheus_unit(self) -> str:
+        """The unit's word as the family name ends in it: seconds, bytes, ratio; empty where it has none."""
+        return unit_name(self.unit, gauge=self.kind is Kind.GAUGE)
 
     @property
     def prometheus_labels(self) -> tuple[str, ...]:

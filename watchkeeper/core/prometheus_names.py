@@ -22,12 +22,17 @@ def metric_name(name: str, unit: str, *, counter: bool, gauge: bool) -> str:
     escaped = re.sub(r"_+", "_", re.sub(r"[^a-zA-Z0-9_:]", "_", name))
     if escaped[:1].isdigit():
         escaped = f"_{escaped}"
-    word = "ratio" if unit == "1" and gauge else _unit_word(unit)
+    word = unit_name(unit, gauge=gauge)
     if word and not escaped.endswith(word):
         escaped = f"{escaped}_{word}"
     if counter and not escaped.endswith("_total"):
         escaped = f"{escaped}_total"
     return escaped
+
+
+def unit_name(unit: str, *, gauge: bool) -> str:
+    """The word that ends a family's name and stands in its UNIT line; empty where the unit has none."""
+    return "ratio" if unit == "1" and gauge else _unit_word(unit)
 
 
 @lru_cache(maxsize=4096)
