@@ -100,6 +100,12 @@ def check(value: object, wanted: Any, path: str) -> Iterator[str]:
     bare = typing.get_args(wanted)[0] if typing.get_origin(wanted) is Annotated else wanted
     if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
         yield from _check_struct(value, bare, path)
+    elif typing.get_origin(bare) is Literal:
+        choices = [str(choice) for choice in typing.get_args(bare)]
+        if value not in typing.get_args(bare):
+            near = difflib.get_close_matches(str(value), choices, 1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            yield f"{path}: expected one of {', '.join(choices)}, got '{value}'{hint}"
     elif typing.get_origin(bare) is tuple and isinstance(value, list):
         for index, item in enumerate(value):
             yield from check(item, typing.get_args(bare)[0], f"{path}[{index}]")

@@ -1,6 +1,6 @@
 """Every part there is, by kind. The packages' own lists are the truth; nothing registers itself."""
 
-from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +16,7 @@ def shadowed() -> tuple[str, ...]:
     ours = Path(watchkeeper.__file__).resolve().parent.parent
     lines = []
     for name in PACKAGES:
-        spec = PathFinder.find_spec(name)
+        spec = find_spec(name)
         found = Path(spec.origin).resolve().parent if spec and spec.origin else None
         if found != ours / name:
             lines.append(

@@ -1,0 +1,178 @@
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from watchkeeper.agent.aggregate import GAUGE_IDLE_SECONDS, Aggregate
+from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.metric import Kind, Metric
+from watchkeeper.core.records import Distribution, Gap, HistogramValue, Reason, Sample
+from watchkeeper.core.vocabulary import health
+
+COUNTER = Metric("test.count", Kind.COUNTER, "", "A count.", ("model",))
+GAUGE = Metric("test.level", Kind.GAUGE, "", "A level.", ("model",))
+HISTOGRAM = Metric("test.time", Kind.HISTOGRAM, "s", "A time.", ("model",), (1.0, 2.0))
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+@pytest.fixture
+def aggregate(ledger: Ledger) -> Aggregate:
+    return Aggregate(ledger, max_series=50, max_values_per_label=20)
+
+
+def counted(ledger: Ledger, metric: Metric) -> float:
+    return sum(float(sample.value) for sample in ledger.drain(0.0) if sample.metric == metric)  # type: ignore[arg-type]
+
+
+def test_increments_add_up_and_a_gauge_keeps_the_newest(aggregate: Aggregate) -> None:
+    for value in (1.0, 2.0):
+        aggregate.apply(Sample(COUNTER, value, 10.0))
+        aggregate.apply(Sample(GAUGE, value, 10.0))
+
+    points, _ = aggregate.changed()
+
+    assert {point.metric: point.value for point in points} == {COUNTER: 3.0, GAUGE: 2.0}
+
+
+def test_an_observation_on_a_bound_belongs_to_that_bucket(aggregate: Aggregate) -> None:
+    for value in (1.0, 1.5, 99.0):
+        aggregate.apply(Sample(HISTOGRAM, value, 10.0))
+
+    [point] = aggregate.changed()[0]
+
+    assert point.value == HistogramValue((1.0, 2.0), (1, 1, 1), 101.5)
+
+
+def test_only_what_changed_is_handed_over(aggregate: Aggregate) -> None:
+    aggregate.apply(Sample(COUNTER, 1, 10.0, (("model", "a"),)))
+    aggregate.changed()
+    aggregate.apply(Sample(COUNTER, 1, 11.0, (("model", "b"),)))
+
+    points, _ = aggregate.changed()
+
+    assert [point.labels for point in points] == [(("model", "b"),)]
+    assert aggregate.changed() == ((), ())
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -1.0])
+def test_a_counter_never_takes_a_number_that_cannot_be_right(
+    aggregate: Aggregate, ledger: Ledger, value: float
+) -> None:
+    aggregate.apply(Sample(COUNTER, value, 10.0))
+
+    assert aggregate.changed()[0] == ()
+    assert counted(ledger, health.INVALID_VALUES) == 1
+
+
+@pytest.mark.parametrize(
+    "many",
+    [
+        Distribution((1.0, 2.0), (1.0, 1.0), 2.0),
+        Distribution((1.0, 2.0), (1.0, -1.0, 1.0), 2.0),
+        Distribution((1.0, 2.0), (1.0, 1.0, 1.0), math.nan),
+        Distribution((2.0, 1.0), (1.0, 1.0, 1.0), 2.0),
+    ],
+    ids=["too few counts", "negative count", "sum not a number", "bounds fall"],
+)
+def test_a_broken_distribution_is_left_out_and_counted(
+    aggregate: Aggregate, ledger: Ledger, many: Distribution
+) -> None:
+    aggregate.apply(Sample(HISTOGRAM, many, 10.0))
+
+    assert aggregate.changed()[0] == ()
+    assert counted(ledger, health.INVALID_VALUES) == 1
+
+
+def test_a_fresh_series_takes_the_bounds_of_what_it_is_given(aggregate: Aggregate) -> None:
+    aggregate.apply(Sample(HISTOGRAM, Distribution((0.3, 5.0), (1.0, 2.0, 0.0), 4.0), 10.0))
+
+    [point] = aggregate.changed()[0]
+
+    assert point.value == HistogramValue((0.3, 5.0), (1.0, 2.0, 0.0), 4.0)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.floats(0.001, 100), min_size=1, max_size=6, unique=True),
+    st.lists(st.integers(0, 50), min_size=7, max_size=7),
+)
+def test_other_bounds_never_lose_an_observation_nor_move_it_down(bounds: list[float], counts: list[int]) -> None:
+    aggregate = Aggregate(Ledger(), max_series=5, max_values_per_label=5)
+    aggregate.apply(Sample(HISTOGRAM, 0.5, 1.0))
+    ascending = tuple(sorted(bounds))
+    given_counts = tuple(float(count) for count in counts[: len(ascending) + 1])
+
+    aggregate.apply(Sample(HISTOGRAM, Distribution(ascending, given_counts, 7.0), 2.0))
+
+    value = aggregate.changed()[0][0].value
+    assert isinstance(value, HistogramValue)
+    assert sum(value.counts) == 1 + sum(given_counts)
+    below_one = sum(count for bound, count in zip(ascending, given_counts, strict=False) if bound <= 1.0)
+    assert value.counts[0] == 1 + below_one
+
+
+def test_ten_thousand_model_names_cost_a_bounded_number_of_series(aggregate: Aggregate, ledger: Ledger) -> None:
+    for number in range(10_000):
+        aggregate.apply(Sample(COUNTER, 1, 10.0, (("model", f"model-{number}"),)))
+
+    points, _ = aggregate.changed()
+
+    assert len(points) == 21
+    assert sum(float(point.value) for point in points) == 10_000  # type: ignore[arg-type]
+    assert {point.value for point in points if point.labels == (("model", "other"),)} == {9980.0}
+    assert counted(ledger, health.LABEL_OVERFLOW) > 0
+
+
+def test_past_the_series_limit_samples_are_left_out_and_counted(ledger: Ledger) -> None:
+    aggregate = Aggregate(ledger, max_series=2, max_values_per_label=20)
+
+    for model in "abc":
+        aggregate.apply(Sample(COUNTER, 1, 10.0, (("model", model),)))
+
+    assert len(aggregate) == 2
+    assert counted(ledger, health.SERIES_REFUSED) == 1
+
+
+def test_a_gap_makes_the_gauges_it_names_go(aggregate: Aggregate) -> None:
+    for model in "ab":
+        aggregate.apply(Sample(GAUGE, 1, 10.0, (("model", model),)))
+    aggregate.changed()
+
+    aggregate.forget(Gap(GAUGE, Reason.UNREACHABLE, (("model", "a"),)))
+
+    assert aggregate.changed() == ((), ((GAUGE, (("model", "a"),)),))
+    assert len(aggregate) == 1
+
+
+def test_a_gap_leaves_counters_alone(aggregate: Aggregate) -> None:
+    aggregate.apply(Sample(COUNTER, 1, 10.0))
+
+    aggregate.forget(Gap(COUNTER, Reason.UNREACHABLE))
+
+    assert len(aggregate) == 1
+
+
+def test_a_gauge_nobody_sets_any_more_goes_and_its_label_value_makes_room(aggregate: Aggregate) -> None:
+    aggregate.apply(Sample(GAUGE, 1, 10.0, (("model", "old"),)))
+    aggregate.apply(Sample(COUNTER, 1, 10.0, (("model", "kept"),)))
+    aggregate.changed()
+
+    aggregate.sweep(10.0 + GAUGE_IDLE_SECONDS + 1)
+
+    assert aggregate.changed()[1] == ((GAUGE, (("model", "old"),)),)
+    assert aggregate.label_values() == {"model": 1}
+
+
+def test_a_series_that_went_starts_anew_when_it_comes_back(aggregate: Aggregate) -> None:
+    aggregate.apply(Sample(GAUGE, 1, 10.0))
+    aggregate.forget(Gap(GAUGE, Reason.LOST))
+    aggregate.changed()
+
+    aggregate.apply(Sample(GAUGE, 5, 20.0))
+
+    assert [point.value for point in aggregate.changed()[0]] == [5]

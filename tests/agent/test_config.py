@@ -1,0 +1,140 @@
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import pytest
+
+from watchkeeper.agent.config import is_on, load, root_type, schema
+from watchkeeper.core.errors import ConfigError
+from watchkeeper.core.interfaces import Plugin
+
+
+class PartConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    enabled: bool = True
+    timeout_seconds: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    low: int = 1
+    high: int = 2
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            raise ValueError("low must not be above high")
+
+
+class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    url: str
+    timeout_seconds: float = 3.0
+
+
+ROOT = root_type(
+    (
+        Plugin(name="part", summary="", config=PartConfig, build=lambda *_: None),
+        Plugin(name="targets", summary="", config=tuple[Target, ...], build=lambda *_: None),
+    ),
+    (Plugin(name="out", summary="", config=PartConfig, build=lambda *_: None),),
+)
+
+
+def read(tmp_path: Path, text: str, **environment: str) -> Any:
+    file = tmp_path / "c.yaml"
+    file.write_text(text, encoding="utf-8")
+    return load(file, environment, ROOT)
+
+
+def problems(tmp_path: Path, text: str, **environment: str) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text, **environment)
+    return caught.value.problems
+
+
+def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
+    config = read(tmp_path, "")
+
+    assert (config.role, config.web.port, config.part.timeout_seconds, config.targets) == ("run", 9464, 1.0, ())
+
+
+def test_one_line_is_enough_for_a_list_of_targets(tmp_path: Path) -> None:
+    assert read(tmp_path, "targets: [{url: http://a:1}]").targets == (Target("http://a:1"),)
+
+
+def test_every_mistake_is_reported_at_once_with_its_path(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        "role: nodee\nweb: {prot: 1}\npart: {timeout: 5, timeout_seconds: 5s}\ntargets: [{url: a}, {}]\nout: {}\n",
+    )
+
+    assert found == (
+        "role: expected one of run, node, sidecar, gateway, got 'nodee'; did you mean 'node'?",
+        "web.prot: unknown setting; did you mean 'port'?",
+        "part.timeout: unknown setting; did you mean 'timeout_seconds' (in seconds)?",
+        "part.timeout_seconds: expected a number of seconds, got '5s' "
+        "(write the plain number, the unit is in the name)",
+        "targets[1].url: is required",
+        "out: unknown setting; known here: exporters, limits, log_level, part, role, shutdown_seconds, targets, "
+        "tick_seconds, web",
+    )
+
+
+def test_a_wrong_unit_in_the_name_points_to_the_right_one(tmp_path: Path) -> None:
+    assert problems(tmp_path, "part: {timeout_ms: 500}") == (
+        "part.timeout_ms: unknown setting; did you mean 'timeout_seconds' (in seconds)?",
+    )
+
+
+def test_a_number_out_of_range_says_the_range(tmp_path: Path) -> None:
+    [problem] = problems(tmp_path, "part: {timeout_seconds: 0}")
+
+    assert problem.startswith("part.timeout_seconds: expected a number > 0")
+
+
+def test_a_rule_between_two_keys_is_reported_at_their_section(tmp_path: Path) -> None:
+    assert problems(tmp_path, "part: {low: 3, high: 2}") == ("part: low must not be above high",)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [", "not valid YAML"),
+        ("- 1", "expected settings"),
+        ("web: {port: 1}\nweb: {port: 2}", "'web' is given twice"),
+        ("web: 5", "web: expected settings"),
+        ("web:", "web: expected settings (key: value), got nothing"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_one_clear_line(tmp_path: Path, text: str, said: str) -> None:
+    [problem] = problems(tmp_path, text)
+
+    assert said in problem
+
+
+def test_a_missing_file_says_so() -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        load(Path("/nowhere/at/all.yaml"), {}, ROOT)
+
+
+def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
+    config = read(
+        tmp_path,
+        "web: {port: 1}\nlog_level: debug",
+        WATCHKEEPER__WEB__PORT="2",
+        WATCHKEEPER__TARGETS="[{url: http://b}]",
+        WATCHKEEPER__EXPORTERS__OUT__ENABLED="false",
+    )
+
+    assert (config.web.port, config.log_level, config.targets[0].url) == (2, "debug", "http://b")
+    assert not is_on(config.exporters.out)
+
+
+def test_a_mistake_in_the_environment_is_reported_like_one_in_the_file(tmp_path: Path) -> None:
+    assert problems(tmp_path, "", WATCHKEEPER__WEB__PROT="2") == ("web.prot: unknown setting; did you mean 'port'?",)
+
+
+def test_variables_kubernetes_makes_for_a_service_of_our_name_are_not_settings(tmp_path: Path) -> None:
+    assert read(tmp_path, "", WATCHKEEPER_PORT="tcp://10.0.0.1:9464", WATCHKEEPER_SERVICE_HOST="10.0.0.1").role == "run"
+
+
+def test_the_schema_names_every_section_and_refuses_unknown_keys() -> None:
+    document = schema(ROOT)
+    definition = document["$defs"]["Config"]
+
+    assert {"role", "web", "part", "targets", "exporters"} <= definition["properties"].keys()
+    assert definition["additionalProperties"] is False

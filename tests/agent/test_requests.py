@@ -1,0 +1,128 @@
+from typing import Any
+
+import pytest
+
+from watchkeeper.agent.aggregate import Aggregate
+from watchkeeper.agent.requests import RequestMeter
+from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.records import Completion, HistogramValue, Outcome, Vantage
+from watchkeeper.core.vocabulary import engines, requests
+
+CALL: dict[str, Any] = {
+    "at": 100.0,
+    "provider": "openai",
+    "request_model": "m",
+    "response_model": "m-1",
+    "service": "chat",
+    "duration_seconds": 1.1,
+    "time_to_first_token_seconds": 0.1,
+    "streamed": True,
+    "input_tokens": 10,
+    "output_tokens": 11,
+    "trace_id": b"t" * 16,
+    "span_id": b"s" * 8,
+}
+
+
+class Meter:
+    """What the series say after some calls."""
+
+    def __init__(self, *calls: Completion) -> None:
+        self.aggregate = Aggregate(Ledger(), max_series=1000, max_values_per_label=100)
+        self.meter = RequestMeter(self.aggregate)
+        for call in calls:
+            self.meter.record(call)
+        self.points, _ = self.aggregate.changed()
+
+    def value(self, metric: Any, **labels: str) -> Any:
+        wanted = {(name.replace("__", "."), value) for name, value in labels.items()}
+        found = [point.value for point in self.points if point.metric == metric and wanted <= set(point.labels)]
+        return found[0] if len(found) == 1 else found
+
+
+def test_a_streamed_call_fills_every_request_metric_once() -> None:
+    meter = Meter(Completion(**CALL))
+
+    assert meter.value(requests.REQUESTS, outcome="ok") == 1
+    assert meter.value(requests.CLIENT_DURATION).sum == 1.1
+    assert meter.value(requests.CLIENT_FIRST_CHUNK).sum == 0.1
+    assert meter.value(requests.SERVER_FIRST_TOKEN, watchkeeper__vantage="client").sum == 0.1
+    assert meter.value(requests.SERVER_PER_TOKEN).sum == pytest.approx(0.1)
+    assert meter.value(requests.TOKENS, gen_ai__token__type="input") == 10
+    assert meter.value(requests.CLIENT_TOKEN_USAGE, gen_ai__token__type="output").sum == 11
+
+
+def test_every_outcome_exists_at_zero_from_the_first_call() -> None:
+    meter = Meter(Completion(**CALL))
+
+    zeros = [meter.value(requests.REQUESTS, outcome=outcome.value) for outcome in Outcome if outcome != "ok"]
+
+    assert zeros == [0.0] * 5
+
+
+def test_a_second_view_of_a_call_adds_timings_but_no_request_and_no_tokens() -> None:
+    engine_view = Completion(
+        **CALL
+        | {"vantage": Vantage.ENGINE, "counts": False, "time_to_first_token_seconds": 0.05, "queue_seconds": 0.01}
+    )
+
+    meter = Meter(Completion(**CALL), engine_view)
+
+    assert meter.value(requests.REQUESTS, outcome="ok") == 1
+    assert meter.value(requests.TOKENS, gen_ai__token__type="input") == 10
+    assert meter.value(requests.SERVER_FIRST_TOKEN, watchkeeper__vantage="engine").sum == 0.05
+    assert meter.value(engines.QUEUE_TIME).sum == 0.01
+    assert sum(meter.value(requests.CLIENT_DURATION).counts) == 1
+
+
+def test_a_failed_call_has_a_duration_with_its_error_and_no_first_token() -> None:
+    meter = Meter(Completion(**CALL | {"error_type": "RateLimitError", "outcome": Outcome.REJECTED}))
+
+    assert meter.value(requests.CLIENT_DURATION, error__type="RateLimitError").sum == 1.1
+    assert meter.value(requests.SERVER_FIRST_TOKEN) == []
+    assert meter.value(requests.REQUESTS, outcome="rejected") == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"output_tokens": 1}, {"output_tokens": None}, {"duration_seconds": 0.05}, {"time_to_first_token_seconds": None}],
+    ids=["one token", "tokens unknown", "duration below first token", "first token unknown"],
+)
+def test_time_per_token_is_absent_where_it_means_nothing(change: dict[str, Any]) -> None:
+    assert Meter(Completion(**CALL | change)).value(requests.SERVER_PER_TOKEN) == []
+
+
+def test_a_number_that_is_not_known_is_absent_not_zero() -> None:
+    meter = Meter(Completion(at=1.0))
+
+    assert {point.metric for point in meter.points} == {requests.REQUESTS}
+
+
+def test_an_observation_carries_its_trace() -> None:
+    value = Meter(Completion(**CALL)).value(requests.CLIENT_DURATION)
+
+    assert isinstance(value, HistogramValue)
+    [exemplar] = [kept for kept in value.exemplars if kept]
+    assert (exemplar.trace_id, exemplar.span_id, exemplar.value) == (b"t" * 16, b"s" * 8, 1.1)
+
+
+def test_no_label_of_a_request_series_is_outside_its_metric() -> None:
+    meter = Meter(
+        Completion(**CALL, namespace="ns", pod="p", tenant="t", server_address="h", server_port="1", error_type="E"),
+        Completion(**CALL, vantage=Vantage.ENGINE, finish_reasons=("stop",), queue_seconds=1.0),
+    )
+
+    for point in meter.points:
+        names = [name for name, _ in point.labels]
+        assert names == [name for name in point.metric.labels if name in names], point.metric.name
+
+
+def test_calls_go_on_counting_after_their_series_were_removed() -> None:
+    meter = Meter(Completion(**CALL))
+    meter.aggregate.sweep(1e9)
+    meter.aggregate.changed()
+
+    meter.meter.record(Completion(**CALL))
+
+    points, _ = meter.aggregate.changed()
+    assert any(point.metric == requests.REQUESTS and point.value == 1 for point in points)

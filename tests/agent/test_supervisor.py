@@ -1,0 +1,129 @@
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from watchkeeper.agent.supervisor import ExporterGuard, Failures, Readings, SourceRunner
+from watchkeeper.core.errors import Retryable, Unavailable
+from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.records import Batch, Completion, Reading
+from watchkeeper.core.vocabulary import health
+
+READING = Reading(completions=(Completion(at=1.0),), items=1)
+
+
+class Script:
+    """A source and exporter that does what it is told at each call, then its last thing for ever."""
+
+    def __init__(self, *steps: Callable[[], Reading]) -> None:
+        self.steps = list(steps)
+        self.closed = False
+
+    def read(self, now: float) -> Reading:
+        step = self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
+        return step()
+
+    def write(self, batch: Batch) -> None:
+        self.read(batch.at)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def fails(error: Exception) -> Callable[[], Reading]:
+    def step() -> Reading:
+        raise error
+
+    return step
+
+
+def gauge(ledger: Ledger, metric: object) -> list[float]:
+    return [float(sample.value) for sample in ledger.drain(0.0) if sample.metric == metric]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(Unavailable("x"), "unavailable"), (Retryable("x"), "retryable"), (ZeroDivisionError(), "ZeroDivisionError")],
+)
+def test_a_failure_is_counted_by_its_kind_and_waits_before_the_next_try(error: Exception, reason: str) -> None:
+    counted: list[str] = []
+    failures = Failures("source", "x", counted.append)
+
+    def action() -> None:
+        raise error
+
+    wait_seconds = failures.attempt(action)
+
+    assert counted == [reason]
+    assert wait_seconds > 0
+
+
+def test_a_failure_is_logged_when_it_begins_and_when_it_ends_not_every_time(caplog: pytest.LogCaptureFixture) -> None:
+    failures = Failures("source", "x", lambda _: None)
+    caplog.set_level(logging.INFO)
+
+    for error in (Retryable("peer away"), Retryable("peer away"), None, None):
+        failures.attempt(fails(error) if error else lambda: None)  # type: ignore[arg-type]
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "x failed (retryable): peer away",
+        "x is back after 2 failed tries",
+    ]
+
+
+def test_a_source_that_recovers_is_up_again_and_brings_its_reading() -> None:
+    readings: Readings = queue.Queue()
+    ledger = Ledger()
+    source = Script(lambda: READING)
+    runner = SourceRunner("x", source, 0.01, readings, ledger)
+    runner.start()
+
+    assert readings.get(timeout=5) == ("x", READING)
+    runner.report(time.monotonic())
+    runner.stop(5)
+
+    assert gauge(ledger, health.SOURCE_UP) == [1.0]
+    assert source.closed
+
+
+def test_a_source_that_hangs_is_shown_down_and_does_not_hold_up_the_stop() -> None:
+    release, entered = threading.Event(), threading.Event()
+
+    def hang() -> Reading:
+        entered.set()
+        release.wait(30)
+        return Reading()
+
+    ledger = Ledger()
+    runner = SourceRunner("x", Script(hang), 0.01, queue.Queue(), ledger)
+    runner.start()
+    entered.wait(5)
+
+    runner.report(time.monotonic() + 3600)
+    runner.stop(0.05)
+
+    assert gauge(ledger, health.SOURCE_UP) == [0.0]
+    release.set()
+
+
+def test_what_was_acknowledged_before_the_stop_is_still_read() -> None:
+    readings: Readings = queue.Queue()
+    runner = SourceRunner("x", Script(Reading, lambda: READING), 3600, readings, Ledger())
+    runner.start()
+
+    runner.stop(5)
+
+    assert readings.get_nowait() == ("x", READING)
+
+
+def test_an_exporter_that_breaks_is_shown_down_and_raises_nothing() -> None:
+    ledger = Ledger()
+    guard = ExporterGuard("x", Script(fails(OSError("disk full"))), ledger)
+
+    guard.write(Batch(1.0))
+
+    samples = {sample.metric: sample.value for sample in ledger.drain(0.0)}
+    assert samples == {health.EXPORTER_UP: 0.0, health.EXPORTER_FAILURES: 1.0}

@@ -1,0 +1,174 @@
+"""
+A real client: the official `openai` package under OpenTelemetry's instrumentation for it, calling a real engine.
+
+Runs as its own process. Everything about telemetry comes from the environment (OTEL_EXPORTER_OTLP_ENDPOINT, ...), as
+in any application. SIGTERM stops new calls, lets those under way finish, and prints how many calls were made.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import random
+import signal
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+CALLS_A_SECOND: Final = 0.8
+BURSTS_A_SECOND: Final = 0.1
+BURST_CALLS: Final = (4, 8)
+FAULT_SHARE: Final = 0.08
+CALLS_UNDER_WAY: Final = 24
+"""at most; arrivals past it are left out, so that a slow machine is not buried"""
+PATIENCE_SECONDS: Final = 60.0
+IMPATIENCE_SECONDS: Final = 0.05
+FINISH_SECONDS: Final = 20.0
+
+QUESTIONS: Final = (
+    "Why is the sky blue?",
+    "Name three uses of a paper clip.",
+    "Explain to a child what a computer does.",
+    "What should I check before a long walk in the mountains?",
+    "Write two sentences about the sea at night.",
+    "How do bees find flowers?",
+    "Give me a short recipe for a tomato soup.",
+    "What is the difference between weather and climate?",
+    "Suggest a name for a small grey cat and say why.",
+    "How does a lighthouse help a ship?",
+    "List five words that rhyme with light.",
+    "What does an officer of the watch do?",
+)
+BACKGROUND: Final = (
+    "A harbour keeps a log of every ship that comes in: its name, its flag, its cargo, the hour, the state of the sea. "
+)
+
+
+class Fault(StrEnum):
+    """What goes wrong on purpose, so that errors show."""
+
+    TOO_LONG = "too_long"
+    """a prompt past the model's context: the engine answers 400"""
+    IMPATIENT = "impatient"
+    """a caller that hangs up after 50 ms"""
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One call to make, `at_seconds` after the start. `background_sentences` lengthen the prompt."""
+
+    at_seconds: float
+    question: str
+    background_sentences: int
+    max_tokens: int
+    streamed: bool
+    fault: Fault | None = None
+
+
+def plan(chance: random.Random) -> Iterator[Call]:
+    """
+    Endless calls, in order of time. First one of each kind, so that a short demo shows them all; then single calls at
+    random moments (Poisson) with bursts in between that fill the engine's queue.
+    """
+    for fault, streamed in ((None, True), (None, False), (Fault.TOO_LONG, False), (Fault.IMPATIENT, False)):
+        yield _call(chance, 0.0, streamed, fault)
+    now = 0.0
+    while True:
+        now += chance.expovariate(CALLS_A_SECOND + BURSTS_A_SECOND)
+        burst = chance.random() < BURSTS_A_SECOND / (CALLS_A_SECOND + BURSTS_A_SECOND)
+        for _ in range(chance.randint(*BURST_CALLS) if burst else 1):
+            fault = chance.choice(tuple(Fault)) if chance.random() < FAULT_SHARE else None
+            yield _call(chance, now, chance.random() < 0.6, fault)
+
+
+def _call(chance: random.Random, at_seconds: float, streamed: bool, fault: Fault | None) -> Call:
+    sentences = 80 if fault is Fault.TOO_LONG else chance.choice((0, 0, 1, 3, 8))
+    return Call(at_seconds, chance.choice(QUESTIONS), sentences, chance.choice((16, 32, 48, 96)), streamed, fault)
+
+
+async def drive(client: "AsyncOpenAI", model: str, calls: Iterator[Call], stop: asyncio.Event) -> int:
+    """Make the calls at their time until `stop`; then wait for those under way. Returns how many were made."""
+    clock = asyncio.get_running_loop().time
+    start = clock()
+    made = 0
+    under_way: set[asyncio.Task[None]] = set()
+    for call in calls:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), max(start + call.at_seconds - clock(), 0.001))
+        if stop.is_set():
+            break
+        if len(under_way) < CALLS_UNDER_WAY:
+            made += 1
+            task = asyncio.create_task(_make(client, model, call))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+    if under_way:
+        await asyncio.wait(under_way, timeout=FINISH_SECONDS)
+    return made
+
+
+async def _make(client: "AsyncOpenAI", model: str, call: Call) -> None:
+    from openai import OpenAIError
+
+    patient = client.with_options(
+        timeout=IMPATIENCE_SECONDS if call.fault is Fault.IMPATIENT else PATIENCE_SECONDS, max_retries=0
+    )
+    prompt = BACKGROUND * call.background_sentences + call.question
+    with contextlib.suppress(OpenAIError):  # what failed is watchkeeper's to tell
+        if call.streamed:
+            stream = await patient.chat.completions.create(
+                model=model,
+                messages=[{"role": "user", "content": prompt}],
+                max_tokens=call.max_tokens,
+                stream=True,
+                stream_options={"include_usage": True},
+            )
+            async for _ in stream:
+                pass
+        else:
+            await patient.chat.completions.create(
+                model=model, messages=[{"role": "user", "content": prompt}], max_tokens=call.max_tokens
+            )
+
+
+async def _run(url: str, model: str, seed: int) -> int:
+    from openai import AsyncOpenAI
+
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncOpenAI(base_url=url, api_key="none needed", max_retries=0) as client:
+        return await drive(client, model, plan(random.Random(seed)), stop)  # noqa: S311 - not a secret
+
+
+def main() -> None:
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    parser = argparse.ArgumentParser(description="calls an OpenAI endpoint at uneven intervals")
+    parser.add_argument("--url", required=True, help="base URL, ends in /v1")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--seed", type=int, default=7)
+    arguments = parser.parse_args()
+
+    tracers = TracerProvider()
+    tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    meters = MeterProvider(metric_readers=[PeriodicExportingMetricReader(OTLPMetricExporter())])
+    OpenAIInstrumentor().instrument(tracer_provider=tracers, meter_provider=meters)
+    made = asyncio.run(_run(arguments.url, arguments.model, arguments.seed))
+    tracers.shutdown()
+    meters.shutdown()
+    print(json.dumps({"calls": made}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
