@@ -1,0 +1,16 @@
+"""`watchkeeper demo`: a real model on a real engine under real traffic, watched."""
+
+DEFAULT_PORT = 9464
+
+
+def run_demo(seconds: float | None = None, port: int = DEFAULT_PORT) -> int:
+    """
+    Run until `seconds` are over (without it, the environment's DEMO_SECONDS; without that, until Ctrl-C), then print
+    what was measured. Exit code: 0, or 1 when a part failed or a promised metric is missing.
+
+    :param port: of the page and /metrics; another one where it is taken
+    :raises ConfigError: DEMO_SECONDS is not a number, or the demo's packages are not installed
+    """
+    from watchkeeper.agent.demo.performance import perform
+
+    return perform(seconds, port)

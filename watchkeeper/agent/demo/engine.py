@@ -46,7 +46,7 @@ def serve(port: int, threads: int) -> None:
     parameters.n_parallel = SLOTS
     parameters.n_ctx = SLOTS * CONTEXT_TOKENS
     parameters.endpoint_metrics = True
-    parameters.warmup = False
+    parameters.warmup = True
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
     server = xllamacpp.Server(parameters)
     print(server.listening_address, flush=True)

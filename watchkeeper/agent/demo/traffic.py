@@ -27,7 +27,7 @@ FAULT_SHARE: Final = 0.08
 CALLS_UNDER_WAY: Final = 24
 """at most; arrivals past it are left out, so that a slow machine is not buried"""
 PATIENCE_SECONDS: Final = 60.0
-IMPATIENCE_SECONDS: Final = 0.05
+IMPATIENCE_SECONDS: Final = 0.02
 FINISH_SECONDS: Final = 20.0
 
 QUESTIONS: Final = (
@@ -55,7 +55,7 @@ class Fault(StrEnum):
     TOO_LONG = "too_long"
     """a prompt past the model's context: the engine answers 400"""
     IMPATIENT = "impatient"
-    """a caller that hangs up after 50 ms"""
+    """a caller that hangs up after 20 ms"""
 
 
 class Call(msgspec.Struct, frozen=True):

@@ -1,0 +1,99 @@
+"""The closing table, made from watchkeeper's own /metrics and nothing else. At most 80 columns."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from watchkeeper.agent.demo.promised import PROMISED, Page, missing
+from watchkeeper.core.vocabulary import engines, health, requests
+
+_MODEL: Final = "gen_ai_request_model"
+_LATENCIES: Final = (
+    ("first token", requests.SERVER_FIRST_TOKEN),
+    ("per output token", requests.SERVER_PER_TOKEN),
+    ("whole call", requests.SERVER_DURATION),
+)
+
+
+def progress(page: Page, elapsed_seconds: float) -> str:
+    """One line while it runs."""
+    calls = page.total(requests.REQUESTS)
+    failed = calls - page.total(requests.REQUESTS, outcome="ok")
+    tokens = page.total(requests.TOKENS, gen_ai_token_type="output")  # noqa: S106 - a label
+    minutes, seconds = divmod(int(elapsed_seconds), 60)
+    first = _seconds(page.quantile(0.5, requests.SERVER_FIRST_TOKEN))
+    pace = tokens / elapsed_seconds if elapsed_seconds else 0.0
+    return (
+        f"  {minutes:2d}:{seconds:02d}  calls {calls:4.0f}  failed {failed:3.0f}  first token p50 {first:>7}"
+        f"  {pace:5.1f} tokens/s  queue {page.total(engines.WAITING):.0f}"
+    )
+
+
+def table(page: Page, elapsed_seconds: float) -> str:
+    """What was measured, model by model, then the engine, then watchkeeper itself."""
+    return "\n".join((*_models(page, elapsed_seconds), "", *_engines(page), "", *_itself(page)))
+
+
+def calls(page: Page) -> int:
+    """Calls counted, each once."""
+    return round(page.total(requests.REQUESTS))
+
+
+def promise(page: Page) -> str:
+    """Whether every promised metric was there."""
+    gone = missing(page)
+    if not gone:
+        return f"All {len(PROMISED)} promised metrics are there."
+    return "\n".join((f"Missing {len(gone)} of {len(PROMISED)} promised metrics:", *(f"  {name}" for name in gone)))
+
+
+def _models(page: Page, elapsed_seconds: float) -> Iterator[str]:
+    for model, calls in page.by(_MODEL, requests.REQUESTS).items():
+        here = {_MODEL: model}
+        outcomes = page.by("outcome", requests.REQUESTS, **here)
+        tokens = page.by("gen_ai_token_type", requests.TOKENS, **here)
+        pace = tokens.get("output", 0.0) / elapsed_seconds if elapsed_seconds else 0.0
+        yield f"model {model[:70]}"
+        yield f"  calls              {calls:.0f}: " + ", ".join(f"{n:.0f} {name}" for name, n in outcomes.items() if n)
+        yield (
+            f"  tokens             {tokens.get('input', 0):,.0f} in, {tokens.get('output', 0):,.0f} out"
+            f" ({pace:.1f} out a second)"
+        )
+        yield f"  {'':16}  {'p50':>8}  {'p95':>8}  {'calls':>6}"
+        for title, metric in _LATENCIES:
+            seen = {**here, "watchkeeper_vantage": "client"}
+            middle, high = (page.quantile(share, metric, **seen) for share in (0.5, 0.95))
+            count = page.observations(metric, **seen)
+            yield f"  {title:16}  {_seconds(middle):>8}  {_seconds(high):>8}  {count:6.0f}"
+
+
+def _engines(page: Page) -> Iterator[str]:
+    for port in page.by("server_port", engines.ENGINE_UP):
+        here = {"server_port": port}
+        up = "up" if page.total(engines.ENGINE_UP, **here) else "down"
+        tokens = page.by("gen_ai_token_type", engines.TOKENS, **here)
+        yield (
+            f"engine on port {port}: {up}, {page.total(engines.RUNNING, **here):.0f} running,"
+            f" {page.total(engines.WAITING, **here):.0f} waiting"
+        )
+        yield f"  tokens worked      {tokens.get('input', 0):,.0f} in, {tokens.get('output', 0):,.0f} out"
+
+
+def _itself(page: Page) -> Iterator[str]:
+    sources = page.by("source", health.SOURCE_UP)
+    states = ", ".join(f"{name} {'up' if value else 'down'}" for name, value in sorted(sources.items()))
+    memory = page.total(health.MEMORY) / 1e6
+    yield f"watchkeeper itself: {memory:.0f} MB, {page.total(health.CPU_TIME):.1f} s of processor, sources {states}"
+    received, accepted, rejected = (page.total(m) for m in (health.RECEIVED, health.ACCEPTED, health.REJECTED))
+    exported, ignored, dropped = (page.total(m) for m in (health.EXPORTED, health.IGNORED, health.DROPPED))
+    held = page.total(health.QUEUE_LENGTH)
+    yield f"  {received:,.0f} items received = {accepted:,.0f} accepted + {rejected:,.0f} rejected"
+    yield (
+        f"  {accepted:,.0f} accepted = {exported:,.0f} measured + {ignored:,.0f} ignored"
+        f" + {dropped:,.0f} dropped + {held:,.0f} held"
+    )
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f} s" if value >= 1 else f"{value * 1000:.{0 if value >= 0.1 else 1}f} ms"
