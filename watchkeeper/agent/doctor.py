@@ -39,8 +39,8 @@ def examine(config: Any, sources: Sequence[Plugin], exporters: Sequence[Plugin])
     """Look at this machine with this configuration. Changes nothing."""
     yield Remark("ok", "watchkeeper", f"{__version__} on Python {platform.python_version()}, {platform.platform()}")
     yield from _packages()
-    yield from _clock(time.time())
-    yield from _drivers(_load)
+    yield from clock(time.time())
+    yield from drivers(_load)
     yield _port("web", config.web.host, config.web.port)
     for plugin, section in (
         *((plugin, getattr(config, plugin.name)) for plugin in sources),
@@ -71,7 +71,7 @@ def _packages() -> Iterator[Remark]:
         )
 
 
-def _clock(now: float) -> Iterator[Remark]:
+def clock(now: float) -> Iterator[Remark]:
     if now < 1_700_000_000:
         yield Remark("bad", "clock", "stands before 2023; records will be refused by Prometheus: set the clock")
         return
@@ -95,7 +95,7 @@ def _load(library: str) -> bool:
     return True
 
 
-def _drivers(load: Callable[[str], bool]) -> Iterator[Remark]:
+def drivers(load: Callable[[str], bool]) -> Iterator[Remark]:
     found = False
     for vendor, library, device in DRIVERS:
         has_library, has_device = load(library), Path(device).exists()
