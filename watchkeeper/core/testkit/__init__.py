@@ -3,5 +3,6 @@
 from watchkeeper.core.testkit.ports import free_port
 from watchkeeper.core.testkit.programs import require
 from watchkeeper.core.testkit.prometheus_server import PrometheusServer, TargetHealth
+from watchkeeper.core.testkit.running import RunningWatchkeeper
 
-__all__ = ["PrometheusServer", "TargetHealth", "free_port", "require"]
+__all__ = ["PrometheusServer", "RunningWatchkeeper", "TargetHealth", "free_port", "require"]
