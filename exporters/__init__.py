@@ -2,9 +2,10 @@
 
 from typing import Final
 
-from exporters import prometheus
+from exporters import otlp, prometheus
 from watchkeeper.core.interfaces import Plugin
 
 PLUGINS: Final[tuple[Plugin, ...]] = (
     prometheus.PLUGIN,
+    otlp.PLUGIN,
 )  # fmt: skip

@@ -23,8 +23,8 @@ _GZIP_FORMAT: Final = 31
 class PrometheusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     enabled: bool = True
     """serve /metrics"""
-    max_series: Annotated[int, msgspec.Meta(ge=1)] = 10_000
-    """series on the page; a histogram is one series here and about 19 lines. Further ones are left out and counted"""
+    max_series: Annotated[int, msgspec.Meta(ge=1)] = 20_000
+    """series on the page (a histogram is one, and about 19 lines); further ones are left out and counted"""
     exemplars: bool = True
     """show trace ids on histogram buckets to scrapers that ask for OpenMetrics"""
 
@@ -75,5 +75,5 @@ PLUGIN: Final = Plugin(
     config=PrometheusConfig,
     build=PrometheusExporter,
     metrics=(EXPORTER_FAILURES,),
-    roles=("run", "node", "sidecar", "gateway", "detector"),
+    roles=("run", "node", "sidecar", "gateway"),
 )

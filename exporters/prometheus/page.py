@@ -6,7 +6,7 @@ from threading import Lock
 from typing import Final
 
 from exporters.prometheus.text import END, header, histogram_lines, label_pairs, scalar_line
-from watchkeeper.core.metric import Kind, Metric
+from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Batch, HistogramValue, Labels, Point
 
 SERIES_LIMIT: Final = "series_limit"
@@ -52,7 +52,7 @@ class Page:
             return [(family, [(series, series.point) for series in family.in_order()]) for family in families]
 
     def _put(self, point: Point) -> str | None:
-        if not _is_whole(point):
+        if not point.is_whole:
             return MALFORMED
         family = self._families.get(point.metric)
         series = family.series.get(point.labels) if family else None
@@ -124,15 +124,6 @@ class _Family:
         if self._in_order is None:
             self._in_order = tuple(sorted(self.series.values(), key=lambda series: series.pairs))
         return self._in_order
-
-
-def _is_whole(point: Point) -> bool:
-    """One point that cannot be drawn would cost the whole page at every scrape."""
-    value = point.value
-    if not isinstance(value, HistogramValue):
-        return point.metric.kind is not Kind.HISTOGRAM
-    buckets = len(value.bounds) + 1
-    return point.metric.kind is Kind.HISTOGRAM and len(value.counts) == buckets and len(value.exemplars) in (0, buckets)
 
 
 def _encoded(text: str) -> bytes:

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from watchkeeper.core.metric import Metric
+from watchkeeper.core.metric import Kind, Metric
 
 Labels = tuple[tuple[str, str], ...]
 """Pairs of (OpenTelemetry attribute name, value), names from `Metric.labels`, in that order; absent = left out."""
@@ -214,6 +214,18 @@ class Point(msgspec.Struct, frozen=True):
     metric: Metric
     labels: Labels
     value: float | HistogramValue
+
+    @property
+    def is_whole(self) -> bool:
+        """
+        The value is of the metric's kind, with a count for every bucket. An exporter leaves out one that is not:
+        drawn or encoded it would cost all the others.
+        """
+        if not isinstance(self.value, HistogramValue):
+            return self.metric.kind is not Kind.HISTOGRAM
+        buckets = len(self.value.bounds) + 1
+        fits = len(self.value.counts) == buckets and len(self.value.exemplars) in (0, buckets)
+        return self.metric.kind is Kind.HISTOGRAM and fits
 
 
 SeriesKey = tuple[Metric, Labels]

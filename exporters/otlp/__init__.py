@@ -1,0 +1,108 @@
+"""Push of our metrics and findings to an OpenTelemetry collector: OTLP over HTTP, protobuf."""
+
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from watchkeeper.core.errors import ConfigError
+from watchkeeper.core.interfaces import Plugin
+from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.vocabulary.health import EXPORTER_FAILURES
+
+if TYPE_CHECKING:
+    from exporters.otlp.push import OtlpExporter
+
+_PROBE_SECONDS: Final = 2.0
+_PORTS: Final = {"http": 80, "https": 443}
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class OtlpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    enabled: bool = False
+    """send our metrics and findings to an OpenTelemetry collector"""
+    endpoint: str = "http://127.0.0.1:4318"
+    """base address of an OTLP/HTTP receiver (protobuf); /v1/metrics and /v1/logs are appended"""
+    headers_file: str = ""
+    """file with one `name: value` a line, sent with every request: credentials stay out of this configuration"""
+    interval_seconds: Positive = 15.0
+    """how often the newest totals are sent"""
+    timeout_seconds: Positive = 5.0
+    """how long one send may take, tries within it included; also the longest wait at shutdown"""
+    compression: Literal["gzip", "none"] = "gzip"
+    """compression of what is sent"""
+    findings: bool = True
+    """send findings as log records (event watchkeeper.finding)"""
+    resource_attributes: dict[str, str] = {}
+    """added to, or replacing, service.name (watchkeeper), service.version and service.instance.id (the host's name)"""
+
+
+def build(config: OtlpConfig, ledger: Ledger) -> "OtlpExporter":
+    """:raises ConfigError: the endpoint is no address, or the file with headers cannot be used"""
+    endpoint = _endpoint(config).geturl().rstrip("/")
+    headers = _headers(config.headers_file)
+    from exporters.otlp.push import OtlpExporter
+
+    return OtlpExporter(config, endpoint, headers, ledger)
+
+
+def probe(config: OtlpConfig) -> tuple[str, ...]:
+    """Does anything listen at the endpoint?"""
+    try:
+        address = _endpoint(config)
+        port = address.port or _PORTS[address.scheme]
+        socket.create_connection((address.hostname or "", port), timeout=_PROBE_SECONDS).close()
+    except ConfigError as error:
+        return tuple(f"! {problem}" for problem in error.problems)
+    except OSError as error:
+        return (
+            f"! nothing answers at {config.endpoint} ({error}); start the collector or set exporters.otlp.endpoint",
+        )
+    return (f"something listens at {config.endpoint}",)
+
+
+def _endpoint(config: OtlpConfig) -> SplitResult:
+    wanted = "give the base address of an OTLP/HTTP receiver, like http://collector:4318"
+    try:
+        address = urlsplit(config.endpoint)
+        usable = address.scheme in _PORTS and bool(address.hostname) and (address.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigError(f"exporters.otlp.endpoint: '{config.endpoint}' is no address; {wanted}")
+    if address.path.rstrip("/").endswith(("/v1/metrics", "/v1/logs", "/v1/traces")):
+        raise ConfigError(f"exporters.otlp.endpoint: '{config.endpoint}' names one signal; {wanted}")
+    return address
+
+
+def _headers(file: str) -> dict[str, str]:
+    """Header names in lower case. No value is ever shown."""
+    if not file:
+        return {}
+    try:
+        lines = Path(file).read_text(encoding="ascii").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not plain ASCII"
+        raise ConfigError(f"exporters.otlp.headers_file: '{file}': {reason}") from None
+    headers = {}
+    for number, line in enumerate(lines, 1):
+        name, colon, value = line.partition(":")
+        if not line.strip():
+            continue
+        if not (colon and name.strip() and value.strip()):
+            raise ConfigError(f"exporters.otlp.headers_file: '{file}' line {number}: expected `name: value`")
+        headers[name.strip().lower()] = value.strip()
+    return headers
+
+
+PLUGIN: Final = Plugin(
+    name="otlp",
+    summary="Push of metrics and findings to an OpenTelemetry collector over OTLP/HTTP.",
+    config=OtlpConfig,
+    build=build,
+    metrics=(EXPORTER_FAILURES,),
+    roles=("run", "node", "sidecar", "gateway"),
+    probe=probe,
+)
