@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from collector import engines
 from watchkeeper.core.interfaces import Plugin
 
-PLUGINS: Final[tuple[Plugin, ...]] = ()
+PLUGINS: Final[tuple[Plugin, ...]] = (engines.PLUGIN,)

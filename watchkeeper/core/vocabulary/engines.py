@@ -104,7 +104,11 @@ ACCEPTED_TOKENS: Final = Metric(
 )  # fmt: skip
 ENGINE_UP: Final = Metric(
     "watchkeeper.engine.up", Kind.GAUGE, "",
-    "1 when the engine's page was read and understood at the last try, else 0.", (*ENGINE, "reason"),
+    "1 when the engine's page was read and understood at the last try, else 0.", ENGINE,
+)  # fmt: skip
+ENGINE_FAULT: Final = Metric(
+    "watchkeeper.engine.fault", Kind.GAUGE, "",
+    "1 while the engine's page cannot be used for this reason, 0 when that is over.", (*ENGINE, "reason"),
 )  # fmt: skip
 SCRAPE_DURATION: Final = Metric(
     "watchkeeper.engine.scrape.duration", Kind.GAUGE, "s",
@@ -125,6 +129,6 @@ RESETS: Final = Metric(
 METRICS: Final = (
     INTER_TOKEN_LATENCY, QUEUE_TIME, PREFILL_TIME, DECODE_TIME, INFERENCE_TIME, TOKENS, CACHED_TOKENS, WORK_TIME,
     RUNNING, WAITING, FINISHED, FAILED, REJECTED, KV_CACHE, KV_CACHE_MAX, KV_CACHE_CAPACITY, PREFIX_QUERIES,
-    PREFIX_HITS, PREFIX_HIT_RATIO, PREEMPTIONS, DRAFTS, DRAFT_TOKENS, ACCEPTED_TOKENS, ENGINE_UP, SCRAPE_DURATION,
-    SCRAPE_CPU, UNMAPPED, RESETS,
+    PREFIX_HITS, PREFIX_HIT_RATIO, PREEMPTIONS, DRAFTS, DRAFT_TOKENS, ACCEPTED_TOKENS, ENGINE_UP, ENGINE_FAULT,
+    SCRAPE_DURATION, SCRAPE_CPU, UNMAPPED, RESETS,
 )  # fmt: skip

@@ -1,0 +1,95 @@
+"""
+Source `engines`: reads the metrics page of inference engines and says it in one vocabulary.
+
+An engine more is a file with its table and its name in TABLES.
+"""
+
+import ssl
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from collector.engines import llama_cpp, vllm
+from collector.engines.config import EngineTarget
+from collector.engines.table import Table
+from watchkeeper.core.errors import ConfigError
+from watchkeeper.core.interfaces import Plugin
+from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.metric import Metric
+from watchkeeper.core.vocabulary import engines
+
+if TYPE_CHECKING:
+    from collector.engines.source import EnginesSource
+    from collector.engines.target import Target
+
+TABLES: Final[tuple[Table, ...]] = (
+    vllm.TABLE,
+    llama_cpp.TABLE,
+)
+"""the first one that knows a page takes it"""
+
+
+def build(config: tuple[EngineTarget, ...], ledger: Ledger) -> "EnginesSource":
+    """:raises ConfigError: the same engine twice, or a `ca_file` that cannot be used"""
+    from collector.engines.source import EnginesSource
+
+    return EnginesSource(_targets(config, ledger))
+
+
+def probe(config: tuple[EngineTarget, ...]) -> tuple[str, ...]:
+    from collector.engines.probe import examine
+
+    try:
+        return examine(_targets(config, Ledger()))
+    except ConfigError as error:
+        return tuple(f"! {problem}" for problem in error.problems)
+
+
+def poll_seconds(config: tuple[EngineTarget, ...]) -> float:
+    """How often the source looks which engine is due."""
+    return min([1.0, *(target.interval_seconds / 2 for target in config)])
+
+
+def _targets(config: tuple[EngineTarget, ...], ledger: Ledger) -> "tuple[Target, ...]":
+    from collector.engines.target import Target
+
+    problems = [*_repeated(config)]
+    targets = []
+    for index, target in enumerate(config):
+        try:
+            tls = ssl.create_default_context(cafile=target.ca_file) if target.ca_file else None
+            targets.append(Target(target, TABLES, ledger, tls))
+        except OSError as error:
+            why = error.strerror or "not a PEM certificate"
+            problems.append(f"engines[{index}].ca_file: {target.ca_file}: {why}; give a readable PEM file")
+    if problems:
+        raise ConfigError(*problems)
+    return tuple(targets)
+
+
+def _repeated(config: tuple[EngineTarget, ...]) -> Iterator[str]:
+    seen = Counter((target.host, target.port, target.fixed_path) for target in config)
+    for (host, port, path), times in seen.items():
+        if times > 1:
+            yield f"engines: {host}:{port}{path} is listed {times} times and would be counted as often; keep one"
+
+
+def _metrics() -> tuple[Metric, ...]:
+    mapped = (row.metric for table in TABLES for row in table.rows)
+    own = (
+        engines.ENGINE_UP, engines.ENGINE_FAULT, engines.SCRAPE_DURATION, engines.SCRAPE_CPU, engines.UNMAPPED,
+        engines.RESETS,
+    )  # fmt: skip
+    return tuple(dict.fromkeys((*mapped, *own)))
+
+
+PLUGIN: Final = Plugin(
+    name="engines",
+    summary="Metrics pages of inference engines: vLLM, llama.cpp.",
+    config=tuple[EngineTarget, ...],
+    build=build,
+    metrics=_metrics(),
+    roles=("run", "sidecar", "node"),
+    interval_seconds=poll_seconds,
+    probe=probe,
+)

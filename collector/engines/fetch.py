@@ -1,0 +1,151 @@
+"""One bounded GET, and what an answer that is no page means."""
+
+import ssl
+import zlib
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Final
+
+import aiohttp
+import msgspec
+
+from collector.engines.fault import Fault, Refused
+from collector.engines.table import Table
+from watchkeeper.core.labels import clean
+
+ACCEPT: Final = "text/plain;version=0.0.4"
+"""never OpenMetrics: some servers answer it with sample names that their TYPE lines do not have"""
+_ERROR_BYTES: Final = 4096
+_CHUNK_BYTES: Final = 1 << 16
+_INCARNATION: Final = "Process-Start-Time-Unix"
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """`incarnation` rises with each restart of the engine, where it tells; `body` is cut short unless status is 200."""
+
+    status: int
+    body: bytes
+    location: str = ""
+    incarnation: float | None = None
+
+
+def open_session() -> aiohttp.ClientSession:
+    """
+    A new connection each time: engines drop idle ones about when the next scrape is due, and that race would look like
+    an engine that is down.
+    """
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(force_close=True, limit=0),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None),
+        auto_decompress=False,
+    )
+
+
+async def fetch(
+    session: aiohttp.ClientSession, url: str, *, headers: Mapping[str, str], tls: ssl.SSLContext | None, max_bytes: int
+) -> Answer:
+    """
+    The caller bounds the time. Redirects are not followed.
+
+    :raises Refused: nobody answers, or not in HTTP, or too much
+    """
+    asked = {"Accept": ACCEPT, "Accept-Encoding": "identity", "User-Agent": "watchkeeper", **headers}
+    try:
+        async with session.get(url, headers=asked, allow_redirects=False, ssl=tls or True) as response:
+            good = response.status == 200
+            packed = await _read(response.content, max_bytes if good else _ERROR_BYTES, cut=not good)
+            encoding = response.headers.get("Content-Encoding", "").strip().lower()
+            body = _inflate(packed, max_bytes) if good and encoding not in ("", "identity") else packed
+            return Answer(
+                response.status,
+                body,
+                response.headers.get("Location", ""),
+                _number(response.headers.get(_INCARNATION)),
+            )
+    except aiohttp.ClientSSLError as error:
+        raise Refused(
+            Fault.BAD_CERTIFICATE, f"its certificate is not accepted ({_short(error)}); set `ca_file`"
+        ) from error
+    except (aiohttp.ClientConnectorError, aiohttp.ServerConnectionError, aiohttp.ClientOSError) as error:
+        raise Refused(
+            Fault.UNREACHABLE, f"cannot be reached ({_short(error)}); is it running, on this port?"
+        ) from error
+    except aiohttp.ClientPayloadError as error:
+        raise Refused(Fault.TRUNCATED, "the page breaks off; half a page is not used") from error
+    except (aiohttp.ClientError, UnicodeError) as error:
+        raise Refused(Fault.MALFORMED, f"it does not answer in HTTP ({type(error).__name__})") from error
+
+
+def judge(answer: Answer, tables: Sequence[Table]) -> bytes:
+    """
+    The body of a page.
+
+    :raises Refused: the status says that this is none, with what to do about it
+    """
+    status = answer.status
+    if status == 200:
+        return answer.body
+    if status in (401, 403, 407):
+        raise Refused(Fault.NOT_PERMITTED, f"answers {status}; give the token in `bearer_token_file` or `headers`")
+    named = [table for table in tables if table.off_mark and table.off_mark in answer.body]
+    if named:
+        raise Refused(Fault.OFF, f"answers {status}; {named[0].title} does not expose its page: {named[0].switch_on}")
+    if status in (404, 405, 501):
+        raise Refused(
+            Fault.OFF, f"answers {status}: no metrics page here; set `path`, or switch it on ({hints(tables)})"
+        )
+    if 300 <= status < 400:
+        where = clean(answer.location) or "nowhere"
+        raise Refused(Fault.REDIRECTED, f"answers {status}, moved to {where}; put that into `url` if it is right")
+    if status == 503:
+        raise Refused(Fault.SERVER_ERROR, "answers 503; it is loading its model, or its metrics page is broken")
+    if status >= 500:
+        raise Refused(Fault.SERVER_ERROR, f"answers {status}; its metrics page is broken, it may still serve the model")
+    raise Refused(Fault.HTTP_ERROR, f"answers {status}; check `url` and `path`")
+
+
+def hints(tables: Sequence[Table]) -> str:
+    return "; ".join(f"{table.title}: {table.switch_on}" for table in tables)
+
+
+async def _read(content: aiohttp.StreamReader, limit: int, *, cut: bool) -> bytes:
+    body = bytearray()
+    async for chunk in content.iter_chunked(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > limit:
+            if cut:
+                return bytes(body[:limit])
+            raise _too_large(limit)
+    return bytes(body)
+
+
+def _inflate(packed: bytes, limit: int) -> bytes:
+    """gzip or zlib, never more than `limit` bytes in memory."""
+    inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    try:
+        body = inflater.decompress(packed, limit + 1)
+    except zlib.error as error:
+        raise Refused(Fault.MALFORMED, "the page is compressed in a way that was not asked for") from error
+    if len(body) > limit:
+        raise _too_large(limit)
+    if not inflater.eof:
+        raise Refused(Fault.TRUNCATED, "the compressed page breaks off; half a page is not used")
+    return body
+
+
+def _too_large(limit: int) -> Refused:
+    return Refused(Fault.TOO_LARGE, f"the page is larger than {limit} bytes; raise `max_page_bytes` to read it")
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if isfinite(number) else None
+
+
+def _short(error: Exception) -> str:
+    cause = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error
+    return clean(getattr(cause, "strerror", None) or str(cause) or type(error).__name__)

@@ -1,0 +1,114 @@
+"""What a table says: which family of an engine's page becomes which metric of the vocabulary, and how."""
+
+from collections.abc import Callable, Mapping, Sequence, Set
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from collector.engines.page import Series, Value
+from watchkeeper.core.metric import Metric
+from watchkeeper.core.records import Labels
+
+Translate = Callable[[str], str | None]
+"""an engine's label value to ours; None leaves the series out"""
+
+
+class Fold(StrEnum):
+    """How gauges that land on the same labels (the ranks of one engine) become one. Counters and histograms add up."""
+
+    SUM = "sum"
+    MEAN = "mean"
+    MAX = "max"
+
+
+def as_it_is(series: Series) -> Value | None:
+    return series.value
+
+
+def words(known: Mapping[str, str], otherwise: str | None) -> Translate:
+    """Translation by a word list; `otherwise` is for words that the list does not have."""
+    return lambda value: known.get(value, otherwise)
+
+
+class Label(msgspec.Struct, frozen=True):
+    """One label of the engine's that is kept. `theirs` missing on a series leaves the label out."""
+
+    theirs: str
+    ours: str
+    translate: Translate = lambda value: value
+
+
+class From(msgspec.Struct, frozen=True):
+    """
+    One family, named as the engine writes it.
+
+    `value` reads a series where its plain value is not what is wanted: scaling, a histogram's sum, a number that
+    stands in a label; None leaves the series out. `constants` are labels that this family implies.
+    """
+
+    name: str
+    labels: tuple[Label, ...] = ()
+    value: Callable[[Series], Value | None] = as_it_is
+    constants: Labels = ()
+
+
+class Row(msgspec.Struct, frozen=True):
+    """
+    One metric and the families it can come from: the first of `sources` that the page has is used, the others never
+    added to it. `hint` says when an engine exposes it, for `watchkeeper doctor`.
+    """
+
+    metric: Metric
+    sources: tuple[From, ...]
+    constants: Labels = ()
+    fold: Fold = Fold.SUM
+    hint: str = ""
+
+
+class Question(msgspec.Struct, frozen=True):
+    """Something to ask the engine once: a path, and where in its JSON the answer lies (LookupError if it does not)."""
+
+    path: str
+    answer: Callable[[object], str]
+
+
+class Table(msgspec.Struct, frozen=True):
+    """
+    One engine.
+
+    `name` is its `gen_ai.provider.name`. `matches` sees all family names of a page, `_` for `:`. `switch_on` tells how
+    to make the engine expose its page, and `off_mark` is in its answer when it does not. `lacks` names what the engine
+    exposes under no flag and where to get it.
+    """
+
+    name: str
+    title: str
+    matches: Callable[[Set[str]], bool]
+    rows: tuple[Row, ...]
+    switch_on: str
+    off_mark: bytes = b""
+    paths: tuple[str, ...] = ("/metrics",)
+    model_label: str = "model_name"
+    model: tuple[Question, ...] = ()
+    """asked when the page's series carry no model"""
+    version: tuple[Question, ...] = ()
+    lacks: tuple[str, ...] = ()
+
+
+def detect(names: Set[str], tables: Sequence[Table]) -> Table | None:
+    """The first table that knows the page; None when no one does."""
+    return next((table for table in tables if table.matches(names)), None)
+
+
+def starts_with(prefix: str, *, never: tuple[str, ...] = ()) -> Callable[[Set[str]], bool]:
+    """A page some of whose names start with `prefix` and none with any of `never`."""
+    return lambda names: (
+        any(name.startswith(prefix) for name in names) and not any(name.startswith(never) for name in names)
+    )
+
+
+FINISH_REASONS: Final = {
+    reason: reason for reason in ("stop", "length", "content_filter", "error", "abort", "repetition", "compaction")
+} | {"tool_calls": "tool_call", "tool_call": "tool_call"}
+"""the words most engines use"""

@@ -1,0 +1,263 @@
+"""One engine: its state from scrape to scrape, and what one scrape brings."""
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import msgspec
+
+from collector.engines.config import EngineTarget
+from collector.engines.deltas import Deltas
+from collector.engines.fault import REASON, Fault, Refused
+from collector.engines.fetch import Answer, fetch, hints, judge
+from collector.engines.mapping import MODEL, Observation, labelled, names_model, observe, samples
+from collector.engines.page import Page, parse
+from collector.engines.table import Question, Table, detect
+from watchkeeper.core.labels import clean
+from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.metric import Metric
+from watchkeeper.core.records import Gap, Labels, Reading, Reason, Sample, SeriesKey
+from watchkeeper.core.vocabulary import engines, health
+
+SOURCE: Final = "engines"
+_SIGNAL: Final[Labels] = (("source", SOURCE), ("signal", "pages"))
+_QUESTIONS_AT_MOST: Final = 3
+"""tries to learn the model's name after each start of the engine"""
+_ANSWER_BYTES: Final = 1 << 20
+_TRY_ELSEWHERE: Final = (Fault.OFF, Fault.HTML, Fault.JSON)
+
+_log = logging.getLogger(f"watchkeeper.source.{SOURCE}")
+
+
+class Scraped(msgspec.Struct, frozen=True):
+    """A page that was understood."""
+
+    page: Page
+    table: Table
+    incarnation: float | None
+
+
+class Target:
+    """One task at a time calls `scrape`; everything here belongs to the source's thread."""
+
+    def __init__(
+        self, config: EngineTarget, tables: Sequence[Table], ledger: Ledger, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self.config = config
+        self._tables = tables
+        self._ledger = ledger
+        self._tls = tls
+        self._labels = {
+            "service.name": config.name,
+            "server.address": config.host,
+            "server.port": str(config.port),
+            "gen_ai.operation.name": config.operation,
+        }
+        self._path = config.fixed_path
+        self._deltas: Deltas | None = None
+        self._fault: Fault | None = None
+        self._was_read = False
+        self._gauges: frozenset[SeriesKey] = frozenset()
+        self._model = config.model
+        self._questions = 0
+        self._incarnation: float | None = None
+        self._due_at = float("-inf")
+        for metric in (health.RECEIVED, health.ACCEPTED):
+            ledger.add(metric, 0, _SIGNAL)
+
+    def take_turn(self, now: float) -> bool:
+        """Whether a scrape is due; the next one is then an interval later, also when the clock was set back."""
+        interval = self.config.interval_seconds
+        if self._due_at - interval <= now < self._due_at:
+            return False
+        self._due_at = self._due_at + interval if 0 <= now - self._due_at < interval else now + interval
+        return True
+
+    async def scrape(self, session: aiohttp.ClientSession, now: float) -> Reading:
+        """Never raises for what an engine can do; a fault of ours passes through to the caller, who calls `failed`."""
+        if self._deltas is None:
+            self._deltas = Deltas(now, self.config.max_series)
+        began = time.perf_counter()
+        try:
+            scraped, cpu_seconds = await self.look(session)
+        except Refused as refused:
+            return self.failed(refused.fault, refused.detail, now, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        await self._learn_model(session, scraped)
+        began_cpu = time.thread_time()
+        observation = observe(scraped.page, scraped.table, {**self._labels, MODEL: self._model})
+        families = frozenset(scraped.page.families)
+        advance = self._deltas.advance(observation.totals, now, families, scraped.incarnation)
+        brought = samples(observation, advance.increments, now)
+        if advance.reset:
+            self._questions = 0
+        cpu_seconds += time.thread_time() - began_cpu
+        fault = self._now_in(None, now)
+        self._count(observation)
+        self._went_well(scraped.table, observation)
+        return Reading(
+            (
+                *brought,
+                *self._about(now, 1.0, seconds),
+                *fault,
+                Sample(engines.SCRAPE_CPU, cpu_seconds, now, self._where(engines.SCRAPE_CPU)),
+                Sample(engines.UNMAPPED, observation.unmapped, now, self._where(engines.UNMAPPED)),
+                Sample(engines.RESETS, float(advance.reset), now, self._where(engines.RESETS)),
+            ),
+            self._vanished(frozenset(observation.gauges)),
+            items=1,
+        )
+
+    async def look(self, session: aiohttp.ClientSession) -> tuple[Scraped, float]:
+        """
+        The page, understood, and the processor seconds that took.
+
+        :raises Refused: with what is wrong and what to do
+        """
+        candidates = (self._path,) if self._path else tuple(dict.fromkeys(p for t in self._tables for p in t.paths))
+        refusals = []
+        for path in candidates:
+            try:
+                async with asyncio.timeout(self.config.timeout_seconds):
+                    answer = await self._get(session, path, self.config.max_page_bytes)
+                began_cpu = time.thread_time()
+                scraped = self._understand(answer)
+            except TimeoutError:
+                detail = f"has not answered within {self.config.timeout_seconds:g} s"
+                raise Refused(Fault.TIMED_OUT, detail) from None
+            except Refused as refused:
+                refusals.append(refused)
+                if refused.fault not in _TRY_ELSEWHERE:
+                    break
+            else:
+                self._path = path
+                return scraped, time.thread_time() - began_cpu
+        self._path = self.config.fixed_path
+        raise refusals[0]
+
+    async def ask(self, session: aiohttp.ClientSession, questions: Sequence[Question]) -> str:
+        """The first answer that the engine gives to one of `questions`; empty when it gives none."""
+        for question in questions:
+            try:
+                async with asyncio.timeout(self.config.timeout_seconds):
+                    answer = await self._get(session, question.path, _ANSWER_BYTES)
+                found = question.answer(msgspec.json.decode(answer.body)) if answer.status == 200 else ""
+            except (Refused, TimeoutError, msgspec.DecodeError, LookupError, TypeError, RecursionError):
+                continue
+            if found:
+                return clean(found)
+        return ""
+
+    def failed(self, fault: Fault, detail: str, now: float, seconds: float) -> Reading:
+        """This scrape brought nothing: the engine's gauges go stale, its totals wait."""
+        self._ledger.add(health.RECEIVED, 1, _SIGNAL)
+        self._ledger.add(health.REJECTED, 1, (*_SIGNAL, ("reason", fault.value)))
+        about = (*self._about(now, 0.0, seconds), *self._now_in(fault, now))
+        if self._fault is not fault:
+            _log.warning("%s%s: %s", self.config.origin, self._path, detail)
+        self._fault = fault
+        self._questions = 0
+        stale = self._gauges or {(engines.RUNNING, self._where(engines.RUNNING))}
+        gaps = tuple(Gap(metric, REASON[fault], labels) for metric, labels in sorted(stale, key=_by_name))
+        return Reading(about, gaps)
+
+    async def _get(self, session: aiohttp.ClientSession, path: str, max_bytes: int) -> Answer:
+        headers = {**self.config.headers, **self._authorization()}
+        url = self.config.origin + path
+        return await fetch(session, url, headers=headers, tls=self._tls, max_bytes=max_bytes)
+
+    def _authorization(self) -> Mapping[str, str]:
+        if not self.config.bearer_token_file:
+            return {}
+        try:
+            token = Path(self.config.bearer_token_file).read_text(encoding="ascii").strip()
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "it is not ASCII"
+            detail = f"bearer_token_file {self.config.bearer_token_file} cannot be read: {why}"
+            raise Refused(Fault.NOT_PERMITTED, detail) from error
+        if not token.isprintable():
+            detail = f"bearer_token_file {self.config.bearer_token_file} must hold one line"
+            raise Refused(Fault.NOT_PERMITTED, detail)
+        return {"Authorization": f"Bearer {token}"}
+
+    def _understand(self, answer: Answer) -> Scraped:
+        page = parse(judge(answer, self._tables), self.config.max_series)
+        table = detect(page.families.keys(), self._tables)
+        if table is None:
+            names = ", ".join(clean(name) for name in list(page.families)[:3]) or "nothing"
+            raise Refused(
+                Fault.UNKNOWN_ENGINE,
+                f"a metrics page of no engine known here (it has {names}); check the port, or switch the engine's "
+                f"own metrics on ({hints(self._tables)})",
+            )
+        return Scraped(page, table, answer.incarnation)
+
+    async def _learn_model(self, session: aiohttp.ClientSession, scraped: Scraped) -> None:
+        if scraped.incarnation != self._incarnation:
+            self._questions = 0
+        self._incarnation = scraped.incarnation
+        if self.config.model or names_model(scraped.page, scraped.table) or self._questions >= _QUESTIONS_AT_MOST:
+            return
+        self._questions += 1
+        model = await self.ask(session, scraped.table.model)
+        if model:
+            self._model = model
+            self._questions = _QUESTIONS_AT_MOST
+
+    def _about(self, now: float, up: float, seconds: float) -> tuple[Sample, ...]:
+        return (
+            Sample(engines.ENGINE_UP, up, now, self._where(engines.ENGINE_UP)),
+            Sample(engines.SCRAPE_DURATION, seconds, now, self._where(engines.SCRAPE_DURATION)),
+        )
+
+    def _now_in(self, fault: Fault | None, now: float) -> tuple[Sample, ...]:
+        """The fault that is, and the one that is over."""
+        metric = engines.ENGINE_FAULT
+        states = ((self._fault, 0.0), (fault, 1.0)) if fault is not self._fault else ((fault, 1.0),)
+        return tuple(
+            Sample(metric, value, now, labelled(metric, {**self._labels, "reason": known.value}))
+            for known, value in states
+            if known is not None
+        )
+
+    def _where(self, metric: Metric) -> Labels:
+        """Labels that hold whether the engine answers or not: a series of the target, not of what it serves."""
+        return labelled(metric, self._labels)
+
+    def _vanished(self, gauges: frozenset[SeriesKey]) -> tuple[Gap, ...]:
+        """
+        Gaps for gauges that the page no longer has. A gap makes every series stale that has at least its labels, so one
+        that would take a present gauge along is left to run out by itself.
+        """
+        gone = sorted(self._gauges - gauges, key=_by_name)
+        self._gauges = gauges
+        return tuple(
+            Gap(metric, Reason.LOST, labels)
+            for metric, labels in gone
+            if not any(metric == other and set(labels) <= set(held) for other, held in gauges)
+        )
+
+    def _count(self, observation: Observation) -> None:
+        self._ledger.add(health.RECEIVED, 1, _SIGNAL)
+        self._ledger.add(health.ACCEPTED, 1, _SIGNAL)
+        for field, count in observation.invalid.items():
+            self._ledger.add(health.INVALID_VALUES, count, (("source", SOURCE), ("field", field)))
+
+    def _went_well(self, table: Table, observation: Observation) -> None:
+        if self._fault is not None or not self._was_read:
+            back = "is back, " if self._fault is not None else ""
+            _log.info(
+                "%s%s: %s%s, %d series mapped, %d not",
+                self.config.origin, self._path, back, table.title, observation.mapped, observation.unmapped,
+            )  # fmt: skip
+        self._fault = None
+        self._was_read = True
+
+
+def _by_name(key: SeriesKey) -> tuple[str, Labels]:
+    return key[0].name, key[1]
