@@ -165,7 +165,7 @@ def _ports(web_port: int) -> Ports:
 def _config(ports: Ports) -> str:
     return (
         f"otlp: {{http_port: {ports.otlp_http}, grpc_port: {ports.otlp_grpc}}}\n"
-        f'engines: [{{url: "http://127.0.0.1:{ports.engine}"}}]\n'
+        f'engines: [{{url: "http://127.0.0.1:{ports.engine}", interval_seconds: 1}}]\n'
         f"web: {{port: {ports.web}}}\n"
     )
 
