@@ -2,10 +2,11 @@
 
 from typing import Final
 
-from exporters import otlp, prometheus
+from exporters import otlp, page, prometheus
 from watchkeeper.core.interfaces import Plugin
 
 PLUGINS: Final[tuple[Plugin, ...]] = (
     prometheus.PLUGIN,
     otlp.PLUGIN,
+    page.PLUGIN,
 )  # fmt: skip

@@ -1,0 +1,248 @@
+"""Findings, models, services, engines, sources: one row each, the most important first, bounded. Pure."""
+
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+from exporters.page.figures import Figure, count, rate, share, size
+from exporters.page.groups import Engine, Group
+from exporters.page.itself import Destination, Source
+from exporters.page.markup import Child, Html, element, fragment
+from exporters.page.parts import absent, bar, both, by_reason, code, dot, figure, moment, section, table
+from exporters.page.status import ERROR_SHARE_ATTENTION, QUEUE_FILL_ATTENTION
+from exporters.page.view import View
+from exporters.page.words import Words
+from watchkeeper.core.records import Finding
+
+MAX_MODELS: Final = 20
+MAX_SERVICES: Final = 10
+MAX_ENGINES: Final = 20
+MAX_SOURCES: Final = 20
+MAX_OPEN: Final = 8
+MAX_RESOLVED: Final = 8
+
+
+def findings(entries: Sequence[Finding], view: View, words: Words) -> Html:
+    """Open ones in full; resolved ones folded away."""
+    still_open = [entry for entry in entries if not entry.resolved]
+    resolved = [entry for entry in entries if entry.resolved]
+    return section(
+        "findings",
+        fragment(words.findings, _count_of(len(still_open))),
+        [_finding(entry, view.now, words) for entry in still_open[:MAX_OPEN]],
+        _more(len(still_open) - MAX_OPEN, words.more),
+        None if still_open else element("p", words.no_findings, class_="quiet"),
+        element(
+            "details",
+            element("summary", words.earlier.format(count=len(resolved)), id="earlier-summary"),
+            [_finding(entry, view.now, words) for entry in resolved[:MAX_RESOLVED]],
+            _more(len(resolved) - MAX_RESOLVED, words.more),
+            id="earlier",
+        )
+        if resolved
+        else None,
+    )
+
+
+def models(groups: Sequence[Group], words: Words) -> Html:
+    return section(
+        "models", fragment(words.models, _count_of(len(groups))), _groups(groups, MAX_MODELS, words, words.model)
+    )
+
+
+def services(groups: Sequence[Group], words: Words) -> Html:
+    content = _groups(groups, MAX_SERVICES, words, words.service) if groups else _quiet(words.no_services)
+    return section("services", fragment(words.services, _count_of(len(groups))), content)
+
+
+def engines(rows: Sequence[Engine], words: Words) -> Html:
+    heading = fragment(words.engines, _count_of(len(rows)))
+    if not rows:
+        return section("engines", heading, _quiet(words.no_engines))
+    why = words.absent_engine
+    running, waiting = words.running.capitalize(), words.waiting.capitalize()
+    labels = [words.engine, words.state, running, waiting, words.kv_cache, f"{words.tokens} {words.output}"]
+    cells: list[list[Child]] = [
+        [
+            _named(row.address, " · ".join(filter(None, (row.provider, row.model))), words),
+            dot(row.up, words, row.reason),
+            absent(why) if row.running is None else count(row.running),
+            absent(why) if row.waiting is None else count(row.waiting),
+            absent(why) if row.kv_cache is None else bar(row.kv_cache, str(share(row.kv_cache))),
+            figure(None if row.output_rate is None else Figure(rate(row.output_rate), words.per_second), why),
+        ]
+        for row in rows[:MAX_ENGINES]
+    ]
+    return section(
+        "engines", heading, table("engines", [*labels], cells, labels), _more(len(rows) - MAX_ENGINES, words.more)
+    )
+
+
+def sources(view: View, words: Words) -> Html:
+    heading = fragment(words.sources, " ", element("small", words.since_start))
+    rows = [_source(source, view.now, words) for source in view.sources[:MAX_SOURCES]]
+    return section(
+        "sources",
+        heading,
+        element("ul", rows, class_="sources") if rows else _quiet(words.no_sources),
+        _more(len(view.sources) - MAX_SOURCES, words.more),
+        [
+            element("p", words.queues, ": ", name, " ", bar(fill, str(share(fill))), class_="quiet")
+            for name, fill in tuple(view.queues.items())[:MAX_SOURCES]
+        ],
+    )
+
+
+def destinations(view: View, words: Words) -> Html:
+    """Where the numbers go, and what watchkeeper itself costs."""
+    itself = view.itself
+    return section(
+        "exporters",
+        words.exporters,
+        element("ul", [_destination(each, words) for each in view.destinations[:MAX_SOURCES]], class_="sources")
+        if view.destinations
+        else _quiet(words.absent_itself),
+        element(
+            "p",
+            f"{words.memory} ",
+            figure(None if itself.memory_bytes is None else size(itself.memory_bytes), words.absent_itself),
+            f" · {words.series} ",
+            absent(words.absent_itself) if itself.series is None else count(itself.series),
+            class_="quiet",
+        ),
+    )
+
+
+def safe_link(address: str) -> str | None:
+    """`address` when it is a web address and nothing else: a finding may not bring a script."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return None
+    return address if parts.scheme in ("http", "https") and parts.netloc else None
+
+
+def _finding(entry: Finding, now: float, words: Words) -> Html:
+    link = safe_link(entry.runbook)
+    cause = entry.causes[0] if entry.causes else None
+    runbook: Child = None
+    if entry.runbook:
+        runbook = (
+            element("a", words.runbook, href=link, rel="noreferrer") if link else f"{words.runbook}: {entry.runbook}"
+        )
+    return element(
+        "article",
+        element(
+            "p",
+            element("span", words.resolved if entry.resolved else words.severities[entry.severity], class_="severity"),
+            " ",
+            moment(
+                entry.since,
+                words.ago_of(now - entry.at)
+                if entry.resolved
+                else words.since.format(age=words.age(now - entry.since)),
+            ),
+        ),
+        element("h3", entry.subject),
+        element("p", entry.summary),
+        element("p", element("span", f"{words.cause}: ", class_="faint"), cause.summary) if cause else None,
+        element("p", runbook, class_="runbook") if runbook else None,
+        class_=f"finding {'resolved' if entry.resolved else entry.severity.value}",
+    )
+
+
+def _groups(groups: Sequence[Group], most: int, words: Words, kind: str) -> Html:
+    why = words.absent_group
+    labels = [
+        kind,
+        words.requests,
+        words.error_share,
+        f"{words.ttft} {words.median} / {words.p95}",
+        f"{words.tpot} {words.median} / {words.p95}",
+        f"{words.tokens} {words.output}",
+    ]
+    quantiles = element("small", f"{words.median} / {words.p95}")
+    headings: list[Child] = [
+        *labels[:3],
+        fragment(words.ttft, " ", quantiles),
+        fragment(words.tpot, " ", quantiles),
+        labels[5],
+    ]
+    rows: list[list[Child]] = [
+        [
+            _named(group.name, group.detail, words),
+            figure(None if group.request_rate is None else Figure(rate(group.request_rate), words.per_second), why),
+            _error_share(group.error_share, words),
+            _measured(group, words),
+            both(group.per_token, why),
+            figure(None if group.output_rate is None else Figure(rate(group.output_rate), words.per_second), why),
+        ]
+        for group in groups[:most]
+    ]
+    return fragment(table("groups", headings, rows, labels), _more(len(groups) - most, words.and_more))
+
+
+def _measured(group: Group, words: Words) -> Html:
+    """Time to first token, and where it was measured."""
+    if group.first_token is None:
+        return absent(words.absent_ttft)
+    place = words.origins_short[group.first_token.origin]
+    return fragment(
+        both(group.first_token, words.absent_group),
+        element("small", place, class_="place", title=words.origins[group.first_token.origin]),
+    )
+
+
+def _error_share(value: float | None, words: Words) -> Html:
+    if value is None:
+        return absent(words.absent_errors)
+    return element(
+        "span", str(share(value)), class_="warn" if value >= ERROR_SHARE_ATTENTION else "faint" if not value else None
+    )
+
+
+def _source(source: Source, now: float, words: Words) -> Html:
+    age = absent(words.absent_record)
+    if source.last_record_at is not None:
+        age = moment(source.last_record_at, words.ago_of(now - source.last_record_at))
+    queue = absent(words.absent_queue)
+    if source.queue_fill is not None:
+        full = source.queue_fill >= QUEUE_FILL_ATTENTION
+        queue = element("span", str(share(source.queue_fill)), class_="warn" if full else None)
+    facts: list[tuple[str, Child]] = [
+        (words.last_record, age),
+        (words.queue, queue),
+        (words.failures, by_reason(source.failures_by)),
+        (words.rejected, by_reason(source.rejected_by)),
+        (words.dropped, by_reason(source.dropped_by)),
+    ]
+    return element(
+        "li",
+        element("p", element("b", source.name or words.unnamed), dot(source.up, words)),
+        element("dl", [element("div", element("dt", name), element("dd", fact)) for name, fact in facts]),
+    )
+
+
+def _destination(destination: Destination, words: Words) -> Html:
+    failed = (
+        fragment(element("span", f"{words.failures} ", class_="faint"), by_reason(destination.failures_by))
+        if destination.failures_by
+        else None
+    )
+    return element("li", element("p", element("b", destination.name), failed, dot(destination.up, words)))
+
+
+def _named(name: str, detail: str, words: Words) -> Html:
+    return fragment(element("b", name or words.unnamed), element("small", detail) if detail else None)
+
+
+def _count_of(amount: int) -> Html | None:
+    return element("small", f" {amount}") if amount else None
+
+
+def _more(amount: int, text: str) -> Html | None:
+    return element("p", text.format(count=amount), class_="quiet") if amount > 0 else None
+
+
+def _quiet(text: str) -> Html:
+    return element("p", code(text), class_="quiet")

@@ -1,0 +1,177 @@
+"""Every sentence of the page as a typed record: a language that lacks one does not import."""
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from exporters.page.figures import age
+from exporters.page.status import State, Why
+from exporters.page.tally import Origin
+from watchkeeper.core.records import Outcome, Severity
+
+
+class Words(msgspec.Struct, frozen=True, kw_only=True):
+    """Places for values are named in braces and the same in every language; a test holds them to it."""
+
+    tag: str
+    """BCP 47"""
+    other_tag: str
+    other_name: str
+    """the other language, in its own words"""
+
+    # the head
+    version: str
+    role: str
+    uptime: str
+    memory: str
+    series: str
+    metrics_link: str
+    skip_link: str
+
+    # is it well
+    states: Mapping[State, str]
+    remarks: Mapping[Why, str]
+    well: str
+    well_idle: str
+    unknown: str
+    more: str
+    lost: str
+    """in the browser, when watchkeeper no longer answers"""
+
+    # the live numbers
+    live: str
+    last_minute: str
+    requests: str
+    counted_by_engines: str
+    ttft: str
+    tpot: str
+    tokens: str
+    input: str
+    output: str
+    errors: str
+    in_flight: str
+    running: str
+    waiting: str
+    per_second: str
+    median: str
+    p95: str
+    origins: Mapping[Origin, str]
+    origins_short: Mapping[Origin, str]
+    outcomes: Mapping[Outcome, str]
+    no_failures: str
+    last_quarter: str
+    ago_quarter: str
+    now: str
+    highest: str
+    chart: str
+
+    # why a number is absent
+    absent_requests: str
+    absent_ttft: str
+    absent_tpot: str
+    absent_tokens: str
+    absent_errors: str
+    absent_in_flight: str
+    absent_group: str
+    absent_engine: str
+    absent_itself: str
+    absent_record: str
+    absent_queue: str
+    absent_state: str
+
+    # what is watched
+    models: str
+    model: str
+    services: str
+    service: str
+    unnamed: str
+    and_more: str
+    error_share: str
+    measured: str
+    engines: str
+    engine: str
+    state: str
+    up: str
+    down: str
+    kv_cache: str
+    no_engines: str
+    no_services: str
+
+    # findings
+    findings: str
+    no_findings: str
+    earlier: str
+    severities: Mapping[Severity, str]
+    since: str
+    resolved: str
+    cause: str
+    runbook: str
+
+    # sources and the rest
+    sources: str
+    source: str
+    last_record: str
+    ago: str
+    failures: str
+    queue: str
+    queues: str
+    rejected: str
+    dropped: str
+    since_start: str
+    no_sources: str
+    exporters: str
+
+    # nothing yet
+    empty_title: str
+    empty_steps: tuple[str, ...]
+    """what is between backquotes is set as code"""
+
+    units: Mapping[str, str]
+    """one amount of time: second, minute, hour, day"""
+    separator: str
+    """between things in a sentence"""
+
+    def outcome(self, name: str) -> str:
+        """An outcome that is not of the vocabulary keeps its name."""
+        known = {outcome.value: outcome for outcome in Outcome}.get(name)
+        return name if known is None else self.outcomes[known]
+
+    def age(self, seconds: float) -> str:
+        return " ".join(self.units[unit].format(amount=amount) for amount, unit in age(seconds))
+
+    def ago_of(self, seconds: float) -> str:
+        return self.ago.format(age=self.age(seconds))
+
+    def listed(self, names: tuple[str, ...], most: int = 3) -> str:
+        """The first few, and how many more."""
+        shown = self.separator.join(names[:most])
+        return shown if len(names) <= most else f"{shown} {self.more.format(count=len(names) - most)}"
+
+
+def preferred(wanted: str | None, accepted: str, known: tuple[str, ...]) -> str:
+    """
+    The language of the page: `wanted` (from the address), else the best of an Accept-Language header, else the first.
+
+    >>> preferred(None, "de, zh-CN;q=0.8, en;q=0.5", ("en", "zh"))
+    'zh'
+    """
+    if wanted is not None and _primary(wanted) in known:
+        return _primary(wanted)
+    best, found = 0.0, known[0]
+    for part in accepted[:500].split(","):
+        tag, _, parameters = part.partition(";")
+        language = _primary(tag)
+        weight = _weight(parameters)
+        if language in known and weight > best:
+            best, found = weight, language
+    return found
+
+
+def _primary(tag: str) -> str:
+    return tag.strip().lower().partition("-")[0]
+
+
+def _weight(parameters: str) -> float:
+    match = re.fullmatch(r"\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*", parameters)
+    return min(float(match[1]), 1.0) if match else 1.0
