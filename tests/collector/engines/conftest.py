@@ -1,0 +1,113 @@
+"""An engine's HTTP side, under the test's control, and a source that reads it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from collector.engines import TABLES, EngineTarget
+from collector.engines.source import EnginesSource
+from collector.engines.target import Target
+from watchkeeper.core.ledger import Ledger
+
+Respond = Callable[[BaseHTTPRequestHandler], None]
+
+
+class FakeEngine:
+    """Answers every GET by calling `respond`, which a test may change at any time. Remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.respond: Respond = page("")
+        self.asked: list[str] = []
+        self.headers: list[dict[str, str]] = []
+        self.released = threading.Event()
+        engine = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                engine.asked.append(self.path)
+                engine.headers.append({name.lower(): value for name, value in self.headers.items()})
+                engine.respond(self)
+
+            def log_message(self, *_arguments: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.port = self._server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    def hang(self, _handler: BaseHTTPRequestHandler) -> None:
+        """Never answer, until the test ends."""
+        self.released.wait(60)
+
+    def stop(self) -> None:
+        self.released.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(5)
+
+
+def page(body: str | bytes, status: int = 200, **headers: str) -> Respond:
+    """Answer `/metrics` so and any other path with 404. Header names have `_` for `-`."""
+    data = body.encode() if isinstance(body, str) else body
+
+    def respond(handler: BaseHTTPRequestHandler) -> None:
+        if not handler.path.startswith("/metrics"):
+            handler.send_error(404)
+            return
+        handler.send_response(status)
+        for name, value in {"Content-Type": "text/plain; version=0.0.4", **headers}.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    return respond
+
+
+@pytest.fixture
+def new_engine() -> Iterator[Callable[[], FakeEngine]]:
+    engines: list[FakeEngine] = []
+
+    def make() -> FakeEngine:
+        engines.append(FakeEngine())
+        return engines[-1]
+
+    yield make
+    for engine in engines:
+        engine.stop()
+
+
+@pytest.fixture
+def engine(new_engine: Callable[[], FakeEngine]) -> FakeEngine:
+    return new_engine()
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+@pytest.fixture
+def new_source(ledger: Ledger) -> Iterator[Callable[..., EnginesSource]]:
+    """A source for these targets that waits for every page, unless the test gives it less patience."""
+    sources: list[EnginesSource] = []
+
+    def make(*targets: EngineTarget, patience_seconds: float = 60.0) -> EnginesSource:
+        sources.append(EnginesSource([Target(target, TABLES, ledger) for target in targets], patience_seconds))
+        return sources[-1]
+
+    yield make
+    for source in sources:
+        source.close()
+
+
+@pytest.fixture
+def answer() -> Any:
+    """`answer(body, status, **headers)`: how a fake engine responds."""
+    return page
