@@ -1,0 +1,118 @@
+"""The OTLP source: both receivers on one loop in a thread of their own, before one intake."""
+
+import asyncio
+import logging
+import socket
+from concurrent.futures import Future
+from threading import Thread
+from typing import Any, Final
+
+from collector.otlp import addresses, tls
+from collector.otlp.config import OtlpConfig
+from collector.otlp.intake import Intake
+from collector.otlp.receiver_grpc import GrpcReceiver
+from collector.otlp.receiver_http import HttpReceiver
+from collector.otlp.refusal_log import RefusalLog
+from watchkeeper.core.errors import ConfigError, Unavailable
+from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.records import Reading
+from watchkeeper.core.vocabulary import health
+
+_QUEUE: Final = (("queue", "otlp"),)
+_STOP_SECONDS: Final = 5.0
+"""beyond the grace, for open requests to end"""
+_LOG: Final = logging.getLogger("watchkeeper.otlp")
+
+
+class OtlpSource:
+    """Takes in OTLP until closed. `http_port` and `grpc_port` are those really listened on."""
+
+    def __init__(self, config: OtlpConfig, ledger: Ledger, started_at: float) -> None:
+        """
+        :param started_at: unix seconds
+        :raises ConfigError: a port cannot be taken, or a TLS file is no good
+        """
+        self._config = config
+        self._ledger = ledger
+        self._intake = Intake(config, ledger, started_at)
+        self._refusals = RefusalLog(ledger, config.retry_after_seconds)
+        self._started: Future[int] = Future()
+        self._loop: asyncio.AbstractEventLoop
+        self._closing: asyncio.Event
+        self._closed = False
+        tls_context = tls.http_context(config)
+        problems = addresses.problems(config)
+        if problems:
+            raise ConfigError(*problems)
+        listener = addresses.listening(config.host, config.http_port, "otlp.http_port")
+        self.http_port: int = listener.getsockname()[1]
+        self._thread = Thread(target=self._run, args=(listener, tls_context), name="otlp", daemon=True)
+        self._thread.start()
+        try:
+            self.grpc_port = self._started.result()
+        except BaseException:
+            listener.close()
+            raise
+
+    def read(self, now: float) -> Reading:
+        """:raises Unavailable: the receivers have died; only a restart brings them back"""
+        if not self._closed and not self._thread.is_alive():
+            raise Unavailable("the OTLP receivers have stopped; restart watchkeeper")
+        reading = self._intake.read(now)
+        self._report()
+        return reading
+
+    def close(self) -> None:
+        """Tell senders to come back later for the time of grace, then stop listening."""
+        self._closed = True
+        self._intake.close()
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._closing.set)
+            self._thread.join(self._config.shutdown_grace_seconds + _STOP_SECONDS)
+
+    def _report(self) -> None:
+        self._ledger.set(health.QUEUE_LENGTH, self._intake.queue_length, _QUEUE)
+        self._ledger.set(health.QUEUE_SIZE, self._intake.queue_size_bytes, _QUEUE)
+        self._ledger.set(health.QUEUE_CAPACITY, self._config.queue_capacity_bytes, _QUEUE)
+
+    def _run(self, listener: socket.socket, tls_context: Any) -> None:
+        try:
+            asyncio.run(self._serve(listener, tls_context))
+        except Exception as error:  # noqa: BLE001 - the end of the thread: `read` tells the supervisor
+            if not self._started.done():
+                self._started.set_exception(error)
+            _LOG.error("otlp stopped: %s", type(error).__name__)
+
+    async def _serve(self, listener: socket.socket, tls_context: Any) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(_log_loop_error)
+        self._closing = asyncio.Event()
+        http = HttpReceiver(self._config, self._intake, self._refusals)
+        rpc = GrpcReceiver(self._config, self._intake, self._refusals)
+        address = addresses.shown(self._config.host, self._config.grpc_port)
+        try:
+            grpc_port = await rpc.start(address, tls.grpc_credentials(self._config))
+        except RuntimeError:
+            raise ConfigError(f"otlp.grpc_port: {address} cannot be bound; set otlp.grpc_port") from None
+        await http.start(listener, tls_context)
+        self._started.set_result(grpc_port)
+        await self._closing.wait()
+        http.drain()
+        await asyncio.sleep(self._config.shutdown_grace_seconds)
+        await asyncio.gather(http.stop(), rpc.stop())
+
+
+def _log_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """asyncio's own handler would log reprs and tracebacks of what holds bodies."""
+    fault = context.get("exception")
+    _LOG.error("otlp: %s (%s)", context.get("message", "fault in the event loop"), type(fault).__name__)
+
+
+def probe(config: OtlpConfig) -> tuple[str, ...]:
+    """Whether the ports can be taken and the TLS files read."""
+    problems = (*tls.file_problems(config), *addresses.problems(config))
+    if problems:
+        return problems
+    shown = [addresses.shown(config.host, port) for port in (config.grpc_port, config.http_port)]
+    secured = "TLS" if config.tls_certificate_file else "no TLS"
+    return (f"OTLP/gRPC on {shown[0]} and OTLP/HTTP on {shown[1]} can be listened on ({secured})",)
