@@ -1,0 +1,274 @@
+"""
+One call counted once, however many spans and log records report it.
+
+A bounded memory of recent traces: which span is whose child, and which of them belong to the same call. Nothing is
+held back: what comes first is counted, what comes later only adds.
+"""
+
+from typing import Final
+
+from collector.otlp import facets
+from watchkeeper.core.records import Completion, Vantage
+
+MAX_TRACES: Final = 20_000
+MAX_SPANS: Final = 60_000
+MAX_SPANS_PER_TRACE: Final = 1024
+MAX_AGE_SECONDS: Final = 120.0
+MAX_RESPONSES: Final = 8192
+_MAX_CALLS_PER_RESPONSE: Final = 8
+_MAX_DEPTH: Final = 64
+SLACK_SECONDS: Final = 1.0
+"""how far apart the clocks of a client and its engine may be"""
+
+SPAN: Final = 1
+LOG: Final = 2
+
+
+class Call:
+    """One model call. `given` are the facets reported so far; times in unix seconds, 0 = not known."""
+
+    __slots__ = (
+        "client", "end", "engine", "given", "identity", "logged", "request_model", "response_model", "start",
+    )  # fmt: skip
+
+    def __init__(self, seen: Completion, start: float, end: float) -> None:
+        self.given = facets.of(seen)
+        self.start = start
+        self.end = end
+        self.client = seen.vantage is Vantage.CLIENT
+        self.engine = not self.client
+        self.request_model = seen.request_model
+        self.response_model = seen.response_model
+        self.logged = False
+        """whether a log record without ids was found to be this call"""
+        self.identity: Completion | None = None
+        """kept while text may still come as log records of its own"""
+
+    def holds(self, start: float, end: float) -> bool:
+        """Whether the interval lies within the call's own, give or take the clocks."""
+        return bool(self.start) and self.start - SLACK_SECONDS <= start and end <= self.end + SLACK_SECONDS
+
+
+class _Span:
+    __slots__ = ("call", "parent_id", "signals")
+
+    def __init__(self, parent_id: bytes, call: Call | None, signal: int) -> None:
+        self.parent_id = parent_id
+        self.call = call
+        self.signals = signal
+
+
+class _Trace:
+    __slots__ = ("covered", "spans", "touched_at")
+
+    def __init__(self, now: float) -> None:
+        self.spans: dict[bytes, _Span] = {}
+        self.covered: dict[bytes, Call] = {}
+        """spans, arrived or not, that have a call below them"""
+        self.touched_at = now
+
+    def cover(self, span_id: bytes, call: Call) -> None:
+        """Everything above a call, as far up as the chain is known."""
+        for _ in range(_MAX_DEPTH):
+            if not span_id or span_id in self.covered or len(self.covered) >= MAX_SPANS_PER_TRACE:
+                return
+            self.covered[span_id] = call
+            span = self.spans.get(span_id)
+            if span is None:
+                return
+            span_id = span.parent_id
+
+    def calls_above(self, span_id: bytes) -> _Span | None:
+        """The nearest span above that is a model call."""
+        for _ in range(_MAX_DEPTH):
+            span = self.spans.get(span_id)
+            if span is None or span.call is not None:
+                return span
+            span_id = span.parent_id
+        return None
+
+    def partner(self, start: float, end: float, engine: bool) -> Call | None:
+        """
+        The one call of this trace that this observation completes by its time: an engine's span lies within its
+        client's. None when there is none, or a choice.
+        """
+        found = None
+        for call in {span.call for span in self.spans.values() if span.call is not None}:
+            if engine:
+                fits = call.client and not call.engine and call.holds(start, end)
+            else:
+                fits = call.engine and not call.client and _holds(start, end, call)
+            if fits and found is not None:
+                return None
+            if fits:
+                found = call
+        return found
+
+
+def _holds(start: float, end: float, inner: Call) -> bool:
+    return bool(inner.start) and start - SLACK_SECONDS <= inner.start and inner.end <= end + SLACK_SECONDS
+
+
+class Calls:
+    """Not thread-safe. Bounded in traces, spans, and age."""
+
+    def __init__(self) -> None:
+        self._traces: dict[bytes, _Trace] = {}
+        self._responses: dict[tuple[str, str], list[Call]] = {}
+        self._spans = 0
+        self.has_untimed = False
+        """whether a log record without ids has ever been counted"""
+
+    def __len__(self) -> int:
+        """Spans held."""
+        return self._spans
+
+    def forget_old(self, now: float) -> None:
+        """Drop traces not touched for MAX_AGE_SECONDS."""
+        while self._traces:
+            trace_id, trace = next(iter(self._traces.items()))
+            if now - trace.touched_at <= MAX_AGE_SECONDS:
+                return
+            self._forget(trace_id, trace)
+
+    def link(self, trace_id: bytes, span_id: bytes, parent_id: bytes, now: float) -> bool:
+        """A span that is not a model call but may lie between two. False: it was seen before."""
+        trace = self._trace(trace_id, now)
+        if span_id in trace.spans:
+            return False
+        self._insert(trace, span_id, _Span(parent_id, None, SPAN))
+        call = trace.covered.get(span_id)
+        if call is not None:
+            trace.cover(parent_id, call)
+        return True
+
+    def judge(
+        self, seen: Completion, parent_id: bytes, start: float, signal: int, now: float, same: Call | None = None
+    ) -> tuple[Call, bool, bool]:
+        """
+        The call that this observation belongs to, whether it is a new one, and whether this very observation was
+        seen before.
+
+        :param start: unix seconds, 0 = not known; its end is `seen.at`
+        :param signal: SPAN or LOG
+        :param same: the call it is already known to be
+        """
+        trace = self._trace(seen.trace_id, now)
+        known = trace.spans.get(seen.span_id)
+        if known is not None and known.call is not None:
+            repeated = bool(known.signals & signal)
+            known.signals |= signal
+            if signal == SPAN and start:
+                known.call.start, known.call.end = start, start + (seen.duration_seconds or 0.0)
+            if not known.parent_id and parent_id:
+                known.parent_id = parent_id
+                trace.cover(parent_id, known.call)
+            return known.call, False, repeated
+        call = same or self._same(trace, seen, parent_id, start)
+        new = call is None
+        if call is None:
+            call = Call(seen, start, start + (seen.duration_seconds or 0.0) if start else 0.0)
+        elif seen.vantage is Vantage.CLIENT:
+            call.client = True
+        else:
+            call.engine = True
+        if known is None:
+            self._insert(trace, seen.span_id, _Span(parent_id, call, signal))
+        else:  # it was taken for something else before
+            known.call = call
+            known.signals |= signal
+        trace.cover(parent_id, call)
+        if not call.start and start:
+            call.start, call.end = start, start + (seen.duration_seconds or 0.0)
+        return call, new, False
+
+    def find(self, trace_id: bytes, span_id: bytes) -> Call | None:
+        """The call of a span seen before."""
+        trace = self._traces.get(trace_id)
+        span = trace.spans.get(span_id) if trace else None
+        return span.call if span else None
+
+    def remember_response(self, service: str, response_id: str, call: Call) -> None:
+        """So that a log record without ids can be told to be this call."""
+        held = self._responses.get((service, response_id))
+        if held is None:
+            if len(self._responses) >= MAX_RESPONSES:
+                del self._responses[next(iter(self._responses))]
+            self._responses[service, response_id] = [call]
+        elif call not in held:
+            held.append(call)
+            if len(held) > _MAX_CALLS_PER_RESPONSE:
+                del held[0]
+
+    def by_response(self, service: str, response_id: str, at: float) -> Call | None:
+        """The call that gave this answer at about this time (unix seconds)."""
+        held = self._responses.get((service, response_id), ())
+        timed = [call for call in held if not call.logged and call.holds(at, at)]
+        within = [call for call in timed if call.start <= at <= call.end]
+        return next(iter(within or timed), None)
+
+    def count_without_ids(self, seen: Completion) -> Call:
+        """A call that only a log record without ids has told of so far; `seen.at` is when it was written."""
+        call = Call(seen, 0.0, seen.at)
+        call.logged = True
+        self.has_untimed = True
+        if seen.response_id:
+            self.remember_response(seen.service, seen.response_id, call)
+        return call
+
+    def untimed_by_response(self, service: str, response_id: str, start: float, end: float) -> Call | None:
+        """The call that a log record without ids has counted already and that happened in this interval."""
+        for call in self._responses.get((service, response_id), ()):
+            if not call.start and start <= call.end <= end + SLACK_SECONDS:
+                return call
+        return None
+
+    def _same(self, trace: _Trace, seen: Completion, parent_id: bytes, start: float) -> Call | None:
+        below = trace.covered.get(seen.span_id)
+        if below is not None:
+            return below
+        above = trace.calls_above(parent_id) if parent_id else None
+        if above is not None:
+            return None if self._has_other(trace, parent_id) else above.call
+        if not start or not trace.spans:
+            return None
+        return trace.partner(start, start + (seen.duration_seconds or 0.0), seen.vantage is Vantage.ENGINE)
+
+    @staticmethod
+    def _has_other(trace: _Trace, span_id: bytes) -> bool:
+        """Whether the nearest call above has a call below it already."""
+        for _ in range(_MAX_DEPTH):
+            span = trace.spans.get(span_id)
+            if span is None:
+                return False
+            if span.call is not None:
+                return span_id in trace.covered
+            span_id = span.parent_id
+        return False
+
+    def _trace(self, trace_id: bytes, now: float) -> _Trace:
+        trace = self._traces.get(trace_id)
+        if trace is None:
+            if len(self._traces) >= MAX_TRACES:
+                self._forget_first()
+            trace = self._traces[trace_id] = _Trace(now)
+        elif now - trace.touched_at > MAX_AGE_SECONDS / 4:
+            trace.touched_at = now
+            self._traces[trace_id] = self._traces.pop(trace_id)  # to the young end
+        return trace
+
+    def _insert(self, trace: _Trace, span_id: bytes, span: _Span) -> None:
+        if len(trace.spans) >= MAX_SPANS_PER_TRACE:
+            return
+        trace.spans[span_id] = span
+        self._spans += 1
+        while self._spans > MAX_SPANS and len(self._traces) > 1:
+            self._forget_first()
+
+    def _forget_first(self) -> None:
+        trace_id = next(iter(self._traces))
+        self._forget(trace_id, self._traces[trace_id])
+
+    def _forget(self, trace_id: bytes, trace: _Trace) -> None:
+        self._spans -= len(trace.spans)
+        del self._traces[trace_id]

@@ -1,0 +1,205 @@
+"""
+OTLP bodies in, one Reading out: decode, normalise, count each call once, hold until the pipeline takes it.
+
+Everything is bounded before it is parsed, and whatever was acknowledged is in the next Reading.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from threading import Lock
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from collector.otlp import fields, json_bodies, protobuf_bodies, refusals
+from collector.otlp.attributes import Attributes
+from collector.otlp.calls import Calls
+from collector.otlp.logs import LogItem, Logs
+from collector.otlp.messages import Messages
+from collector.otlp.metrics import MetricItem, Metrics
+from collector.otlp.observed import Observed
+from collector.otlp.origins import Origin, Origins
+from collector.otlp.refusals import Overloaded, Refused, TooMany, Undecodable
+from collector.otlp.senders import Senders
+from collector.otlp.tally import Tally
+from collector.otlp.traces import Traces
+from watchkeeper.core.inbox import Inbox
+from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.metric import Metric
+from watchkeeper.core.records import Reading
+from watchkeeper.core.vocabulary import health, operations, requests
+
+__all__ = ["EMITS", "Encoding", "Intake", "Overloaded", "Refused", "Signal", "Taken", "TooMany", "Undecodable"]
+
+MAX_TEXT_CHARACTERS: Final = 1 << 16
+"""of a prompt, and of an answer"""
+_ITEM_BYTES: Final = 1024
+"""room asked for an item before it is known what becomes of it"""
+
+EMITS: Final[tuple[Metric, ...]] = (
+    requests.CLIENT_DURATION, requests.CLIENT_FIRST_CHUNK, requests.CLIENT_PER_CHUNK, requests.CLIENT_TOKEN_USAGE,
+    requests.SERVER_DURATION, requests.SERVER_FIRST_TOKEN, requests.SERVER_PER_TOKEN, requests.TOKENS,
+    *operations.METRICS,
+)  # fmt: skip
+"""Metrics of the samples in a Reading, beside its completions."""
+
+
+class Signal(StrEnum):
+    TRACES = "traces"
+    METRICS = "metrics"
+    LOGS = "logs"
+
+
+class Encoding(StrEnum):
+    PROTOBUF = "protobuf"
+    JSON = "json"
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """What goes into `partial_success`."""
+
+    rejected: int = 0
+    message: str = ""
+
+
+class Settings(Protocol):
+    """What the intake needs of the source's configuration."""
+
+    @property
+    def tenant_attribute(self) -> str: ...
+    @property
+    def tenant_header(self) -> str: ...
+    @property
+    def max_items_per_request(self) -> int: ...
+    @property
+    def queue_capacity_bytes(self) -> int: ...
+
+
+class _Decoder(Protocol):
+    """One encoding. What `split` returns has `items`, their number, and is for the other three to read."""
+
+    def split(self, body: bytes, signal: str, max_items: int) -> Any: ...
+    def spans(self, batch: Any, tenant: str, tally: Tally) -> Iterable[tuple[Observed, Origin]]: ...
+    def logs(self, batch: Any, tenant: str, tally: Tally) -> Iterable[LogItem]: ...
+    def metrics(self, batch: Any, tenant: str, tally: Tally) -> Iterable[tuple[MetricItem, Origin]]: ...
+
+
+class Intake:
+    """Takes requests from any thread, one after the other."""
+
+    def __init__(self, config: Settings, ledger: Ledger, started_at: float) -> None:
+        """:param started_at: unix seconds; running totals that began before it are only a baseline"""
+        self._ledger = ledger
+        self._max_items = config.max_items_per_request
+        self._tenant_header = config.tenant_header.lower()
+        self._lock = Lock()
+        self._closed = False
+        self._inbox: Inbox[Reading] = Inbox(config.queue_capacity_bytes)
+        self._queue_length = 0
+        attributes, origins = Attributes(config.tenant_attribute), Origins(config.tenant_attribute)
+        self._calls, self._messages, senders = Calls(), Messages(MAX_TEXT_CHARACTERS), Senders()
+        self._attributes = attributes
+        self._traces = Traces(self._calls, self._messages, senders, MAX_TEXT_CHARACTERS)
+        self._logs = Logs(self._calls, self._messages, senders, MAX_TEXT_CHARACTERS)
+        self._metrics = Metrics(senders, attributes, started_at)
+        self._decoders: dict[Encoding, _Decoder] = {
+            Encoding.PROTOBUF: protobuf_bodies.Decoder(attributes, origins),
+            Encoding.JSON: json_bodies.Decoder(attributes, origins),
+        }
+        self._start_at_zero()
+
+    @property
+    def queue_length(self) -> int:
+        """Accepted items held."""
+        return self._queue_length
+
+    @property
+    def queue_size_bytes(self) -> int:
+        return self._inbox.size_bytes
+
+    def take(self, signal: Signal, encoding: Encoding, body: bytes, headers: Mapping[str, str], now: float) -> Taken:
+        """
+        One request.
+
+        :param headers: names in lower case
+        :param now: unix seconds
+        :raises Undecodable: it is no OTLP request
+        :raises TooMany: it brings more items than one may
+        :raises Overloaded: nothing of it was taken; the same request may succeed later
+        """
+        tenant = headers.get(self._tenant_header, "") if self._tenant_header else ""
+        with self._lock:
+            if self._closed:
+                raise Overloaded(refusals.SHUTTING_DOWN)
+            return self._take(signal, encoding, body, tenant, now)
+
+    def read(self, now: float) -> Reading:
+        """Everything taken since the last call."""
+        with self._lock:
+            held = self._inbox.take()
+            self._queue_length = 0
+            self._calls.forget_old(now)
+            self._messages.forget_old(now)
+        return Reading(
+            samples=tuple(sample for reading in held for sample in reading.samples),
+            completions=tuple(call for reading in held for call in reading.completions),
+            items=sum(reading.items for reading in held),
+        )
+
+    def close(self) -> None:
+        """Refuse from now on; what is held can still be read."""
+        with self._lock:
+            self._closed = True
+            self._inbox.close()
+
+    def _take(self, signal: Signal, encoding: Encoding, body: bytes, tenant: str, now: float) -> Taken:
+        decoder = self._decoders[encoding]
+        tally = Tally()
+        batch = decoder.split(body, signal.value, self._max_items)
+        room = self._inbox.capacity_bytes - self._inbox.size_bytes
+        if len(self._inbox) and len(body) + _ITEM_BYTES * batch.items > room:
+            raise Overloaded(refusals.QUEUE_FULL)
+        if signal is Signal.TRACES:
+            self._traces.take(decoder.spans(batch, tenant, tally), tally, now)
+        elif signal is Signal.LOGS:
+            self._logs.take(decoder.logs(batch, tenant, tally), tally, now)
+        else:
+            for item, origin in decoder.metrics(batch, tenant, tally):
+                self._metrics.take(item, origin, tally, now)
+        tally.invalid.update(self._attributes.invalid)
+        self._attributes.invalid.clear()
+        rejected = tally.rejected.total()
+        self._hold(tally, batch.items - rejected - tally.ignored.total())
+        self._count(signal, batch.items, tally)
+        return Taken(rejected, _explained(tally)) if rejected else Taken()
+
+    def _hold(self, tally: Tally, items: int) -> None:
+        if items or tally.completions or tally.samples:
+            reading = Reading(tuple(tally.samples), (), tuple(tally.completions), items)
+            self._inbox.put(reading, tally.size_bytes)
+            self._queue_length += items
+
+    def _count(self, signal: Signal, items: int, tally: Tally) -> None:
+        labels = (("source", "otlp"), ("signal", signal.value))
+        self._ledger.add(health.RECEIVED, items, labels)
+        self._ledger.add(health.ACCEPTED, items - tally.rejected.total(), labels)
+        for reason, count in tally.rejected.items():
+            self._ledger.add(health.REJECTED, count, (*labels, ("reason", reason)))
+        for reason, count in tally.ignored.items():
+            self._ledger.add(health.IGNORED, count, (*labels, ("reason", reason)))
+        for field, count in tally.invalid.items():
+            self._ledger.add(health.INVALID_VALUES, count, (("source", "otlp"), ("field", field)))
+
+    def _start_at_zero(self) -> None:
+        """Every series is there from the start, so that its first increase shows."""
+        for signal in Signal:
+            tally = Tally()
+            tally.rejected.update(dict.fromkeys(refusals.REJECTED_REASONS, 0))
+            tally.ignored.update(dict.fromkeys(refusals.IGNORED_REASONS, 0))
+            tally.invalid.update(dict.fromkeys(fields.INVALID_FIELDS, 0))
+            self._count(signal, 0, tally)
+
+
+def _explained(tally: Tally) -> str:
+    reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(tally.rejected.items()))
+    return f"rejected: {reasons}"

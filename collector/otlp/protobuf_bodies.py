@@ -1,0 +1,102 @@
+"""Export requests in protobuf to observed items, one broken item at a time."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from collector.otlp import protobuf_items, protobuf_metrics, refusals, wire
+from collector.otlp.attributes import Attributes
+from collector.otlp.metrics import METRICS, MetricItem
+from collector.otlp.observed import Observed
+from collector.otlp.origins import Origin, Origins
+from collector.otlp.tally import Tally
+
+_METRICS = "metrics"
+
+
+class Batch:
+    """A request down to its still serialised items. `points` are of each metric, in order."""
+
+    __slots__ = ("groups", "items", "points")
+
+    def __init__(self, groups: list[wire.Grouped]) -> None:
+        self.groups = groups
+        self.points: list[tuple[str, int]] = []
+        self.items = sum(len(scoped.items) for group in groups for scoped in group.scopes)
+
+
+class Decoder:
+    """Not thread-safe."""
+
+    def __init__(self, attributes: Attributes, origins: Origins) -> None:
+        self._attributes = attributes
+        self._origins = origins
+
+    def split(self, body: bytes, signal: str, max_items: int) -> Batch:
+        """
+        Changes nothing that is remembered from request to request.
+
+        :raises Undecodable: the containers are broken
+        :raises TooMany: more than `max_items`
+        """
+        try:
+            batch = Batch(wire.split(body, max_items))
+            if signal == _METRICS:
+                self._count_points(batch, max_items)
+            for group in batch.groups:
+                for scoped in group.scopes:
+                    self._origins.serialised(group.resource, scoped.scope, "")
+        except wire.Malformed:
+            raise refusals.Undecodable(refusals.UNDECODABLE) from None
+        except wire.CountExceeded:
+            raise refusals.TooMany(refusals.TOO_MANY_ITEMS, f"more than {max_items} items in one request") from None
+        return batch
+
+    def spans(self, batch: Batch, tenant: str, tally: Tally) -> list[tuple[Observed, Origin]]:
+        found: list[tuple[Observed, Origin]] = []
+        attributes, read = self._attributes, protobuf_items.span
+        for raws, origin in self._scopes(batch, tenant):
+            for raw in raws:
+                try:
+                    found.append((read(raw, attributes), origin))
+                except refusals.Rejected as why:
+                    tally.rejected[why.reason] += 1
+        return found
+
+    def logs(self, batch: Batch, tenant: str, tally: Tally) -> Iterator[tuple[Observed, Callable[[], object], Origin]]:
+        for raws, origin in self._scopes(batch, tenant):
+            for raw in raws:
+                try:
+                    seen, body = protobuf_items.log(raw, self._attributes)
+                except refusals.Rejected as why:
+                    tally.rejected[why.reason] += 1
+                else:
+                    yield seen, partial(protobuf_items.body, body), origin
+
+    def metrics(self, batch: Batch, tenant: str, tally: Tally) -> Iterator[tuple[MetricItem, Origin]]:
+        """Those that a row wants; the points of others are ignored, of broken ones rejected."""
+        points = iter(batch.points)
+        for raws, origin in self._scopes(batch, tenant):
+            for raw in raws:
+                name, count = next(points)
+                if name not in METRICS:
+                    tally.ignored[refusals.NOT_GENAI] += count
+                elif (item := protobuf_metrics.read(raw)) is None:
+                    tally.rejected[refusals.UNDECODABLE] += count
+                else:
+                    yield item, origin
+
+    def _scopes(self, batch: Batch, tenant: str) -> Iterator[tuple[list[bytes], Origin]]:
+        for group in batch.groups:
+            for scoped in group.scopes:
+                yield scoped.items, self._origins.serialised(group.resource, scoped.scope, tenant)
+
+    @staticmethod
+    def _count_points(batch: Batch, max_items: int) -> None:
+        room = max_items
+        for group in batch.groups:
+            for scoped in group.scopes:
+                for raw in scoped.items:
+                    name, count = protobuf_metrics.count_points(raw, room)
+                    room -= count
+                    batch.points.append((name, count))
+        batch.items = sum(count for _, count in batch.points)

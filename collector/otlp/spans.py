@@ -1,0 +1,298 @@
+"""One observed span (or log record with a span's attributes) to the one canonical record of what happened."""
+
+from collections import Counter
+from typing import Final
+
+from collector.otlp import fields, kinds, outcomes, text, values
+from collector.otlp.attributes import COMPLETION_STYLE, TENANT, Found
+from collector.otlp.observed import ERROR, OK, Observed
+from collector.otlp.origins import Origin
+from watchkeeper.core.metric import Metric
+from watchkeeper.core.records import Completion, Labels, Outcome, Sample, Vantage
+from watchkeeper.core.vocabulary.operations import AGENT_DURATION, TOOL_DURATION, WORKFLOW_DURATION
+from watchkeeper.core.vocabulary.requests import CLIENT_DURATION
+
+_PAST_SECONDS: Final = 3600.0
+_FUTURE_SECONDS: Final = 300.0
+_MAX_DURATION_NS: Final = 86_400 * 10**9
+_ENGINE_SPAN: Final = "llm_request"
+_REASON_OUTCOMES: Final = {"abort": Outcome.CANCELLED, "error": Outcome.ERROR}
+
+_SURROUNDING: Final = {
+    kinds.AGENT: (AGENT_DURATION, "gen_ai.agent.name", ("agent", "entity")),
+    kinds.WORKFLOW: (WORKFLOW_DURATION, "gen_ai.workflow.name", ("workflow", "entity")),
+    kinds.TOOL: (TOOL_DURATION, "gen_ai.tool.name", ("tool", "entity")),
+}
+"""operation to its metric, the label that names it, and the fields that may hold the name"""
+
+
+class Reader:
+    """`invalid` counts wrong values by field; `max_text_characters` bounds prompt and answer each."""
+
+    def __init__(self, invalid: Counter[str], max_text_characters: int) -> None:
+        self._invalid = invalid
+        self._max_text_characters = max_text_characters
+
+    def operation(self, seen: Observed) -> str:
+        """What the span stands for; "" = nothing of GenAI, `kinds.OUTER` = a repetition of an inner span."""
+        found = seen.found
+        vercel = found.get("vercel_operation")
+        if vercel == kinds.OUTER:
+            return kinds.OUTER
+        operation = found.get("operation", vercel)
+        if operation is None:
+            if fields.FROM_ENGINE in found or seen.name == _ENGINE_SPAN or _looks_like_a_call(found):
+                return "chat"
+            return kinds.NONE
+        if operation == "chat" and COMPLETION_STYLE in found:
+            return "text_completion"
+        return str(operation)
+
+    def sample(self, seen: Observed, operation: str, origin: Origin, now: float) -> Sample | None:
+        """An operation around or beside model calls, as one duration; None when it has no usable duration."""
+        duration = self._duration(seen)
+        if duration is None:
+            return None
+        surrounding = _SURROUNDING.get(operation)
+        labels = labels_of(seen, operation, origin)
+        metric: Metric = CLIENT_DURATION
+        if surrounding:
+            metric, label, names = surrounding
+            labels[label] = next((str(seen.found[name]) for name in names if name in seen.found), "")
+        _, labels["error.type"] = _outcome(seen)
+        return Sample(metric, duration, when(seen.end_ns, now), ordered(metric, labels))
+
+    def completion(self, seen: Observed, operation: str, origin: Origin, now: float, timed: bool = True) -> Completion:
+        """
+        A model call.
+
+        :param timed: False for a log record, which has no duration
+        """
+        found = seen.found
+        engine = fields.FROM_ENGINE in found or seen.name == _ENGINE_SPAN
+        if "parameters" in found:
+            _from_parameters(found)
+        if "usage" in found:
+            _from_usage(found)
+        if "dynamo_first_token" in found:
+            _from_dynamo(found)
+        outcome: Outcome | None
+        outcome, error_type = _outcome(seen)
+        said, reasons, tools = (
+            text.of_call(found, self._max_text_characters) if fields.HAS_TEXT in found else (None, (), ())
+        )
+        if not tools and ("called_tools" in found or "tool" in found):
+            tools = found.get("called_tools") or (found["tool"],)
+        reasons = found.get("finish_reasons", reasons)
+        get = found.get
+        if engine:
+            duration = self._engine_duration(seen, timed)
+            if not error_type and seen.status != OK:
+                outcome = _REASON_OUTCOMES.get(reasons[0], Outcome.OK) if reasons else None
+        else:
+            duration = self._duration(seen) if timed else None
+        streamed, first_token = self._first_token(seen, duration, engine)
+        input_tokens = get("input_tokens")
+        cached, written = get("cached_input_tokens"), get("cache_write_tokens")
+        if (cached or written) and input_tokens is not None:
+            beside = (cached or 0) + (written or 0)
+            if beside > input_tokens:
+                input_tokens = input_tokens + beside
+        if "server_address" in found and "api_base" not in found and "://" not in found["server_address"]:
+            address, port = found["server_address"], get("server_port", "")
+        else:
+            address, port = _server(found)
+        return Completion(
+            at=when(seen.end_ns, now),
+            vantage=Vantage.ENGINE if engine else Vantage.CLIENT,
+            operation=operation,
+            provider=_provider(seen, origin, engine),
+            request_model=get("request_model") or get("late_request_model") or get("either_model", ""),
+            response_model=get("response_model") or get("either_model", ""),
+            service=origin.service,
+            service_version=origin.service_version,
+            namespace=origin.namespace,
+            pod=origin.pod,
+            tenant=get(TENANT) or origin.tenant,
+            server_address=address,
+            server_port=port,
+            duration_seconds=duration,
+            time_to_first_token_seconds=first_token,
+            queue_seconds=get("queue") if engine else None,
+            prefill_seconds=get("prefill") if engine else None,
+            decode_seconds=get("decode") if engine else None,
+            streamed=streamed,
+            input_tokens=input_tokens,
+            output_tokens=get("output_tokens"),
+            cached_input_tokens=cached,
+            cache_write_tokens=written,
+            reasoning_tokens=get("reasoning_tokens"),
+            finish_reasons=reasons,
+            outcome=outcome,
+            error_type=error_type,
+            max_output_tokens=get("max_output_tokens"),
+            temperature=get("temperature"),
+            tool_names=tools,
+            agent=get("agent", ""),
+            trace_id=seen.trace_id,
+            span_id=seen.span_id,
+            response_id=get("response_id", ""),
+            text=said,
+        )
+
+    def _duration(self, seen: Observed) -> float | None:
+        duration_ns = seen.end_ns - seen.start_ns
+        if seen.start_ns and 0 <= duration_ns <= _MAX_DURATION_NS:
+            return duration_ns / 1e9
+        self._invalid["duration"] += 1
+        return None
+
+    def _engine_duration(self, seen: Observed, timed: bool) -> float | None:
+        found = seen.found
+        if "tgi_inference" in found:
+            found.setdefault("engine_duration", found.get("tgi_duration"))
+            found.setdefault("queue", found.get("tgi_queue"))
+        duration = found.get("engine_duration")
+        if duration is None and timed:
+            return self._duration(seen)
+        return duration
+
+    def _first_token(self, seen: Observed, duration: float | None, engine: bool) -> tuple[bool, float | None]:
+        """Whether the answer was streamed, and how long its first piece took. Not streamed: there is no first piece."""
+        found = seen.found
+        streamed = found.get("streamed")
+        if streamed is None and found.get("vercel_operation"):
+            streamed = None if not seen.name.endswith("doStream") else True
+        first = found.get("first_token")
+        if engine and first is None:
+            first = found.get("engine_first_token")
+        elif streamed is False:
+            return False, None
+        elif first is None:
+            first = self._first_token_by_time(seen)
+            if first is None:
+                first = found.get("first_token_if_streamed") if streamed else None
+        if first is not None:
+            streamed = True if not engine else bool(streamed)
+            if first < 0 or (duration is not None and first > duration):
+                self._invalid["time_to_first_token"] += 1
+                first = None
+        return bool(streamed), first
+
+    @staticmethod
+    def _first_token_by_time(seen: Observed) -> float | None:
+        at_ns = seen.first_chunk_ns or seen.found.get("first_token_at")
+        if not at_ns or not seen.start_ns:
+            return None
+        return (at_ns - seen.start_ns) / 1e9
+
+
+def ordered(metric: Metric, labels: dict[str, str]) -> Labels:
+    """The metric's labels in its order, those not given left out."""
+    return tuple((name, labels[name]) for name in metric.labels if labels.get(name))
+
+
+def when(end_ns: int, now: float) -> float:
+    """Unix seconds: as sent, or now where that cannot be right."""
+    at = end_ns / 1e9
+    return at if now - _PAST_SECONDS <= at <= now + _FUTURE_SECONDS else now
+
+
+def _looks_like_a_call(found: Found) -> bool:
+    """No dialect's word for the operation, but a provider, and a model or tokens."""
+    named = "provider" in found or "llm_system" in found
+    return named and ("request_model" in found or "response_model" in found or "input_tokens" in found)
+
+
+def _provider(seen: Observed, origin: Origin, engine: bool) -> str:
+    found = seen.found
+    name = found.get("provider") or found.get("llm_system")
+    if name:
+        return values.provider(name, found.get("llm_system", ""))
+    if not engine:
+        return origin.client_of
+    if "tgi_inference" in found:
+        return "tgi"
+    if "dynamo_first_token" in found:
+        return "dynamo"
+    return origin.engine or ("sglang" if "Req " in seen.name else "vllm" if seen.name == _ENGINE_SPAN else "")
+
+
+def _outcome(seen: Observed) -> tuple[Outcome, str]:
+    found = seen.found
+    error_type = found.get("error_type", "")
+    if not error_type:
+        if seen.status != ERROR and found.get("level") != "ERROR":
+            return Outcome.OK, ""
+        named = values.error_type(seen.exception_type)
+        error_type = named if isinstance(named, str) else outcomes.UNKNOWN
+    return outcomes.of_error(error_type), error_type
+
+
+def _server(found: Found) -> tuple[str, str]:
+    """Host and port, out of a URL where one stands."""
+    address = found.get("server_address", "")
+    port = found.get("server_port", "")
+    url = address if "://" in address else "" if address else found.get("api_base", "")
+    if url:
+        address, url_port = values.address(url)
+        port = port or url_port
+    return address, port
+
+
+def labels_of(seen: Observed, operation: str, origin: Origin) -> dict[str, str]:
+    """Every label that a request metric may have, by name; "" = not given."""
+    found = seen.found
+    address, port = _server(found)
+    return {
+        "k8s.namespace.name": origin.namespace,
+        "k8s.pod.name": origin.pod,
+        "service.name": origin.service,
+        "tenant": found.get(TENANT) or origin.tenant,
+        "gen_ai.operation.name": operation,
+        "gen_ai.provider.name": _provider(seen, origin, engine=False),
+        "gen_ai.request.model": found.get("request_model", ""),
+        "gen_ai.response.model": found.get("response_model", ""),
+        "server.address": address,
+        "server.port": port,
+    }
+
+
+def _from_parameters(found: Found) -> None:
+    """What the request's own parameters say and no attribute does."""
+    parameters = found["parameters"]
+    for field, (names, parse) in fields.PARAMETER_KEYS.items():
+        for name in names:
+            value = parse(parameters.get(name))
+            if value is not None and value is not values.INVALID:
+                found.setdefault(field, value)
+                break
+
+
+def _from_usage(found: Found) -> None:
+    usage = found["usage"]
+    for field, names in fields.USAGE_KEYS.items():
+        for name in names:
+            value = values.tokens(_inside(usage, name))
+            if value is not None and value is not values.INVALID:
+                found.setdefault(field, value)
+                break
+
+
+def _from_dynamo(found: Found) -> None:
+    """Dynamo's names are short enough to mean other things elsewhere: read only beside its `ttft_ms`."""
+    for field, name in (
+        ("engine_first_token", "dynamo_first_token"),
+        ("input_tokens", "dynamo_input_tokens"),
+        ("output_tokens", "dynamo_output_tokens"),
+        ("request_model", "dynamo_model"),
+    ):
+        if name in found:
+            found.setdefault(field, found[name])
+
+
+def _inside(value: dict[str, object], path: str) -> object:
+    found: object = value
+    for name in path.split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found

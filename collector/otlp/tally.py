@@ -1,0 +1,38 @@
+"""What became of the items of one request."""
+
+from collections import Counter
+
+from collector.otlp import facets
+from collector.otlp.calls import Call
+from watchkeeper.core.records import Completion, Sample
+
+_COMPLETION_BYTES = 1024
+_SAMPLE_BYTES = 512
+
+
+class Tally:
+    """`rejected`, `ignored` and `invalid` by reason or field."""
+
+    __slots__ = ("completions", "ignored", "invalid", "rejected", "samples")
+
+    def __init__(self) -> None:
+        self.completions: list[Completion] = []
+        self.samples: list[Sample] = []
+        self.rejected: Counter[str] = Counter()
+        self.ignored: Counter[str] = Counter()
+        self.invalid: Counter[str] = Counter()
+
+    def add(self, call: Call, seen: Completion, reason: str) -> None:
+        """What this observation adds to a call that was counted before; ignored for `reason` when it adds nothing."""
+        bits = facets.of(seen) & ~call.given
+        if bits:
+            call.given |= bits
+            self.completions.append(facets.only(seen, bits, call.request_model, call.response_model))
+        else:
+            self.ignored[reason] += 1
+
+    @property
+    def size_bytes(self) -> int:
+        """About what the records take in memory."""
+        text = sum(len(call.text.prompt) + len(call.text.answer) for call in self.completions if call.text)
+        return _COMPLETION_BYTES * len(self.completions) + _SAMPLE_BYTES * len(self.samples) + text

@@ -1,0 +1,175 @@
+"""
+Prompt and answer as plain text out of every shape that senders give them: JSON in a string, structured values,
+numbered attributes. Text stays in what is returned; it is never logged.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from collector.otlp import values
+from collector.otlp.attributes import INDEXED, Found, Piece
+from watchkeeper.core.records import Text
+
+_MAX_DEPTH: Final = 24
+_MAX_TOOLS: Final = 64
+_WORDS: Final = ("content", "text", "reasoning", "refusal", "thinking", "response", "result", "output_text")
+"""where a message or a part of one keeps what was said"""
+_CONTAINERS: Final = (
+    "system", "instructions", "messages", "message", "parts", "choices", "input", "inputs", "prompt", "output",
+    "outputs", "answer", "delta", "generations", "args", "kwargs", "content",
+)  # fmt: skip
+"""where the messages are, in a whole request or response"""
+_NOT_TEXT: Final = frozenset(("blob", "uri", "file", "image", "image_url", "input_image", "audio", "input_audio"))
+_TOOL_PARTS: Final = frozenset(("tool_call", "server_tool_call", "function_call", "tool-call", "tool_use", "function"))
+
+
+class Said:
+    """Text gathered from messages, at most `limit` characters of it, with the reasons and tools found on the way."""
+
+    __slots__ = ("_words", "limit", "reasons", "room", "tools")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = self.room = limit
+        self._words: list[str] = []
+        self.reasons: list[str] = []
+        self.tools: list[str] = []
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self._words)[: self.limit]
+
+    def say(self, words: str) -> None:
+        if words and self.room > 0:
+            self._words.append(words[: self.room])
+            self.room -= len(words) + 1
+
+    def tool(self, name: object) -> None:
+        if isinstance(name, str) and name and name not in self.tools and len(self.tools) < _MAX_TOOLS:
+            self.tools.append(name)
+
+    def add(self, value: object) -> None:
+        """A value as it came: structured, JSON in a string, or just words."""
+        if isinstance(value, str):
+            parsed = values.parsed_json(value) if value.lstrip()[:1] in ("[", "{", '"') else None
+            if parsed is None:
+                self.say(value)
+                return
+            before = self.room
+            self._walk(parsed, _MAX_DEPTH)
+            if self.room == before and not self.tools and isinstance(parsed, dict):
+                self.say(value)  # an object in nobody's shape: its own text is better than nothing
+        else:
+            self._walk(value, _MAX_DEPTH)
+
+    def _walk(self, value: object, depth: int) -> None:
+        if depth < 0:
+            return
+        if isinstance(value, str):
+            self.say(value)
+        elif isinstance(value, list):
+            for item in value:
+                self._walk(item, depth - 1)
+        elif isinstance(value, dict):
+            self._object(value, depth)
+
+    def _object(self, found: dict[str, object], depth: int) -> None:
+        reason = found.get("finish_reason") or found.get("finishReason")
+        if isinstance(reason, str) and (canonical := values.finish_reason(reason)) and len(self.reasons) < _MAX_TOOLS:
+            self.reasons.append(canonical)
+        kind = found.get("type")
+        if isinstance(kind, str):
+            if kind in _NOT_TEXT:
+                return
+            if kind in _TOOL_PARTS:
+                self._tool_call(found)
+                return
+        for word in _WORDS:
+            said = found.get(word)
+            if isinstance(said, str):
+                self.say(said)
+        for name in _CONTAINERS:
+            inner = found.get(name)
+            if isinstance(inner, list | dict) or (isinstance(inner, str) and name not in _WORDS):
+                self._walk(inner, depth - 1)
+        self._answered_tool(found, depth)
+
+    def _answered_tool(self, found: dict[str, object], depth: int) -> None:
+        for name in ("response", "result"):
+            if isinstance(inner := found.get(name), list | dict):
+                self._walk(inner, depth - 1)
+        calls = found.get("tool_calls") or found.get("toolCalls")
+        if isinstance(calls, list):
+            for call in calls:
+                if isinstance(call, dict):
+                    self._tool_call(call)
+
+    def _tool_call(self, found: dict[str, object]) -> None:
+        function = found.get("function")
+        call = function if isinstance(function, dict) else found
+        self.tool(call.get("name") or call.get("toolName"))
+        for name in ("arguments", "args", "input", "server_tool_call"):
+            arguments = call.get(name)
+            if isinstance(arguments, str):
+                self.say(arguments)
+            elif arguments and self.room > 0:
+                self.say(_as_json(arguments))
+
+    def tool_calls(self, value: object) -> None:
+        """A list of tool calls on its own."""
+        parsed = values.parsed_json(value) if isinstance(value, str) else value
+        for call in parsed if isinstance(parsed, list) else ():
+            if isinstance(call, dict):
+                self._tool_call(call)
+
+    def pieces(self, pieces: Iterable[Piece], answer: bool) -> None:
+        """Numbered attributes, in the order of their numbers."""
+        for piece in sorted((piece for piece in pieces if piece.at.answer is answer), key=lambda piece: piece.at.order):
+            if piece.at.part == "tool":
+                self.tool(piece.text)
+            elif piece.at.part == "finish_reason":
+                if (reason := values.finish_reason(piece.text)) and len(self.reasons) < _MAX_TOOLS:
+                    self.reasons.append(reason)
+            else:
+                self.add(piece.text)
+
+
+def _as_json(value: object) -> str:
+    try:
+        return msgspec.json.encode(value).decode()
+    except (TypeError, ValueError, RecursionError):
+        return ""
+
+
+def _conversation(prompt: Said, found: Found) -> None:
+    """System instructions, then the messages; some senders repeat the instructions as the first message."""
+    instructions, messages = Said(prompt.limit), Said(prompt.limit)
+    instructions.add(found.get("system_messages"))
+    messages.add(found.get("input_messages"))
+    if not messages.text.startswith(instructions.text):
+        prompt.say(instructions.text)
+    prompt.say(messages.text)
+
+
+def of_call(found: Found, limit: int) -> tuple[Text | None, tuple[str, ...], tuple[str, ...]]:
+    """What was said in a call, the finish reasons inside its answer, and the tools the answer calls."""
+    prompt, answer = Said(limit), Said(limit)
+    pieces = found.get(INDEXED)
+    if "input_messages" in found or "system_messages" in found:
+        _conversation(prompt, found)
+    elif isinstance(pieces, list):
+        prompt.pieces(pieces, answer=False)
+    if not prompt.text and "prompt" in found:
+        prompt.add(found["prompt"])
+    if "output_messages" in found:
+        answer.add(found["output_messages"])
+    elif isinstance(pieces, list):
+        answer.pieces(pieces, answer=True)
+    if not answer.text and "answer" in found:
+        answer.add(found["answer"])
+    if "answer_tools" in found:
+        answer.tool_calls(found["answer_tools"])
+    answered = "" if found.get("operation") == "embeddings" else answer.text  # else: numbers
+    text = Text(prompt.text, answered)
+    return (text if text.prompt or text.answer else None), tuple(answer.reasons), tuple(answer.tools)

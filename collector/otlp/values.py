@@ -1,0 +1,254 @@
+"""
+What senders write into an attribute, to what it means. Every parser takes the decoded value and returns the canonical
+one, None for "not given", or INVALID for a value that cannot be right (counted, then treated as not given).
+"""
+
+import math
+import re
+from collections.abc import Callable
+from datetime import datetime
+from enum import Enum
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+Parse = Callable[[object], object]
+
+
+class Invalid(Enum):
+    INVALID = "invalid"
+
+
+INVALID: Final = Invalid.INVALID
+
+MAX_TOKENS: Final = 1_000_000_000
+MAX_SECONDS: Final = 86_400.0
+MAX_JSON_CHARACTERS: Final = 1 << 20
+"""longer JSON in a string is not parsed: as Python objects it takes up to 20 times its size"""
+_MAX_REASONS: Final = 64
+
+_NOT_GIVEN: Final = frozenset(("", "none", "null", "undefined"))
+_QUOTED: Final = re.compile(r'"(.*)"', re.DOTALL)
+_RUST: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|µs|μs|us|ms|s)")
+_RUST_SECONDS: Final = {"ns": 1e-9, "µs": 1e-6, "μs": 1e-6, "us": 1e-6, "ms": 1e-3, "s": 1.0}
+
+_decode_json = msgspec.json.Decoder().decode
+
+
+def text(value: object) -> object:
+    """A name. Numbers and booleans as text; JSON's own quotes around it are taken off."""
+    if isinstance(value, str):
+        stripped = value.strip()
+        if stripped[:1] == '"' and (quoted := _QUOTED.fullmatch(stripped)):
+            stripped = quoted[1].strip()
+        return None if stripped.lower() in _NOT_GIVEN else stripped
+    if value is None or isinstance(value, bool | int | float):
+        return None if value is None else str(value)
+    return INVALID
+
+
+def whole_text(value: object) -> object:
+    """Prompt or answer, as it came: a string, or structured."""
+    return value if value else None
+
+
+def tokens(value: object) -> object:
+    """A count from 0 to a billion."""
+    if isinstance(value, bool):
+        return INVALID
+    if isinstance(value, int):
+        return value if 0 <= value <= MAX_TOKENS else INVALID
+    amount = number(value)
+    if isinstance(amount, float):
+        return int(amount) if 0 <= amount <= MAX_TOKENS and amount.is_integer() else INVALID
+    return amount
+
+
+def positive_tokens(value: object) -> object:
+    """A limit: 0 and below mean that none was set."""
+    count = tokens(value)
+    return (count or None) if count is not INVALID else (None if value in (-1, "-1") else INVALID)
+
+
+def number(value: object) -> object:
+    """A finite float."""
+    if isinstance(value, str):
+        stripped = value.strip()
+        if stripped.lower() in _NOT_GIVEN:
+            return None
+        try:
+            value = float(stripped)
+        except ValueError:
+            return INVALID
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return INVALID
+    return float(value)
+
+
+def seconds(value: object) -> object:
+    """From 0 to a day."""
+    amount = number(value)
+    if isinstance(amount, float) and not 0 <= amount <= MAX_SECONDS:
+        return INVALID
+    return amount
+
+
+def milliseconds(value: object) -> object:
+    """Milliseconds to seconds."""
+    amount = number(value)
+    return seconds(amount / 1000) if isinstance(amount, float) else amount
+
+
+def rust_duration(value: object) -> object:
+    """
+    Rust's debug form of a Duration to seconds.
+
+    >>> rust_duration("45ms"), rust_duration("1.5s")
+    (0.045, 1.5)
+    """
+    if not isinstance(value, str):
+        return INVALID
+    found = _RUST.fullmatch(value.strip())
+    return seconds(float(found[1]) * _RUST_SECONDS[found[2]]) if found else INVALID
+
+
+def flag(value: object) -> object:
+    if isinstance(value, bool) or value is None:
+        return value
+    word = str(value).strip().lower()
+    if word in ("true", "1"):
+        return True
+    return False if word in ("false", "0") else (None if word in _NOT_GIVEN else INVALID)
+
+
+def port(value: object) -> object:
+    """As text, 1 to 65535."""
+    amount = number(value)
+    if isinstance(amount, float):
+        return str(int(amount)) if amount.is_integer() and 0 < amount < 65536 else INVALID
+    return amount
+
+
+def moment(value: object) -> object:
+    """ISO 8601, perhaps inside JSON quotes, to unix nanoseconds."""
+    name = text(value)
+    if not isinstance(name, str):
+        return name
+    try:
+        at = datetime.fromisoformat(name)
+        return int(at.timestamp() * 1e9) if at.tzinfo else INVALID
+    except (ValueError, OverflowError, OSError):
+        return INVALID
+
+
+def json_object(value: object) -> object:
+    """A dict sent as JSON text, or structured."""
+    found = parsed_json(value) if isinstance(value, str) else value
+    return found if isinstance(found, dict) else None
+
+
+def parsed_json(value: str) -> object:
+    """What the JSON text says; None when it is not JSON, too long, or nested too deep."""
+    if len(value) > MAX_JSON_CHARACTERS:
+        return None
+    try:
+        return _decode_json(value)
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+        return None
+
+
+REASONS: Final = {
+    "stop": "stop", "end_turn": "stop", "stop_sequence": "stop", "completed": "stop", "complete": "stop",
+    "eos": "stop", "eos_token": "stop", "finished": "stop", "pause_turn": "stop",
+    "length": "length", "max_tokens": "length", "max_output_tokens": "length", "incomplete": "length",
+    "model_context_window_exceeded": "length", "error_limit": "length",
+    "content_filter": "content_filter", "content-filter": "content_filter", "safety": "content_filter",
+    "refusal": "content_filter", "recitation": "content_filter", "blocklist": "content_filter",
+    "prohibited_content": "content_filter", "spii": "content_filter", "guardrail_intervened": "content_filter",
+    "content_filtered": "content_filter", "image_safety": "content_filter", "error_toxic": "content_filter",
+    "tool_call": "tool_call", "tool_calls": "tool_call", "tool-calls": "tool_call", "function_call": "tool_call",
+    "tool_use": "tool_call",
+    "error": "error", "malformed_function_call": "error", "failed": "error",
+    "abort": "abort", "aborted": "abort", "cancelled": "abort", "canceled": "abort",
+    "repetition": "repetition",
+    "compaction": "compaction",
+}  # fmt: skip
+"""Finish reasons as seen, in lower case, to the canonical set; anything else is `other`."""
+
+
+def finish_reason(word: str) -> str:
+    """One canonical reason, "" for none given."""
+    word = word.strip().strip('"').lower()
+    if word.startswith("finishreason."):  # the text of a Python enumeration
+        word = word[len("finishreason.") :]
+    return "" if word in _NOT_GIVEN else REASONS.get(word, "other")
+
+
+def finish_reasons(value: object) -> object:
+    """An array of strings, one string, or one string that holds a JSON array, to canonical reasons."""
+    if isinstance(value, str):
+        found = parsed_json(value) if value.lstrip()[:1] == "[" else None
+        value = found if isinstance(found, list) else [value]
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        return INVALID
+    words = (finish_reason(item) for item in value[:_MAX_REASONS] if isinstance(item, str))
+    return tuple(word for word in words if word) or None
+
+
+PROVIDERS: Final = {
+    "vertex_ai": "gcp.vertex_ai",
+    "vertexai": "gcp.vertex_ai",
+    "gemini": "gcp.gemini",
+    "az.ai.inference": "azure.ai.inference",
+    "az.ai.openai": "azure.ai.openai",
+    "xai": "x_ai",
+    "mistralai": "mistral_ai",
+    "openai.responses": "openai",
+    "openai.chat": "openai",
+    "openai.completion": "openai",
+    "openai.embedding": "openai",
+    "anthropic.messages": "anthropic",
+    "aws": "aws.bedrock",
+}
+"""Older and other names to the conventions' own."""
+
+
+def provider(name: str, system: str = "") -> str:
+    """The canonical provider. `system` is OpenInference's second half of the name."""
+    lower = name.lower()
+    if lower == "azure":
+        return "azure.ai.openai" if system.lower() == "openai" else "azure.ai.inference"
+    if lower == "google":
+        return "gcp.vertex_ai" if system.lower() == "vertexai" else "gcp.gen_ai"
+    return PROVIDERS.get(lower, name)
+
+
+def error_type(value: object) -> object:
+    """
+    A class name without its module, or a code, as sent.
+
+    >>> error_type("openai.RateLimitError"), error_type("429")
+    ('RateLimitError', '429')
+    """
+    name = text(value)
+    return name.rsplit(".", 1)[-1].strip("'<> ")[:128] or None if isinstance(name, str) else name
+
+
+def address(url: str) -> tuple[str, str]:
+    """
+    Host and port of a URL, "" for what it does not say or cannot be right.
+
+    >>> address("http://127.0.0.1:18080/v1/")
+    ('127.0.0.1', '18080')
+    """
+    try:
+        parts = urlsplit(url)
+        number = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+        return parts.hostname or "", str(number or "")
+    except ValueError:
+        return "", ""
