@@ -21,6 +21,8 @@ Positive = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class OtlpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where our own metrics and findings are sent, and how often."""
+
     enabled: bool = False
     """send our metrics and findings to an OpenTelemetry collector"""
     endpoint: str = "http://127.0.0.1:4318"

@@ -3,6 +3,7 @@
 import logging
 import zlib
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Annotated, Final
 
 import msgspec
@@ -21,6 +22,8 @@ _GZIP_FORMAT: Final = 31
 
 
 class PrometheusConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the page shows; its port is `web.port`."""
+
     enabled: bool = True
     """serve /metrics"""
     max_series: Annotated[int, msgspec.Meta(ge=1)] = 20_000
@@ -52,11 +55,12 @@ class PrometheusExporter:
         openmetrics = wants_openmetrics(request.headers.get("accept", ""))
         content_type = OPENMETRICS if openmetrics else PLAIN
         headers = {"Vary": "Accept, Accept-Encoding"}
-        pieces = self._page.draw(openmetrics=openmetrics)
+        families = self._page.draw(openmetrics=openmetrics)
         if not accepts_gzip(request.headers.get("accept-encoding", "")):
-            return Answer(b"".join(pieces), content_type, headers=headers)
+            return Answer(b"".join(chain.from_iterable(families)), content_type, headers=headers)
         packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_FORMAT)
-        body = b"".join([*map(packer.compress, pieces), packer.flush()])
+        packed = [packer.compress(b"".join(pieces)) for pieces in families]
+        body = b"".join([*packed, packer.flush()])
         return Answer(body, content_type, headers={**headers, "Content-Encoding": "gzip"})
 
     def _say_when_full(self, full: bool) -> None:

@@ -1,12 +1,11 @@
 """The state of every series, and the page drawn from it. Text of a series that did not change is used again."""
 
-from collections import Counter
 from collections.abc import Iterator
 from threading import Lock
 from typing import Final
 
-from exporters.prometheus.text import END, header, histogram_lines, label_pairs, scalar_line
-from watchkeeper.core.metric import Metric
+from exporters.prometheus.text import END, header, histogram_lines, label_pairs, number, number_prefix
+from watchkeeper.core.metric import Kind, Metric
 from watchkeeper.core.records import Batch, HistogramValue, Labels, Point
 
 SERIES_LIMIT: Final = "series_limit"
@@ -26,46 +25,46 @@ class Page:
         self._families: dict[Metric, _Family] = {}
         self._size = 0
 
-    def update(self, batch: Batch) -> Counter[str]:
+    def update(self, batch: Batch) -> dict[str, int]:
         """What was left out, by reason."""
-        refused: Counter[str] = Counter()
+        whole = [point for point in batch.points if point.is_whole]
         with self._lock:
             for metric, labels in batch.gone:
                 self._remove(metric, labels)
-            for point in batch.points:
-                if reason := self._put(point):
-                    refused[reason] += 1
-        return refused
+            put = sum(map(self._put, whole))
+        refused = {MALFORMED: len(batch.points) - len(whole), SERIES_LIMIT: len(whole) - put}
+        return {reason: count for reason, count in refused.items() if count}
 
-    def draw(self, *, openmetrics: bool) -> Iterator[bytes]:
-        """The page as one piece of UTF-8 text per family, sorted."""
+    def draw(self, *, openmetrics: bool) -> Iterator[list[bytes]]:
+        """The page as UTF-8 pieces, one list per family, sorted."""
         exemplars = openmetrics and self._exemplars
-        for family, shown in self._moment():
-            lines = [series.text(point, exemplars=exemplars) for series, point in shown]
-            yield b"".join((family.header(openmetrics=openmetrics), *lines))
+        for family, series, points in self._moment():
+            draw = _histogram_pieces if family.metric.kind is Kind.HISTOGRAM else _number_pieces
+            yield [family.header(openmetrics=openmetrics), *draw(series, points, exemplars)]
         if openmetrics:
-            yield END
+            yield [END]
 
-    def _moment(self) -> "list[tuple[_Family, list[tuple[_Series, Point]]]]":
+    def _moment(self) -> "list[tuple[_Family, tuple[_Series, ...], list[Point]]]":
         with self._lock:
             families = sorted(self._families.values(), key=lambda family: family.name)
-            return [(family, [(series, series.point) for series in family.in_order()]) for family in families]
+            return [
+                (family, series, [one.point for one in series]) for family in families for series in [family.in_order()]
+            ]
 
-    def _put(self, point: Point) -> str | None:
-        if not point.is_whole:
-            return MALFORMED
+    def _put(self, point: Point) -> bool:
+        """False where there is no room for another series."""
         family = self._families.get(point.metric)
         series = family.series.get(point.labels) if family else None
         if series is not None:
             series.point = point
-            return None
+            return True
         if self._size >= self._max_series:
-            return SERIES_LIMIT
+            return False
         if family is None:
             family = self._families[point.metric] = _Family(point.metric)
         family.add(point)
         self._size += 1
-        return None
+        return True
 
     def _remove(self, metric: Metric, labels: Labels) -> None:
         family = self._families.get(metric)
@@ -77,31 +76,45 @@ class Page:
 
 
 class _Series:
-    __slots__ = ("_drawn", "_name", "pairs", "point")
+    """
+    `prefix` is what stands before every value: for a histogram its label pairs, else the line up to the value.
+    `drawn` is the last text, what it was drawn from, and whether with exemplars: one tuple, so never half new.
+    """
+
+    __slots__ = ("drawn", "name", "point", "prefix")
 
     def __init__(self, name: str, point: Point) -> None:
-        self._name = name
-        self.pairs = label_pairs(point.labels)
+        pairs = label_pairs(point.labels)
+        self.name = name
+        self.prefix = pairs if point.metric.kind is Kind.HISTOGRAM else number_prefix(name, pairs)
         self.point = point
-        self._drawn: tuple[Point | None, bool, bytes] = (None, False, b"")
+        self.drawn: tuple[Point | None, bool, bytes] = (None, False, b"")
 
-    def text(self, point: Point, *, exemplars: bool) -> bytes:
-        """Lines for `point`; two threads at once do the work twice and agree."""
-        value = point.value
-        rich = exemplars and isinstance(value, HistogramValue) and bool(value.exemplars)
-        last, was_rich, lines = self._drawn
-        if last is point and was_rich == rich:
-            return lines
-        if isinstance(value, HistogramValue):
-            lines = _encoded(histogram_lines(self._name, self.pairs, value, exemplars=rich))
-        else:
-            lines = _encoded(scalar_line(self._name, self.pairs, value))
-        self._drawn = (point, rich, lines)
-        return lines
+
+def _number_pieces(series: tuple[_Series, ...], points: list[Point], _: bool) -> Iterator[bytes]:
+    """Two threads at once do the work twice and agree."""
+    for one, point in zip(series, points, strict=True):
+        last, _, text = one.drawn
+        if last is not point:
+            text = _encoded(f"{one.prefix}{number(point.value)}\n")  # type: ignore[arg-type]  # is_whole
+            one.drawn = (point, False, text)
+        yield text
+
+
+def _histogram_pieces(series: tuple[_Series, ...], points: list[Point], exemplars: bool) -> Iterator[bytes]:
+    for one, point in zip(series, points, strict=True):
+        value: HistogramValue = point.value  # type: ignore[assignment]  # is_whole
+        rich = exemplars and bool(value.exemplars)
+        last, was_rich, text = one.drawn
+        if last is not point or was_rich != rich:
+            text = _encoded(histogram_lines(one.name, one.prefix, value, exemplars=rich))
+            one.drawn = (point, rich, text)
+        yield text
 
 
 class _Family:
     def __init__(self, metric: Metric) -> None:
+        self.metric = metric
         self.name = metric.prometheus_name
         self.series: dict[Labels, _Series] = {}
         self._plain_header = _encoded(header(metric, openmetrics=False))
@@ -122,7 +135,7 @@ class _Family:
 
     def in_order(self) -> "tuple[_Series, ...]":
         if self._in_order is None:
-            self._in_order = tuple(sorted(self.series.values(), key=lambda series: series.pairs))
+            self._in_order = tuple(sorted(self.series.values(), key=lambda series: series.prefix))
         return self._in_order
 
 

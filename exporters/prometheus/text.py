@@ -44,8 +44,9 @@ def label_pairs(labels: Labels) -> str:
     return "".join([f'{label_name(name)}="{_escaped(value)}",' for name, value in labels if value])
 
 
-def scalar_line(name: str, pairs: str, value: float) -> str:
-    return f"{name}{_braces(pairs)} {number(value)}\n"
+def number_prefix(name: str, pairs: str) -> str:
+    """A counter's or gauge's line up to its value."""
+    return f"{name}{_braces(pairs)} "
 
 
 def histogram_lines(name: str, pairs: str, value: HistogramValue, *, exemplars: bool) -> str:
@@ -54,7 +55,10 @@ def histogram_lines(name: str, pairs: str, value: HistogramValue, *, exemplars: 
     texts = list(map(repr if totals[-1] < _EXPONENT_FROM else number, totals))
     count = texts[-1]
     if exemplars and value.exemplars:
-        texts = [text + _exemplar(exemplar) for text, exemplar in zip(texts, value.exemplars, strict=True)]
+        texts = [
+            f"{text}{_exemplar(exemplar)}" if exemplar else text
+            for text, exemplar in zip(texts, value.exemplars, strict=True)
+        ]
     parts = list(_bucket_parts(name, value.bounds))
     parts[1::4] = [pairs] * len(texts)
     parts[3::4] = texts
@@ -85,8 +89,9 @@ def _bucket_parts(name: str, bounds: Sequence[float]) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def _exemplar(exemplar: Exemplar | None) -> str:
-    if exemplar is None or not exemplar.trace_id:
+def _exemplar(exemplar: Exemplar) -> str:
+    """Nothing for one without a trace."""
+    if not exemplar.trace_id:
         return ""
     span = f',span_id="{exemplar.span_id.hex()}"' if exemplar.span_id else ""
     return f' # {{trace_id="{exemplar.trace_id.hex()}"{span}}} {number(exemplar.value)} {exemplar.at:.3f}'

@@ -47,6 +47,8 @@ class Collector(ThreadingHTTPServer):
         self.headers = []
         self.statuses = {}
         self.manner = "plain"
+        self.gate = threading.Event()
+        self.gate.set()
         self.changed = threading.Condition()
 
     def wait_for(self, path, enough=lambda received: True, timeout_seconds=20.0):
@@ -62,17 +64,25 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.headers["Content-Encoding"] == "gzip":
             body = gzip.decompress(body)
-        if self.server.manner == "silent":
-            time.sleep(NEVER)
-        status = self.server.statuses.get(self.path, 200)
         with self.server.changed:
             self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
+            self.server.changed.notify_all()
+        with suppress(OSError):
+            self.hold_back()
+        status = self.server.statuses.get(self.path, 200)
+        with self.server.changed:
             if status == 200:
                 self.server.received[self.path].append(MESSAGES[self.path].FromString(body))
         with suppress(OSError):
             self.answer(status)
         with self.server.changed:
             self.server.changed.notify_all()
+
+    def hold_back(self):
+        """Wait for the gate; a trickling server sends a byte of an answer now and then meanwhile."""
+        while not self.server.gate.wait(0.05):
+            if self.server.manner == "trickle":
+                self.wfile.write(b"H")
 
     def answer(self, status):
         self.send_response(status)
@@ -98,6 +108,7 @@ def collector(port=0):
     try:
         yield server
     finally:
+        server.gate.set()
         server.shutdown()
         server.server_close()
         thread.join()
@@ -233,12 +244,15 @@ def test_close_sends_the_last_totals_once():
     assert [totals(request) for request in requests] == [{(): 5.0}]
 
 
-def test_close_does_not_wait_for_a_collector_that_never_answers():
+@pytest.mark.parametrize("manner", ["plain", "trickle"], ids=["says nothing", "says a byte now and then"])
+def test_close_does_not_wait_for_a_collector_that_never_answers(manner):
     with collector() as receiver, exporter_to(receiver.url, interval_seconds=NEVER, timeout_seconds=0.3) as exporter:
-        receiver.manner = "silent"
+        receiver.manner = manner
+        receiver.gate.clear()
         exporter.write(Batch(at=time.time(), points=(tokens(5),)))
         with pytest.raises(Retryable, match="/v1/metrics"):
             exporter.close()
+        assert not receiver.gate.is_set()
 
 
 def test_an_endless_answer_is_not_read():
@@ -268,31 +282,37 @@ def test_findings_leave_as_log_records():
 
 
 def test_findings_wait_for_a_busy_collector_in_order_and_leave_once():
+    def summaries(received):
+        return [
+            log.body.string_value for request in received for log in request.resource_logs[0].scope_logs[0].log_records
+        ]
+
+    later = Finding(at=2.0, since=1.0, severity=Severity.CRITICAL, subject="later", summary="Later.")
     with collector() as receiver:
         receiver.statuses["/v1/logs"] = 503
-        with exporter_to(receiver.url, interval_seconds=0.05, timeout_seconds=0.2) as exporter:
+        receiver.gate.clear()
+        with exporter_to(receiver.url, interval_seconds=0.05, timeout_seconds=1.0) as exporter:
             exporter.write(Batch(at=1.0, findings=(FINDING,)))
+            with receiver.changed:
+                assert receiver.changed.wait_for(lambda: receiver.headers, timeout=20)
+            exporter.write(Batch(at=2.0, findings=(later,)))  # while the first is on its way
+            receiver.gate.set()
             raised_by_write(exporter, Retryable)
-            later = Finding(at=2.0, since=1.0, severity=Severity.CRITICAL, subject="later", summary="Later.")
-            with suppress(Retryable):
-                exporter.write(Batch(at=2.0, findings=(later,)))
             receiver.statuses.clear()
-
-            def records(received):
-                return [log for request in received for log in request.resource_logs[0].scope_logs[0].log_records]
-
-            receiver.wait_for("/v1/logs", lambda received: len(records(received)) == 2)
-        assert [log.body.string_value for log in records(receiver.received["/v1/logs"])] == [FINDING.summary, "Later."]
+            receiver.wait_for("/v1/logs", lambda received: len(summaries(received)) >= 2)
+        assert summaries(receiver.received["/v1/logs"]) == [FINDING.summary, "Later."]
 
 
 def test_a_collector_that_takes_no_logs_still_gets_the_metrics():
     ledger = Ledger()
     with collector() as receiver:
         receiver.statuses["/v1/logs"] = 404
-        with exporter_to(receiver.url, ledger, interval_seconds=0.05) as exporter:
+        with exporter_to(receiver.url, ledger, interval_seconds=NEVER) as exporter:
             exporter.write(Batch(at=time.time(), points=(tokens(5),), findings=(FINDING,)))
-            receiver.wait_for("/v1/metrics", lambda received: len(received) >= 2)
+            with pytest.raises(Unavailable, match="/v1/logs refuses with HTTP status 404"):
+                exporter.close()
 
+    assert len(receiver.received["/v1/metrics"]) == 1
     assert [(dict(sample.labels)["reason"], sample.value) for sample in ledger.drain(0.0)] == [("findings_refused", 1)]
 
 

@@ -1,6 +1,6 @@
 import math
 from concurrent.futures import ThreadPoolExecutor
-from itertools import accumulate
+from itertools import accumulate, chain
 
 import pytest
 from hypothesis import given, settings
@@ -19,10 +19,14 @@ GAUGE = Metric("test.load", Kind.GAUGE, "1", "Load.", LABELS)
 HISTOGRAM = Metric("test.duration", Kind.HISTOGRAM, "s", "Duration.", LABELS)
 
 
+def drawn(page, *, openmetrics):
+    return b"".join(chain.from_iterable(page.draw(openmetrics=openmetrics)))
+
+
 def draw(points, *, openmetrics=True):
     page = Page(max_series=10_000, exemplars=True)
     assert not page.update(Batch(at=1.0, points=tuple(points)))
-    return b"".join(page.draw(openmetrics=openmetrics)).decode()
+    return drawn(page, openmetrics=openmetrics).decode()
 
 
 def gauge(value, **labels):
@@ -113,7 +117,7 @@ def test_text_has_no_exemplars_and_no_end_mark():
     page = Page(max_series=10, exemplars=True)
     page.update(Batch(at=1.0, points=(point,)))
 
-    with_trace, without, again = (b"".join(page.draw(openmetrics=flag)) for flag in (True, False, True))
+    with_trace, without, again = (drawn(page, openmetrics=flag) for flag in (True, False, True))
 
     assert (b"trace_id" in with_trace, b"trace_id" in without) == (True, False)
     assert (with_trace.endswith(b"# EOF\n"), b"# EOF" in without) == (True, False)
@@ -125,7 +129,7 @@ def test_exemplars_can_be_switched_off():
     page = Page(max_series=10, exemplars=False)
     page.update(Batch(at=1.0, points=(Point(HISTOGRAM, (), HistogramValue((), (1.0,), 0.1, (seen,))),)))
 
-    assert b"trace_id" not in b"".join(page.draw(openmetrics=True))
+    assert b"trace_id" not in drawn(page, openmetrics=True)
 
 
 def test_an_empty_page_is_a_valid_page():
@@ -134,7 +138,7 @@ def test_an_empty_page_is_a_valid_page():
 
 
 def test_families_are_sorted_and_series_within_a_family():
-    lines = draw([gauge(2.0, tenant="b"), Point(COUNTER, (), 1.0), gauge(1.0, tenant="a")]).splitlines()
+    lines = draw([Point(COUNTER, (), 1.0), gauge(2.0, tenant="b"), gauge(1.0, tenant="a")]).splitlines()
 
     assert [line for line in lines if line.startswith("# TYPE")] == [
         "# TYPE test_load_ratio gauge",
@@ -155,26 +159,31 @@ def test_series_of_one_family_may_have_bounds_of_their_own():
     assert read(parse_openmetrics(draw(points))) == expected(points)
 
 
-def test_a_changed_series_shows_its_newest_total_and_the_others_stay():
+@pytest.mark.parametrize("openmetrics", [True, False], ids=["OpenMetrics", "text"])
+def test_a_changed_series_shows_its_newest_total_and_the_others_stay(openmetrics):
+    def points(total):
+        value = HistogramValue((1.0,), (total, 0.0), total)
+        return (Point(GAUGE, (), total), Point(COUNTER, (), total), Point(HISTOGRAM, (), value))
+
+    others = tuple(Point(point.metric, (("tenant", "b"),), point.value) for point in points(1.0))
     page = Page(max_series=10, exemplars=True)
-    page.update(Batch(at=1.0, points=(gauge(1.0, tenant="a"), gauge(1.0, tenant="b"))))
-    list(page.draw(openmetrics=True))
-    page.update(Batch(at=2.0, points=(gauge(5.0, tenant="b"),)))
+    page.update(Batch(at=1.0, points=(*points(1.0), *others)))
+    drawn(page, openmetrics=openmetrics)
+    page.update(Batch(at=2.0, points=points(5.0)))
 
-    lines = b"".join(page.draw(openmetrics=False)).decode().splitlines()
-
-    assert lines[2:] == ['test_load_ratio{tenant="a"} 1.0', 'test_load_ratio{tenant="b"} 5.0']
+    assert drawn(page, openmetrics=openmetrics).decode() == draw([*others, *points(5.0)], openmetrics=openmetrics)
 
 
 def test_a_series_that_is_gone_leaves_the_page_and_the_last_one_takes_its_family_along():
     page = Page(max_series=10, exemplars=True)
     page.update(Batch(at=1.0, points=(gauge(1.0, tenant="a"), gauge(1.0, tenant="b"))))
+    drawn(page, openmetrics=False)
     page.update(Batch(at=2.0, gone=((GAUGE, (("tenant", "a"),)), (COUNTER, ()))))
-    one = b"".join(page.draw(openmetrics=False)).decode()
+    one = drawn(page, openmetrics=False).decode()
     page.update(Batch(at=3.0, gone=((GAUGE, (("tenant", "b"),)),)))
 
     assert one.splitlines()[2:] == ['test_load_ratio{tenant="b"} 1.0']
-    assert b"".join(page.draw(openmetrics=False)) == b""
+    assert drawn(page, openmetrics=False) == b""
 
 
 def test_series_past_the_limit_are_left_out_until_there_is_room():
@@ -183,7 +192,7 @@ def test_series_past_the_limit_are_left_out_until_there_is_room():
     assert page.update(Batch(at=1.0, points=(gauge(1.0, tenant="a"), gauge(1.0, tenant="b")))) == {SERIES_LIMIT: 1}
     assert not page.update(Batch(at=2.0, points=(gauge(2.0, tenant="a"),)))
     assert not page.update(Batch(at=3.0, points=(gauge(3.0, tenant="b"),), gone=((GAUGE, (("tenant", "a"),)),)))
-    assert b'{tenant="b"} 3.0' in b"".join(page.draw(openmetrics=True))
+    assert b'{tenant="b"} 3.0' in drawn(page, openmetrics=True)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +209,7 @@ def test_a_point_that_cannot_be_drawn_costs_itself_alone(point):
     page = Page(max_series=10, exemplars=True)
 
     assert page.update(Batch(at=1.0, points=(point, gauge(1.0, tenant="a")))) == {MALFORMED: 1}
-    assert b'{tenant="a"} 1.0' in b"".join(page.draw(openmetrics=True))
+    assert b'{tenant="a"} 1.0' in drawn(page, openmetrics=True)
 
 
 def test_a_lone_surrogate_does_not_break_the_page():
@@ -231,7 +240,7 @@ def test_a_page_drawn_while_totals_arrive_shows_one_moment():
         page.update(Batch(at=0.0, points=tuple(gauge(float(total), tenant=name) for name in names)))
 
     def totals_on_page():
-        lines = b"".join(page.draw(openmetrics=False)).decode().splitlines()[2:]
+        lines = drawn(page, openmetrics=False).decode().splitlines()[2:]
         return {line.split()[-1] for line in lines}
 
     write(0)

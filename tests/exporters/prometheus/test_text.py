@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.utils import floatToGoString
 
-from exporters.prometheus.text import header, histogram_lines, label_pairs, number, scalar_line
+from exporters.prometheus.text import header, histogram_lines, label_pairs, number, number_prefix
 from watchkeeper.core.metric import Kind, Metric
 from watchkeeper.core.records import Exemplar, HistogramValue
 
@@ -32,7 +32,7 @@ def test_quotes_backslashes_and_newlines_are_escaped():
 
 def test_an_empty_label_value_is_an_absent_label():
     assert label_pairs((("tenant", ""), ("model", "m"))) == 'model="m",'
-    assert scalar_line("up", label_pairs((("tenant", ""),)), 1) == "up 1.0\n"
+    assert number_prefix("up", label_pairs((("tenant", ""),))) == "up "
 
 
 def test_buckets_are_cumulative_and_end_at_infinity():
