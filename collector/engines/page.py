@@ -241,7 +241,7 @@ class _Building:
         if part == "created":
             family.created[labels] = value
             return True
-        return self._add_part(family, part, without_bound if part == "bucket" else labels, bound, value)
+        return self._add_part(family, part, without_bound, bound, value)
 
     def _add_part(self, family: _FamilyBuilding, part: str, labels: Labels, bound: float | None, value: float) -> bool:
         buckets = family.grouped.get(labels)

@@ -147,10 +147,10 @@ def test_a_family_without_series_is_there() -> None:
 
 
 def test_one_odd_line_costs_one_line() -> None:
-    page = read("a 1", "b{x=1} 2", "c", "d 4", "e 5", "f{} 1_000", "g 7")
+    page = read("a 1", "b{x=1} 2", "c", "d 4", "e 5", "f{} 1_000", "g 7", 'h{x="1",x="2"} 8', "i 9")
 
-    assert page.invalid == {"line": 3}
-    assert set(page.families) == {"a", "d", "e", "g"}
+    assert page.invalid == {"line": 4}
+    assert set(page.families) == {"a", "d", "e", "g", "i"}
 
 
 def test_of_a_series_given_twice_the_first_counts() -> None:
