@@ -94,6 +94,7 @@ def _perform(seconds: float | None, ports: Ports, folder: Path, stop: Event) -> 
 
 def _watch(page: str, children: tuple[Child, ...], seconds: float | None, stop: Event) -> None:
     """A line every 5 s, after the first minute one a minute."""
+    print(summary.PROGRESS_HEAD, flush=True)
     started = time.monotonic()
     elapsed = 0.0
     while seconds is None or elapsed < seconds:

@@ -14,18 +14,19 @@ _LATENCIES: Final = (
 )
 
 
+PROGRESS_HEAD: Final = "    time    calls  failed  first token p50  tokens a sec  waiting"
+
+
 def progress(page: Page, elapsed_seconds: float) -> str:
     """One line while it runs."""
     calls = page.total(requests.REQUESTS)
     failed = calls - page.total(requests.REQUESTS, outcome="ok")
     tokens = page.total(requests.TOKENS, gen_ai_token_type="output")  # noqa: S106 - a label
+    pace = tokens / elapsed_seconds if elapsed_seconds else 0.0
     minutes, seconds = divmod(int(elapsed_seconds), 60)
     first = _seconds(page.quantile(0.5, requests.SERVER_FIRST_TOKEN))
-    pace = tokens / elapsed_seconds if elapsed_seconds else 0.0
-    return (
-        f"  {minutes:2d}:{seconds:02d}  calls {calls:4.0f}  failed {failed:3.0f}  first token p50 {first:>7}"
-        f"  {pace:5.1f} tokens/s  queue {page.total(engines.WAITING):.0f}"
-    )
+    waiting = page.total(engines.WAITING)
+    return f"  {minutes:3d}:{seconds:02d}  {calls:7.0f}  {failed:6.0f}  {first:>15}  {pace:12.1f}  {waiting:7.0f}"
 
 
 def table(page: Page, elapsed_seconds: float) -> str:
@@ -75,7 +76,11 @@ def _engines(page: Page) -> Iterator[str]:
             f"engine on port {port}: {up}, {page.total(engines.RUNNING, **here):.0f} running,"
             f" {page.total(engines.WAITING, **here):.0f} waiting"
         )
-        yield f"  tokens worked      {tokens.get('input', 0):,.0f} in, {tokens.get('output', 0):,.0f} out"
+        cached = page.total(engines.CACHED_TOKENS, **here)
+        yield (
+            f"  tokens worked      {tokens.get('input', 0):,.0f} in and {cached:,.0f} from its cache,"
+            f" {tokens.get('output', 0):,.0f} out"
+        )
 
 
 def _itself(page: Page) -> Iterator[str]:

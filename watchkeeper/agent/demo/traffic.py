@@ -2,7 +2,7 @@
 A real client: the official `openai` package under OpenTelemetry's instrumentation for it, calling a real engine.
 
 Runs as its own process. Everything about telemetry comes from the environment (OTEL_EXPORTER_OTLP_ENDPOINT, ...), as
-in any application. SIGTERM stops new calls, lets those under way finish, and prints how many calls were made.
+in any application. SIGTERM stops new calls, gives those under way 20 s, and prints how many calls were made.
 """
 
 import argparse
@@ -20,11 +20,11 @@ import msgspec
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-CALLS_A_SECOND: Final = 0.8
-BURSTS_A_SECOND: Final = 0.1
+CALLS_A_SECOND: Final = 0.5
+BURSTS_A_SECOND: Final = 0.06
 BURST_CALLS: Final = (4, 8)
 FAULT_SHARE: Final = 0.08
-CALLS_UNDER_WAY: Final = 24
+CALLS_UNDER_WAY: Final = 16
 """at most; arrivals past it are left out, so that a slow machine is not buried"""
 PATIENCE_SECONDS: Final = 60.0
 IMPATIENCE_SECONDS: Final = 0.02
@@ -91,7 +91,7 @@ def _call(chance: random.Random, at_seconds: float, streamed: bool, fault: Fault
 
 
 async def drive(client: "AsyncOpenAI", model: str, calls: Iterator[Call], stop: asyncio.Event) -> int:
-    """Make the calls at their time until `stop`; then wait for those under way. Returns how many were made."""
+    """Make the calls at their time until `stop`; then wait a little for those under way. Returns how many were made."""
     clock = asyncio.get_running_loop().time
     start = clock()
     made = 0
@@ -107,7 +107,10 @@ async def drive(client: "AsyncOpenAI", model: str, calls: Iterator[Call], stop: 
             under_way.add(task)
             task.add_done_callback(under_way.discard)
     if under_way:
-        await asyncio.wait(under_way, timeout=FINISH_SECONDS)
+        _, late = await asyncio.wait(under_way, timeout=FINISH_SECONDS)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
     return made
 
 
