@@ -66,7 +66,7 @@ class History:
         self._points: dict[Metric, dict[Labels, Value]] = {}
         self._before: dict[tuple[Metric, Labels], Value | None] = {}
         """for each series touched in the running step: its total when the step began"""
-        self._steps: deque[Step] = deque(maxlen=WINDOW_STEPS)
+        self._steps: deque[Step] = deque()
         self._marks: deque[Mark] = deque(maxlen=MARKS)
         self._index: int | None = None
         self._first_at = 0.0

@@ -1,0 +1,107 @@
+"""Batches as the pipeline hands them over: totals since start, only what changed."""
+
+from bisect import bisect_left
+from collections.abc import Callable
+
+import pytest
+
+from exporters.page.served import Page
+from watchkeeper.core.interfaces import Request
+from watchkeeper.core.metric import Metric
+from watchkeeper.core.records import Batch, Finding, HistogramValue, Point
+from watchkeeper.core.vocabulary import engines, health, requests
+
+START = 1_790_000_000.0
+CALL = {
+    "service.name": "chat-frontend",
+    "gen_ai.operation.name": "chat",
+    "gen_ai.provider.name": "vllm",
+    "gen_ai.request.model": "qwen3",
+}
+ENGINE = {"gen_ai.provider.name": "vllm", "server.address": "10.0.0.1", "server.port": "8000"}
+
+
+class Traffic:
+    """Remembers totals and what changed since the last batch."""
+
+    def __init__(self) -> None:
+        self.at = START
+        self._totals: dict = {}
+        self._changed: dict = {}
+        self._gone: list = []
+
+    def add(self, metric: Metric, labels: dict[str, str], amount: float = 1) -> None:
+        key = (metric, tuple(labels.items()))
+        self._totals[key] = self._changed[key] = self._totals.get(key, 0.0) + amount
+
+    def set(self, metric: Metric, labels: dict[str, str], value: float) -> None:
+        self._changed[(metric, tuple(labels.items()))] = value
+
+    def observe(self, metric: Metric, labels: dict[str, str], value: float) -> None:
+        key = (metric, tuple(labels.items()))
+        held = self._totals.get(key) or HistogramValue(metric.buckets, (0.0,) * (len(metric.buckets) + 1), 0.0)
+        counts = list(held.counts)
+        counts[bisect_left(metric.buckets, value)] += 1
+        self._totals[key] = self._changed[key] = HistogramValue(metric.buckets, tuple(counts), held.sum + value)
+
+    def forget(self, metric: Metric, labels: dict[str, str]) -> None:
+        key = (metric, tuple(labels.items()))
+        self._totals.pop(key, None)
+        self._gone.append(key)
+
+    def call(self, outcome: str = "ok", first_token: float = 0.2, vantage: str = "engine", **labels: str) -> None:
+        """One finished call: counted, with tokens and timings."""
+        named = CALL | {name.replace("__", "."): value for name, value in labels.items()}
+        self.add(requests.REQUESTS, {**named, "outcome": outcome})
+        self.add(requests.TOKENS, {**named, "gen_ai.token.type": "input"}, 100)
+        self.add(requests.TOKENS, {**named, "gen_ai.token.type": "output"}, 50)
+        self.observe(requests.SERVER_FIRST_TOKEN, {**named, "watchkeeper.vantage": vantage}, first_token)
+        self.observe(requests.SERVER_PER_TOKEN, {**named, "watchkeeper.vantage": vantage}, 0.02)
+
+    def engine(self, up: bool = True, address: str = "10.0.0.1", model: str = "qwen3", fault: str = "") -> None:
+        named = ENGINE | {"server.address": address, "gen_ai.request.model": model}
+        self.set(engines.ENGINE_UP, named, float(up))
+        if fault:
+            self.set(engines.ENGINE_FAULT, {**named, "reason": fault}, float(not up))
+        self.set(engines.RUNNING, named, 7.0)
+        self.set(engines.WAITING, named, 3.0)
+        self.set(engines.KV_CACHE, named, 0.4)
+        self.add(engines.TOKENS, {**named, "gen_ai.token.type": "output"}, 500)
+
+    def itself(self) -> None:
+        self.set(health.BUILD_INFO, {"version": "1.2.3", "role": "sidecar"}, 1.0)
+        self.set(health.START_TIME, {}, START - 7_500)
+        self.set(health.SOURCE_UP, {"source": "otlp"}, 1.0)
+        self.set(health.LAST_RECORD, {"source": "otlp"}, self.at)
+        self.set(health.QUEUE_SIZE, {"queue": "otlp"}, 25.0)
+        self.set(health.QUEUE_CAPACITY, {"queue": "otlp"}, 100.0)
+        self.add(health.DROPPED, {"source": "otlp", "reason": "aged"}, 0)
+        self.set(health.EXPORTER_UP, {"exporter": "prometheus"}, 1.0)
+
+    def batch(self, *findings: Finding, seconds: float = 0.5) -> Batch:
+        """What changed, `seconds` after the last one."""
+        self.at += seconds
+        points = tuple(Point(metric, labels, value) for (metric, labels), value in self._changed.items())
+        gone, self._gone, self._changed = tuple(self._gone), [], {}
+        return Batch(self.at, points, gone, tuple(findings))
+
+
+@pytest.fixture
+def traffic() -> Traffic:
+    return Traffic()
+
+
+@pytest.fixture
+def page(traffic: Traffic) -> Page:
+    """Its clock stands at the traffic's last batch."""
+    return Page("", 2.0, clock=lambda: traffic.at)
+
+
+@pytest.fixture
+def html(page: Page) -> Callable[..., str]:
+    """The page as text, in a language."""
+
+    def read(lang: str = "en") -> str:
+        return page.routes()["/"](Request("/", {"lang": lang}, {})).body.decode()
+
+    return read

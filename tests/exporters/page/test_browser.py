@@ -1,0 +1,159 @@
+"""The page in a real browser, as an operator sees it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from exporters.page.served import Page
+from watchkeeper.agent.web import WebServer
+from watchkeeper.core.records import Cause, Finding, Severity
+from watchkeeper.core.testkit.chromium import Chromium
+from watchkeeper.core.testkit.programs import require
+
+SCREENS = [(1440, 900, False), (1024, 768, False), (390, 844, True), (320, 568, True)]
+TOO_WIDE = """
+[...document.querySelectorAll("body *")]
+  .filter((part) => part.getBoundingClientRect().right > innerWidth + 1 && getComputedStyle(part).clipPath === "none")
+  .map((part) => part.outerHTML.slice(0, 80))
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Chromium]:
+    with Chromium.start(require("chromium", "chromium")) as running:
+        yield running
+
+
+@pytest.fixture
+def address(page: Page) -> Iterator[str]:
+    server = WebServer("127.0.0.1", 0, page.routes())
+    server.start()
+    yield server.url
+    server.stop()
+
+
+def busy(traffic: Any, page: Page) -> None:
+    """Two services, three models, an engine down, an open finding, and a name that does not break."""
+    for _ in range(60):
+        traffic.itself()
+        for model, service in (
+            ("qwen3", "chat"),
+            ("organisation/long-model-name-instruct", "chat"),
+            ("x" * 128, "find"),
+        ):
+            traffic.call(gen_ai__request__model=model, service__name=service, first_token=1.2345)
+            traffic.call(gen_ai__request__model=model, service__name=service, outcome="timeout")
+        traffic.engine()
+        traffic.engine(address="10.0.0.2", up=False, fault="unreachable")
+        page.write(traffic.batch(seconds=5))
+    page.write(
+        traffic.batch(
+            Finding(
+                at=traffic.at, since=traffic.at - 60, severity=Severity.CRITICAL, subject="qwen3" * 20,
+                summary="Time to first token p95 is 6.1 s", causes=(Cause("KV cache full", 0.9),), runbook="https://r.example/",
+            )
+        )
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize(("width", "height", "mobile"), SCREENS, ids=lambda value: str(value))
+def test_nothing_is_wider_than_the_screen(
+    traffic: Any, page: Page, browser: Chromium, address: str, width: int, height: int, mobile: bool, lang: str
+) -> None:
+    busy(traffic, page)
+    browser.open(f"{address}?lang={lang}", width=width, height=height, mobile=mobile)
+
+    assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert browser.evaluate(TOO_WIDE) == []
+    assert browser.evaluate("innerWidth") == width
+
+
+@pytest.mark.parametrize(("width", "height", "mobile"), [SCREENS[0], SCREENS[2]], ids=["desktop", "phone"])
+def test_the_state_is_on_the_first_screen_and_every_part_is_there(
+    traffic: Any, page: Page, browser: Chromium, address: str, width: int, height: int, mobile: bool
+) -> None:
+    busy(traffic, page)
+    browser.open(f"{address}?lang=en", width=width, height=height, mobile=mobile)
+
+    shown = """(name) => {
+      const box = document.getElementById(name)?.getBoundingClientRect();
+      return box && box.height > 0 && box.width > 0;
+    }"""
+    for part in (
+        "status", "findings", "live", "requests", "first-token", "per-token", "tokens", "errors", "in-flight",
+        "models", "services", "engines", "sources", "exporters",
+    ):  # fmt: skip
+        assert browser.evaluate(f"({shown})('{part}')"), part
+    assert browser.evaluate("document.querySelector('#status h2').textContent") == "Bad"
+    assert browser.evaluate("document.querySelector('#status').getBoundingClientRect().bottom <= innerHeight / 2")
+    assert browser.evaluate("document.querySelectorAll('#live svg path.main').length") >= 6
+    assert browser.problems == []
+    assert browser.screenshot().startswith(b"\x89PNG")
+
+
+def test_on_a_desktop_findings_stand_beside_the_numbers(
+    traffic: Any, page: Page, browser: Chromium, address: str
+) -> None:
+    busy(traffic, page)
+    browser.open(address, width=1440, height=900)
+
+    top = "document.getElementById('{}').getBoundingClientRect().{}"
+    assert browser.evaluate(f"{top.format('findings', 'left')} > {top.format('live', 'right')}")
+    assert browser.evaluate(f"{top.format('findings', 'top')} < 400")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_follows_the_colour_scheme(page: Page, browser: Chromium, address: str, scheme: str) -> None:
+    browser.open(address, width=1440, height=900, scheme=scheme)
+
+    colour = browser.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    assert (sum(map(int, colour[4:-1].split(","))) < 200) is (scheme == "dark")
+
+
+def test_it_updates_itself_and_keeps_what_the_reader_opened(traffic: Any, browser: Chromium) -> None:
+    page = Page("", 1.0, clock=lambda: traffic.at)
+    server = WebServer("127.0.0.1", 0, page.routes())
+    server.start()
+    try:
+        traffic.itself()
+        page.write(traffic.batch())
+        browser.open(f"{server.url}?lang=en", width=1440, height=900)
+        assert browser.evaluate("document.querySelector('#empty h2').textContent") == "No traffic yet"
+
+        old = Finding(at=1.0, since=1.0, severity=Severity.WARNING, subject="s", summary="t", resolved=True)
+        traffic.call()
+        page.write(traffic.batch(old, seconds=2))
+        browser.wait_for("document.querySelector('#status h2').textContent === 'Well'")
+        assert browser.evaluate("document.title") == "Well · watchkeeper"
+
+        browser.evaluate(
+            "document.getElementById('earlier').open = true; document.getElementById('earlier-summary').focus()"
+        )
+        new = Finding(at=2.0, since=2.0, severity=Severity.CRITICAL, subject="qwen3", summary="slow")
+        page.write(traffic.batch(new, seconds=2))
+        browser.wait_for("document.querySelector('#findings h3').textContent === 'qwen3'")
+        assert browser.evaluate("document.getElementById('earlier').open")
+        assert browser.evaluate("document.activeElement.id") == "earlier-summary"
+    finally:
+        server.stop()
+
+    browser.wait_for("!document.getElementById('lost').hidden")
+    assert "does not answer" in browser.evaluate("document.getElementById('lost').textContent")
+
+
+def test_it_is_readable_without_scripts(traffic: Any, page: Page, browser: Chromium, address: str) -> None:
+    traffic.call()
+    page.write(traffic.batch())
+    browser.scripts(False)
+    try:
+        browser.open(f"{address}?lang=zh", width=390, height=844, mobile=True)
+        text = browser.command("DOM.getOuterHTML", nodeId=browser.command("DOM.getDocument")["root"]["nodeId"])[
+            "outerHTML"
+        ]
+    finally:
+        browser.scripts(True)
+
+    assert "<h2>正常</h2>" in text
+    assert 'http-equiv="refresh"' in text

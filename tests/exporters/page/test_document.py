@@ -1,0 +1,270 @@
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from importlib.resources import files
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporters.page.chart import Line, chart, top_of
+from exporters.page.figures import DASH
+from exporters.page.lists import MAX_MODELS, MAX_SERVICES, safe_link
+from exporters.page.markup import element, fragment
+from exporters.page.served import LANGUAGES, Page
+from watchkeeper.core.interfaces import Request
+from watchkeeper.core.records import Cause, Finding, Severity
+from watchkeeper.core.vocabulary import health
+
+MAX_BYTES = 60_000
+HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>&amp;{{7*7}}{names}%s"
+Html = Callable[..., str]
+
+
+class Outline(HTMLParser):
+    """What a browser would see: tags with attributes, text, and whether everything was closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "link", "br"):
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def text(self) -> str:
+        return " ".join(self.words)
+
+
+def hostile_finding() -> Finding:
+    return Finding(
+        at=1.0, since=1.0, severity=Severity.CRITICAL, subject=HOSTILE, summary=HOSTILE, causes=(Cause(HOSTILE, 1.0),),
+        runbook="javascript:alert(1)//" + HOSTILE,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_hostile_names_stay_text(traffic: Any, page: Page, html: Html, lang: str) -> None:
+    traffic.itself()
+    traffic.call(outcome=HOSTILE, gen_ai__request__model=HOSTILE, gen_ai__provider__name=HOSTILE, service__name=HOSTILE)
+    traffic.engine(up=False, address=HOSTILE, model=HOSTILE, fault=HOSTILE)
+    traffic.set(health.SOURCE_UP, {"source": HOSTILE}, 0.0)
+    traffic.add(health.SOURCE_FAILURES, {"source": HOSTILE, "reason": HOSTILE}, 2)
+    traffic.set(health.QUEUE_CAPACITY, {"queue": HOSTILE}, 1.0)
+    traffic.set(health.EXPORTER_UP, {"exporter": HOSTILE}, 0.0)
+    traffic.set(health.BUILD_INFO, {"version": HOSTILE, "role": HOSTILE}, 1.0)
+    page.write(traffic.batch(hostile_finding()))
+
+    outline = Outline(html(lang))
+
+    scripts = [attributes for tag, attributes in outline.tags if tag == "script"]
+    assert [set(attributes) for attributes in scripts] == [{"src", "defer"}]
+    assert [tag for tag, _ in outline.tags if tag in ("img", "iframe", "style", "form")] == []
+    assert not [name for _, attributes in outline.tags for name in attributes if name.startswith("on")]
+    links = [attributes["href"] or "" for tag, attributes in outline.tags if tag == "a"]
+    assert all(link == "metrics" or link.startswith("?lang=") for link in links)
+    assert outline.text().count("<script>alert(1)</script>") >= 8
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_the_operators_title_is_escaped_too(lang: str) -> None:
+    outline = Outline(Page(HOSTILE, 2.0).routes()["/"](Request("/", {"lang": lang}, {})).body.decode())
+
+    assert HOSTILE in outline.text()
+
+
+@given(st.text(), st.text())
+@settings(deadline=None)
+def test_any_text_comes_back_as_it_went_in(text: str, value: str) -> None:
+    clean = str.maketrans({"\r": " ", "\x00": " "})  # which HTML itself replaces
+    text, value = text.translate(clean), value.translate(clean)
+    outline = Outline(element("p", text, title=value))
+
+    assert ("".join(outline.words), outline.tags) == (text, [("p", {"title": value})])
+
+
+def test_markup_joined_into_text_is_text_again() -> None:
+    assert element("p", f"{element('b', 'x')}") == "<p>&lt;b&gt;x&lt;/b&gt;</p>"
+    assert element("p", fragment(element("b", "x"))) == "<p><b>x</b></p>"
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_an_absent_number_is_a_dash_that_says_why(traffic: Any, page: Page, html: Html, lang: str) -> None:
+    traffic.engine(up=False, fault="unreachable")
+    page.write(traffic.batch())
+
+    words = LANGUAGES[lang]
+    dashes = re.findall(r'<span class="none" title="([^"]+)">(.)</span>', html(lang))
+
+    assert {dash for _, dash in dashes} == {DASH}
+    assert {words.absent_requests, words.absent_ttft, words.absent_tpot, words.absent_errors} <= {
+        why.replace("&#x27;", "'") for why, _ in dashes
+    }
+
+
+def test_no_traffic_says_what_to_do(traffic: Any, page: Page, html: Html) -> None:
+    traffic.itself()
+    page.write(traffic.batch())
+
+    text = html()
+
+    assert "No traffic yet" in text
+    assert "<code>OTEL_EXPORTER_OTLP_ENDPOINT</code>" in text
+    assert "<code>watchkeeper doctor</code>" in text
+    assert 'id="live"' not in text
+
+
+def test_what_is_watched_and_whether_it_is_well_stands_on_top(traffic: Any, page: Page, html: Html) -> None:
+    traffic.itself()
+    for _ in range(20):
+        traffic.call()
+        traffic.engine()
+        page.write(traffic.batch())
+
+    text = html()
+
+    assert re.search(r'<section id="status" class="well" [^>]*>.*?<h2>Well</h2>', text)
+    assert text.index('id="status"') < text.index('id="findings"') < text.index('id="live"')
+    for part in ("sidecar", "1.2.3", "2 h 5 min", "qwen3", "chat-frontend", "10.0.0.1:8000", "measured in the engine"):
+        assert part in text
+    assert "<title>Well · watchkeeper</title>" in text
+
+
+def test_a_finding_has_its_severity_age_cause_and_runbook(traffic: Any, page: Page, html: Html) -> None:
+    traffic.call()
+    traffic.at += 300
+    page.write(
+        traffic.batch(
+            Finding(
+                at=traffic.at, since=traffic.at - 119.5, severity=Severity.CRITICAL, subject="qwen3", summary="slow",
+                causes=(Cause("KV cache full", 0.9), Cause("longer prompts", 0.1)), runbook="https://r.example/Slow?a=1&b=2",
+            )
+        )
+    )  # fmt: skip
+
+    text = html()
+
+    assert "<h2>Bad</h2>" in text
+    assert "since 2 min" in text
+    assert "KV cache full" in text
+    assert "longer prompts" not in text
+    assert 'href="https://r.example/Slow?a=1&amp;b=2"' in text
+
+
+@pytest.mark.parametrize(
+    ("address", "allowed"),
+    [
+        ("https://a.example/x", True), ("http://a.example", True), ("javascript:alert(1)", False),
+        ("//a.example", False), ("data:text/html,x", False), ("runbooks/Slow.md", False),
+        ("https://", False), ("http://[", False),
+    ],
+)  # fmt: skip
+def test_only_web_addresses_become_links(address: str, allowed: bool) -> None:
+    assert (safe_link(address) == address) is allowed
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_ten_thousand_series_make_a_page_of_bounded_size(traffic: Any, page: Page, html: Html, lang: str) -> None:
+    name = '"&<' * 42
+    for step in range(200):
+        for number in range(25):
+            traffic.call(
+                outcome=("ok", "error")[number % 2],
+                gen_ai__request__model=f"{name}{step * 25 + number}",
+                service__name=f"{name}{number}s{step % 20}",
+            )
+            traffic.engine(address=f"{name}{number}e{step % 20}", up=bool(number % 2), fault=name)
+        traffic.add(health.REJECTED, {"source": f"{name}{step}", "signal": "traces", "reason": name})
+        traffic.set(health.SOURCE_UP, {"source": f"{name}{step}"}, 0.0)
+        finding = Finding(at=step, since=step, severity=Severity.CRITICAL, subject=name * 2, summary=name * 3)
+        page.write(traffic.batch(finding, seconds=5))
+
+    text = html(lang)
+
+    assert _rows(text, "models") == MAX_MODELS
+    assert _rows(text, "services") == MAX_SERVICES
+    assert LANGUAGES[lang].and_more.format(count=5001 - MAX_MODELS) in text
+
+    assert len(text.encode()) < 3 * MAX_BYTES  # every name is 128 characters that escaping makes four times as long
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_a_page_full_of_ordinary_names_weighs_little(traffic: Any, page: Page, html: Html, lang: str) -> None:
+    traffic.itself()
+    for step in range(200):
+        for number in range(25):
+            model = f"organisation/model-{number}-instruct"
+            traffic.call(
+                gen_ai__request__model=model, service__name=f"service-{number}", first_token=0.1 + step % 7 / 5
+            )
+            traffic.engine(address=f"10.0.0.{number}", model=model)
+        page.write(traffic.batch(seconds=5))
+
+    assets = sum(len(files("exporters.page").joinpath(name).read_bytes()) for name in ("page.css", "page.js"))
+
+    assert len(html(lang).encode()) + assets < MAX_BYTES
+
+
+def test_a_chart_leaves_gaps_where_nothing_is_known() -> None:
+    drawn = chart([Line([None, 1.0, 2.0, None, None, 4.0], "main")], 6, 4.0, "x")
+
+    assert re.findall(r'class="main" d="([^"]+)"', drawn) == ["M1 75l1-25", "M5 0h1"]
+
+
+def test_a_chart_keeps_inside_its_frame() -> None:
+    drawn = chart([Line([0.0, 50.0, 100.0], "main")], 3, 50.0, "x")
+
+    assert re.findall(r'class="main" d="([^"]+)"', drawn) == ["M0 100l1-100h1"]
+
+
+def test_a_chart_of_small_numbers_is_no_mountain() -> None:
+    assert top_of([Line([0.001, None], "main")], floor=0.05) == 0.05
+    assert top_of([Line([0.2], "main")], floor=0.05) == 0.2
+    assert top_of([Line([None], "main")], floor=1.0) == 1.0
+
+
+def test_text_has_the_contrast_that_accessibility_asks_for() -> None:
+    style = files("exporters.page").joinpath("page.css").read_text()
+    light, dark = (
+        dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", part)) for part in re.findall(r":root \{(.*?)\}", style, re.S)
+    )
+    pairs = [
+        (text, ground) for text in ("text", "quiet", "line", "good", "warn", "bad") for ground in ("card", "ground")
+    ]
+    pairs += [(f"{state}-text", f"{state}-ground") for state in ("well", "attention", "bad", "unknown")]
+
+    for scheme in (light, light | dark):
+        for text, ground in pairs:
+            assert _contrast(scheme[text], scheme[ground]) >= 4.5, (text, ground)
+
+
+def _contrast(one: str, two: str) -> float:
+    """WCAG 2 contrast ratio of two colours written #rrggbb."""
+    high, low = sorted((_luminance(one), _luminance(two)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _rows(text: str, section: str) -> int:
+    return text.partition(f'id="{section}"')[2].partition("</section>")[0].count('<th scope="row">')
