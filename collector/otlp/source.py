@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 from concurrent.futures import Future
+from contextlib import AsyncExitStack, suppress
 from threading import Thread
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from watchkeeper.core.vocabulary import health
 _QUEUE: Final = (("queue", "otlp"),)
 _STOP_SECONDS: Final = 5.0
 """beyond the grace, for open requests to end"""
+_REPORT_SECONDS: Final = 1.0
 _LOG: Final = logging.getLogger("watchkeeper.otlp")
 
 
@@ -58,9 +60,12 @@ class OtlpSource:
         """:raises Unavailable: the receivers have died; only a restart brings them back"""
         if not self._closed and not self._thread.is_alive():
             raise Unavailable("the OTLP receivers have stopped; restart watchkeeper")
-        reading = self._intake.read(now)
-        self._report()
-        return reading
+        if self._closed:
+            reading = self._intake.read(now)
+            self._report()
+            return reading
+        self._report()  # before it is emptied: afterwards it is always empty
+        return self._intake.read(now)
 
     def close(self) -> None:
         """Tell senders to come back later for the time of grace, then stop listening."""
@@ -78,10 +83,17 @@ class OtlpSource:
     def _run(self, listener: socket.socket, tls_context: Any) -> None:
         try:
             asyncio.run(self._serve(listener, tls_context))
-        except Exception as error:  # noqa: BLE001 - the end of the thread: `read` tells the supervisor
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - `read` tells the supervisor
             if not self._started.done():
                 self._started.set_exception(error)
             _LOG.error("otlp stopped: %s", type(error).__name__)
+
+    async def _report_until_closing(self) -> None:
+        """Also while nobody reads, because the pipeline is stuck: that is when the queue is worth watching."""
+        while not self._closing.is_set():
+            self._report()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), _REPORT_SECONDS)
 
     async def _serve(self, listener: socket.socket, tls_context: Any) -> None:
         self._loop = asyncio.get_running_loop()
@@ -89,17 +101,22 @@ class OtlpSource:
         self._closing = asyncio.Event()
         http = HttpReceiver(self._config, self._intake, self._refusals)
         rpc = GrpcReceiver(self._config, self._intake, self._refusals)
+        async with AsyncExitStack() as stack:
+            grpc_port = await self._start_grpc(rpc)
+            stack.push_async_callback(rpc.stop)
+            await http.start(listener, tls_context)
+            stack.push_async_callback(http.stop)
+            self._started.set_result(grpc_port)
+            await self._report_until_closing()
+            http.drain()
+            await asyncio.sleep(self._config.shutdown_grace_seconds)
+
+    async def _start_grpc(self, rpc: GrpcReceiver) -> int:
         address = addresses.shown(self._config.host, self._config.grpc_port)
         try:
-            grpc_port = await rpc.start(address, tls.grpc_credentials(self._config))
+            return await rpc.start(address, tls.grpc_credentials(self._config))
         except RuntimeError:
             raise ConfigError(f"otlp.grpc_port: {address} cannot be bound; set otlp.grpc_port") from None
-        await http.start(listener, tls_context)
-        self._started.set_result(grpc_port)
-        await self._closing.wait()
-        http.drain()
-        await asyncio.sleep(self._config.shutdown_grace_seconds)
-        await asyncio.gather(http.stop(), rpc.stop())
 
 
 def _log_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -62,7 +62,7 @@ def test_the_limit_counts_all_gzip_members_together() -> None:
         decode(gzip.compress(bytes(600)) * 2, Coding.GZIP, 1000)
 
 
-@pytest.mark.parametrize("size", [1 << 20, (1 << 20) + 1, 2 << 20, (3 << 20) - 1])
+@pytest.mark.parametrize("size", [1 << 20, (1 << 20) + 5, (1 << 20) + 150, 2 << 20])
 def test_output_that_ends_with_a_step_is_whole(size: int) -> None:
     """
     A bare deflate stream has no trailer, so its last bytes may wait inside zlib when all input is used.

@@ -377,7 +377,7 @@ class TestPatience:
 
 
 class TestOverload:
-    def test_past_the_bytes_in_flight_senders_are_told_to_come_back_soon(self, receive: Any, traces: Any) -> None:
+    def test_past_the_bytes_in_flight_senders_are_told_to_come_back_soon(self, receive: Any) -> None:
         receiver = receive(max_body_bytes=100_000, max_in_flight_bytes=100_000)
         half_sent = head("Content-Length: 90000") + bytes(80_000)
         with receiver.raw() as first, receiver.raw() as second:
@@ -392,7 +392,15 @@ class TestOverload:
         assert 1 <= int(answer.headers["Retry-After"]) <= 3
         assert Status.FromString(body).details[0].type_url.endswith("RetryInfo")
         assert receiver.refusals()["overloaded"] == 1
-        assert receiver.post(traces(1).SerializeToString())[0] == 200
+
+    def test_bytes_no_longer_in_flight_make_room(self, receive: Any) -> None:
+        receiver = receive(max_body_bytes=100_000, max_in_flight_bytes=100_000)
+        for _ in range(3):
+            with receiver.raw() as connection:
+                connection.sendall(head("Content-Length: 90000", "Connection: close"))
+                time.sleep(0.05)
+                connection.sendall(bytes(90_000))
+                assert received(connection).startswith(b"HTTP/1.1 400 ")
 
     def test_one_connection_more_than_allowed_is_told_to_come_back(self, receive: Any, traces: Any) -> None:
         receiver = receive(max_connections=2)
