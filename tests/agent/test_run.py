@@ -233,3 +233,12 @@ def test_a_typo_in_the_file_stops_the_start_with_a_suggestion(tmp_path: Path) ->
         2,
         "watchkeeper: otlp.http_prot: unknown setting; did you mean 'http_port'?\n",
     )
+
+
+def test_a_sigterm_that_comes_the_moment_it_is_ready_is_not_lost(tmp_path: Path) -> None:
+    codes = []
+    for _ in range(3):
+        with RunningWatchkeeper(tmp_path) as running:
+            codes.append(running.stop())
+
+    assert codes == [0, 0, 0]

@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from watchkeeper.agent import registry
 from watchkeeper.core.errors import ConfigError
 
 EXIT_CONFIG = 2
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,17 +82,16 @@ def _run(options: argparse.Namespace) -> int:
 
     from watchkeeper.agent.agent import Agent
 
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    # Blocked in every thread and waited for: a handler that runs just before the main thread sleeps would be lost.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     agent = Agent(settings, registry.sources(), registry.exporters())
     agent.start()
     log = logging.getLogger("watchkeeper")
     log.info("watchkeeper %s, role %s: page and metrics at %s", __version__, settings.role, agent.url)
     gc.collect()
     gc.freeze()  # what start-up made lives as long as the process; do not walk it again and again
-    while not stop.wait(3600):
-        pass
+    signal.sigwait(_STOP_SIGNALS)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)  # a second one ends the drain at once
     log.info("stopping: draining what was acknowledged")
     agent.stop()
     log.info("stopped")

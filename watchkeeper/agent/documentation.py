@@ -103,6 +103,8 @@ def _type_name(kind: Any) -> str:
     names = {int: "whole number", float: "number", str: "text", bool: "true or false"}
     if kind in names:
         return names[kind]
+    if typing.get_origin(kind) is dict:
+        return "section of name: text"
     inner = [_type_name(one) for one in typing.get_args(kind) if one is not type(None) and one is not Ellipsis]
     return f"list of {inner[0]}" if typing.get_origin(kind) is tuple else " or ".join(inner) or "value"
 
