@@ -85,7 +85,7 @@ def _metrics() -> tuple[Metric, ...]:
 
 PLUGIN: Final = Plugin(
     name="engines",
-    summary="Metrics pages of inference engines: vLLM, llama.cpp.",
+    summary=f"Metrics pages of inference engines: {', '.join(table.title for table in TABLES)}.",
     config=tuple[EngineTarget, ...],
     build=build,
     metrics=_metrics(),

@@ -10,6 +10,7 @@ import aiohttp
 import msgspec
 
 from collector.engines.fault import Fault, Refused
+from collector.engines.resolver import ThreadPerNameResolver
 from collector.engines.table import Table
 from watchkeeper.core.labels import clean
 
@@ -35,7 +36,7 @@ def open_session() -> aiohttp.ClientSession:
     an engine that is down.
     """
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(force_close=True, limit=0),
+        connector=aiohttp.TCPConnector(force_close=True, limit=0, resolver=ThreadPerNameResolver()),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None),
         auto_decompress=False,

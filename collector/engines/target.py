@@ -106,7 +106,7 @@ class Target:
                 *self._about(now, 1.0, seconds),
                 *fault,
                 Sample(engines.SCRAPE_CPU, cpu_seconds, now, self._where(engines.SCRAPE_CPU)),
-                Sample(engines.UNMAPPED, observation.unmapped, now, self._where(engines.UNMAPPED)),
+                Sample(engines.UNMAPPED, float(observation.unmapped), now, self._where(engines.UNMAPPED)),
                 Sample(engines.RESETS, float(advance.reset), now, self._where(engines.RESETS)),
             ),
             self._vanished(frozenset(observation.gauges)),

@@ -5,6 +5,7 @@ import logging
 import socket
 import ssl
 import threading
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
@@ -292,12 +293,26 @@ def test_a_compressed_page_that_unfolds_to_gigabytes_is_refused(
 ) -> None:
     engine.respond = answer(gzip.compress(b"\n" * 64_000_000, 9), Content_Encoding="gzip")
 
-    new_source(EngineTarget(url=engine.url, max_page_bytes=100_000)).read(NOW)
+    source = new_source(EngineTarget(url=engine.url, max_page_bytes=100_000))
+
+    tracemalloc.start()
+    try:
+        source.read(NOW)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
 
     assert count(ledger)["too_large"] == 1.0
+    assert peak_bytes < 8_000_000
 
 
-@pytest.mark.parametrize("packed", [b"no gzip at all\n", gzip.compress(vllm_page().encode())[:-12]])
+def half_packed() -> bytes:
+    """A gzip stream that breaks off where a line of the page ends."""
+    packer = zlib.compressobj(wbits=31)
+    return packer.compress(vllm_page().encode()) + packer.flush(zlib.Z_SYNC_FLUSH)
+
+
+@pytest.mark.parametrize("packed", [b"no gzip at all\n", half_packed()])
 def test_a_page_that_does_not_unfold_is_refused(
     packed: bytes, engine: Any, new_source: NewSource, ledger: Ledger, answer: Any
 ) -> None:
@@ -445,7 +460,9 @@ def test_the_configured_model_is_used_where_the_page_has_none(engine: Any, new_s
     assert engine.asked == ["/metrics"]
 
 
-def test_headers_and_a_renewed_token_are_sent(engine: Any, new_source: NewSource, answer: Any, tmp_path: Path) -> None:
+def test_headers_and_a_renewed_token_are_sent(
+    engine: Any, new_source: NewSource, answer: Any, ledger: Ledger, tmp_path: Path
+) -> None:
     engine.respond = answer(vllm_page())
     token = tmp_path / "token"
     source = new_source(EngineTarget(url=engine.url, headers={"X-Team": "a"}, bearer_token_file=str(token)))
@@ -456,6 +473,7 @@ def test_headers_and_a_renewed_token_are_sent(engine: Any, new_source: NewSource
         up.append(value(source.read(NOW + 5 * turn), engines.ENGINE_UP))
 
     assert up == [1.0, 1.0, 0.0, 0.0]
+    assert count(ledger)["not_permitted"] == 2.0
     assert [headers["authorization"] for headers in engine.headers] == ["Bearer first", "Bearer second"]
     assert engine.headers[0]["x-team"] == "a"
 
@@ -593,3 +611,41 @@ def test_a_port_where_something_accepts_and_says_nothing_times_out(new_source: N
         new_source(EngineTarget(url=url, timeout_seconds=0.3)).read(NOW)
 
     assert count(ledger)["timed_out"] == 1.0
+
+
+def test_a_name_server_that_hangs_holds_up_no_other_engine_and_no_shutdown(
+    engine: Any, new_source: NewSource, answer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    ask = socket.getaddrinfo
+
+    def hang_for_one(host: str, *arguments: Any, **options: Any) -> Any:
+        asked.append(host)
+        if host == "hung.invalid":
+            engine.released.wait(60)
+        return ask("127.0.0.1", *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang_for_one)
+    engine.respond = answer(vllm_page())
+    hung = [EngineTarget(url="http://hung.invalid:1", path=f"/{n}", timeout_seconds=0.1) for n in range(40)]
+    source = new_source(
+        *hung, EngineTarget(url=f"http://well.invalid:{engine.port}", timeout_seconds=50), patience_seconds=0.2
+    )
+
+    pages = turn = 0
+    while pages < 3 and turn < 200:
+        pages += source.read(NOW + 5 * turn).items
+        turn += 1
+    closing = threading.Thread(target=source.close, daemon=True)
+    closing.start()
+    closing.join(20)
+
+    assert pages == 3
+    assert not closing.is_alive()
+    assert asked.count("hung.invalid") == 1
+
+
+def test_a_name_that_does_not_exist_is_unreachable(new_source: NewSource, ledger: Ledger) -> None:
+    new_source(EngineTarget(url="http://nowhere.invalid:1", timeout_seconds=50)).read(NOW)
+
+    assert count(ledger)["unreachable"] == 1.0
