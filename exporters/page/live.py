@@ -1,18 +1,22 @@
 """The live numbers with their last quarter of an hour. Pure."""
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from exporters.page.chart import Line, Values, chart, top_of
 from exporters.page.figures import Figure, count, rate, seconds, share
 from exporters.page.groups import Latency
-from exporters.page.history import MARKS, Mark, Spreads
+from exporters.page.history import MARKS, STEP_SECONDS, Mark, Spreads
 from exporters.page.markup import Child, Html, element, fragment
 from exporters.page.parts import absent, figure, quantile
 from exporters.page.tally import ERRORS, Origin
 from exporters.page.view import View
 from exporters.page.words import Words
 
-_LEAST_SHARE = 0.05
+SPANS: Final = (24, 60, MARKS)
+"""steps: two minutes, five, a quarter of an hour"""
+
+_LEAST_SHARE: Final = 0.05
 """the error chart's upper edge at least: one failure in a thousand is no mountain"""
 
 
@@ -29,10 +33,16 @@ def live(view: View, words: Words) -> Html:
     return element("section", heading, element("div", panels, class_="panels"), id="live", data_live=True)
 
 
+def steps_of(view: View) -> int:
+    """How many steps a chart spans: the shortest span that holds all there is, so that a young one is not a sliver."""
+    held = view.last_index - view.marks[0].index if view.marks else 0
+    return next(span for span in SPANS if span >= held or span == MARKS)
+
+
 def values_of(view: View, value: Callable[[Mark], float | None]) -> Values:
     """One value per step of the chart; a step that was not recorded is a gap."""
     by_index = {mark.index: value(mark) for mark in view.marks}
-    return [by_index.get(index) for index in range(view.last_index - MARKS, view.last_index)]
+    return [by_index.get(index) for index in range(view.last_index - steps_of(view), view.last_index)]
 
 
 def _requests(view: View, words: Words) -> Html:
@@ -152,7 +162,9 @@ def _panel(
     ]
     drawn = any(value is not None for line in lines for value in line.values)
     top = top_of(lines, floor)
-    label = words.chart.format(name=title, value=scale(top))
+    span = len(lines[0].values)
+    age = words.age(span * STEP_SECONDS)
+    label = words.chart.format(name=title, age=age, value=scale(top))
     return element(
         "article",
         element("h3", title),
@@ -160,10 +172,10 @@ def _panel(
         element("p", note, class_="note") if note else None,
         element(
             "figure",
-            chart(lines, MARKS, top, label) if drawn else None,
+            chart(lines, span, top, label) if drawn else None,
             element(
                 "figcaption",
-                element("span", words.ago_quarter),
+                element("span", words.ago.format(age=age)),
                 element("span", words.highest.format(value=scale(top)) if drawn and top else ""),
                 element("span", words.now),
             ),

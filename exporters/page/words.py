@@ -27,7 +27,6 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     memory: str
     series: str
     metrics_link: str
-    skip_link: str
 
     # is it well
     states: Mapping[State, str]
@@ -61,7 +60,6 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: Mapping[Outcome, str]
     no_failures: str
     last_quarter: str
-    ago_quarter: str
     now: str
     highest: str
     chart: str
@@ -88,7 +86,6 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     unnamed: str
     and_more: str
     error_share: str
-    measured: str
     engines: str
     engine: str
     state: str
@@ -110,7 +107,6 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
 
     # sources and the rest
     sources: str
-    source: str
     last_record: str
     ago: str
     failures: str

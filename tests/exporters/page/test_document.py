@@ -227,6 +227,17 @@ def test_a_chart_leaves_gaps_where_nothing_is_known() -> None:
     assert re.findall(r'class="main" d="([^"]+)"', drawn) == ["M1 75l1-25", "M5 0h1"]
 
 
+@pytest.mark.parametrize(
+    ("minutes", "span"), [(1, "2 min ago"), (4, "5 min ago"), (8, "15 min ago"), (20, "15 min ago")]
+)
+def test_a_chart_spans_what_there_is(traffic: Any, page: Page, html: Html, minutes: int, span: str) -> None:
+    for _ in range(12 * minutes):
+        traffic.call()
+        page.write(traffic.batch(seconds=5))
+
+    assert f"<figcaption><span>{span}</span>" in html()
+
+
 def test_a_chart_keeps_inside_its_frame() -> None:
     drawn = chart([Line([0.0, 50.0, 100.0], "main")], 3, 50.0, "x")
 
