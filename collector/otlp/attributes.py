@@ -156,6 +156,8 @@ class Attributes:
         if isinstance(slot, fields.Indexed):
             if isinstance(value, str):
                 found[fields.HAS_TEXT] = True
+                if slot.completing:
+                    found[COMPLETION_STYLE] = True
                 found.setdefault(INDEXED, []).append(Piece(slot, value))
         elif slot is False:
             found[COMPLETION_STYLE] = True

@@ -165,6 +165,8 @@ class Indexed(NamedTuple):
     part: str
     """content, finish_reason, tool or arguments"""
     order: tuple[int, ...]
+    completing: bool
+    """of a call that completes a text instead of answering a chat"""
 
 
 _INDEXED: Final = tuple(
@@ -190,7 +192,8 @@ def indexed(name: str) -> Indexed | None:
         if found := pattern.fullmatch(name):
             named = found.groupdict()
             order = tuple(int(group[:9]) for group in found.groups() if group.isdigit())
-            return Indexed(named["side"] in _ANSWERS, _PARTS.get(named["part"], named["part"]), order)
+            part = _PARTS.get(named["part"], named["part"])
+            return Indexed(named["side"] in _ANSWERS, part, order, is_completion_style(name))
     return None
 
 

@@ -41,7 +41,7 @@ class Reader:
             return kinds.OUTER
         operation = found.get("operation", vercel)
         if operation is None:
-            if fields.FROM_ENGINE in found or seen.name == _ENGINE_SPAN or _looks_like_a_call(found):
+            if is_engine(seen) or _looks_like_a_call(found):
                 return "chat"
             return kinds.NONE
         if operation == "chat" and COMPLETION_STYLE in found:
@@ -69,7 +69,7 @@ class Reader:
         :param timed: False for a log record, which has no duration
         """
         found = seen.found
-        engine = fields.FROM_ENGINE in found or seen.name == _ENGINE_SPAN
+        engine = is_engine(seen)
         if "parameters" in found:
             _from_parameters(found)
         if "usage" in found:
@@ -185,6 +185,11 @@ class Reader:
         if not at_ns or not seen.start_ns:
             return None
         return (at_ns - seen.start_ns) / 1e9
+
+
+def is_engine(seen: Observed) -> bool:
+    """Whether an inference engine tells of its own work."""
+    return fields.FROM_ENGINE in seen.found or seen.name == _ENGINE_SPAN
 
 
 def ordered(metric: Metric, labels: dict[str, str]) -> Labels:

@@ -56,9 +56,9 @@ class Said:
             if parsed is None:
                 self.say(value)
                 return
-            before = self.room
+            before = self.room, len(self.tools)
             self._walk(parsed, _MAX_DEPTH)
-            if self.room == before and not self.tools and isinstance(parsed, dict):
+            if before == (self.room, len(self.tools)) and isinstance(parsed, dict):
                 self.say(value)  # an object in nobody's shape: its own text is better than nothing
         else:
             self._walk(value, _MAX_DEPTH)
@@ -131,6 +131,8 @@ class Said:
             elif piece.at.part == "finish_reason":
                 if (reason := values.finish_reason(piece.text)) and len(self.reasons) < _MAX_TOOLS:
                     self.reasons.append(reason)
+            elif piece.at.part == "arguments":
+                self.say(piece.text)
             else:
                 self.add(piece.text)
 

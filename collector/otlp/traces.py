@@ -10,11 +10,14 @@ from collector.otlp.messages import Messages
 from collector.otlp.observed import Observed
 from collector.otlp.origins import Origin
 from collector.otlp.senders import Senders
-from collector.otlp.spans import Reader
+from collector.otlp.spans import Reader, is_engine
 from collector.otlp.tally import Tally
 
 _LEGACY_PROVIDER_RANK: Final = 1
 """`gen_ai.system`: its senders put text into log records of their own"""
+
+_LAST: Final = 1 << 64
+"""later than any time"""
 
 
 class Traces:
@@ -29,10 +32,10 @@ class Traces:
     def take(self, spans: Iterable[tuple[Observed, Origin]], tally: Tally, now: float) -> None:
         """
         Inner spans start later than the ones around them, so they are judged in that order, whatever order they
-        were sent in.
+        were sent in. Engines come last: their clients say more about a call, and are then known.
         """
         reader = Reader(tally.invalid, self._max_text_characters)
-        for seen, origin in sorted(spans, key=_latest_start_first):
+        for seen, origin in sorted(spans, key=_inner_first):
             operation = reader.operation(seen)
             if operation in kinds.INFERENCE:
                 self._call(seen, operation, origin, reader, tally, now)
@@ -70,5 +73,6 @@ class Traces:
             call.identity = completion
 
 
-def _latest_start_first(item: tuple[Observed, Origin]) -> int:
-    return -item[0].start_ns
+def _inner_first(item: tuple[Observed, Origin]) -> int:
+    seen = item[0]
+    return _LAST - seen.start_ns if is_engine(seen) else -seen.start_ns

@@ -6,7 +6,7 @@ one, None for "not given", or INVALID for a value that cannot be right (counted,
 import math
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Final
 from urllib.parse import urlsplit
@@ -33,6 +33,7 @@ _QUOTED: Final = re.compile(r'"(.*)"', re.DOTALL)
 _RUST: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|µs|μs|us|ms|s)")
 _RUST_SECONDS: Final = {"ns": 1e-9, "µs": 1e-6, "μs": 1e-6, "us": 1e-6, "ms": 1e-3, "s": 1.0}
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _decode_json = msgspec.json.Decoder().decode
 
 
@@ -139,8 +140,8 @@ def moment(value: object) -> object:
         return name
     try:
         at = datetime.fromisoformat(name)
-        return int(at.timestamp() * 1e9) if at.tzinfo else INVALID
-    except (ValueError, OverflowError, OSError):
+        return (at - _EPOCH) // timedelta(microseconds=1) * 1000
+    except (ValueError, TypeError, OverflowError):  # not a time, or one without its zone
         return INVALID
 
 
