@@ -12,8 +12,9 @@ import pytest
 
 from watchkeeper.agent.demo import engine
 from watchkeeper.agent.demo.children import Child, fetch
+from watchkeeper.agent.demo.performance import ENGINE_LIBRARY
 from watchkeeper.agent.demo.promised import Page
-from watchkeeper.core.testkit import free_port
+from watchkeeper.core.testkit import free_port, require_library
 from watchkeeper.core.vocabulary import requests
 
 CLIENT = """
@@ -69,6 +70,7 @@ class Watched(msgspec.Struct, frozen=True):
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory):
+    require_library(ENGINE_LIBRARY, "libgomp1")
     folder = tmp_path_factory.mktemp("generations")
     engine_port, web, grpc, http = (free_port() for _ in range(4))
     config = folder / "watchkeeper.yaml"

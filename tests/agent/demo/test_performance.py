@@ -10,14 +10,16 @@ import pytest
 
 from watchkeeper.agent.demo import run_demo
 from watchkeeper.agent.demo.children import Child, DemoFailed, port_near
+from watchkeeper.agent.demo.performance import ENGINE_LIBRARY
 from watchkeeper.agent.demo.promised import PROMISED
 from watchkeeper.core.errors import ConfigError
-from watchkeeper.core.testkit import free_port
+from watchkeeper.core.testkit import free_port, require_library
 
 ROOT = Path(__file__).parents[3]
 
 
 def test_a_short_demo_shows_every_promised_metric_and_leaves_nothing_behind(tmp_path):
+    require_library(ENGINE_LIBRARY, "libgomp1")
     done = subprocess.run(
         [sys.executable, "-m", "watchkeeper", "demo"],
         env={**os.environ, "DEMO_SECONDS": "15", "TMPDIR": str(tmp_path)},
@@ -37,6 +39,7 @@ def test_a_short_demo_shows_every_promised_metric_and_leaves_nothing_behind(tmp_
 
 
 def test_a_demo_that_is_interrupted_sums_up_too(tmp_path):
+    require_library(ENGINE_LIBRARY, "libgomp1")
     with subprocess.Popen(
         [sys.executable, "-m", "watchkeeper", "demo", "--seconds", "300"],
         env={**os.environ, "TMPDIR": str(tmp_path)},

@@ -19,7 +19,7 @@ from collector.engines.source import EnginesSource
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Reading
-from watchkeeper.core.testkit.ports import free_port
+from watchkeeper.core.testkit import free_port, require_library
 from watchkeeper.core.vocabulary import engines
 
 SERVE = """
@@ -51,6 +51,7 @@ pytestmark = pytest.mark.skipif(
 
 class Server:
     def __init__(self, metrics: str = "on", alias: str = "") -> None:
+        require_library("libgomp.so.1", "libgomp1")
         self.url = f"http://127.0.0.1:{free_port()}"
         command = [sys.executable, "-c", SERVE, str(weights()), self.url.rpartition(":")[2], metrics, alias]
         quiet = subprocess.DEVNULL

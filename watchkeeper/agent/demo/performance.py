@@ -1,10 +1,12 @@
 """The demo from the first process to the closing table."""
 
 import contextlib
+import ctypes
 import json
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -30,6 +32,7 @@ SETTLE_SECONDS: Final = 10.0
 MAX_THREADS: Final = 8
 STOPPED_EARLY: Final = 130
 """exit code of what Ctrl-C ended before there was anything to sum up"""
+ENGINE_LIBRARY: Final = "libgomp.so.1"
 _PACKAGES: Final = ("xllamacpp", "openai", "opentelemetry-instrumentation-genai-openai")
 
 
@@ -150,6 +153,11 @@ def _check_packages() -> None:
     except PackageNotFoundError as error:
         raise ConfigError(f"demo: {error.name} is not installed; run `make demo`, which installs it") from error
     engine.weights()
+    if sys.platform == "linux":
+        try:
+            ctypes.CDLL(ENGINE_LIBRARY)
+        except OSError as error:
+            raise ConfigError(f"demo: the engine needs {ENGINE_LIBRARY}; run: apt-get install libgomp1") from error
 
 
 def _ports(web_port: int) -> Ports:

@@ -1,8 +1,8 @@
 """The public test kit: what a test of a part needs and production code never imports."""
 
 from watchkeeper.core.testkit.ports import free_port
-from watchkeeper.core.testkit.programs import require
+from watchkeeper.core.testkit.programs import require, require_library
 from watchkeeper.core.testkit.prometheus_server import PrometheusServer, TargetHealth
 from watchkeeper.core.testkit.running import RunningWatchkeeper
 
-__all__ = ["PrometheusServer", "RunningWatchkeeper", "TargetHealth", "free_port", "require"]
+__all__ = ["PrometheusServer", "RunningWatchkeeper", "TargetHealth", "free_port", "require", "require_library"]

@@ -1,7 +1,10 @@
-"""Programs of the operating system that some tests need."""
+"""Programs and libraries of the operating system that some tests need."""
 
+import ctypes
 import os
 import shutil
+import sys
+from typing import NoReturn
 
 import pytest
 
@@ -12,9 +15,23 @@ def require(program: str, package: str) -> str:
     (Debian's name); with REQUIRE_ALL=1 in the environment that is a failure.
     """
     path = shutil.which(program)
-    if path is not None:
-        return path
-    message = f"{program} is not installed; run: apt-get install {package}"
+    if path is None:
+        _missing(program, package)
+    return path
+
+
+def require_library(name: str, package: str) -> None:
+    """The same for a shared library of Linux, such as `libgomp.so.1`."""
+    if sys.platform != "linux":
+        return
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        _missing(name, package)
+
+
+def _missing(what: str, package: str) -> NoReturn:
+    message = f"{what} is not installed; run: apt-get install {package}"
     if os.environ.get("REQUIRE_ALL", "") not in ("", "0"):
         pytest.fail(message)
     pytest.skip(message)
