@@ -108,7 +108,7 @@ def _config_schema(options: argparse.Namespace) -> int:
     if options.format == "markdown":
         from watchkeeper.agent.documentation import config_page
 
-        print(config_page(_root(), (*registry.sources(), *registry.exporters())), end="")
+        print(config_page(_root(), registry.sources(), registry.exporters()), end="")
     else:
         print(json.dumps(configuration.schema(_root()), indent=2))
     return 0

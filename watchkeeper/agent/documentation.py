@@ -40,9 +40,10 @@ def metrics_page(metrics: Sequence[Metric], parts: Sequence[Plugin]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def config_page(root: type[msgspec.Struct], parts: Sequence[Plugin]) -> str:
+def config_page(root: type[msgspec.Struct], sources: Sequence[Plugin], exporters: Sequence[Plugin]) -> str:
     """Markdown of every key with its type, default and meaning."""
-    summaries = {part.name: part.summary for part in parts}
+    summaries = {part.name: part.summary for part in sources}
+    summaries |= {f"exporters.{part.name}": part.summary for part in exporters}
     lines = [
         "# Configuration",
         "",
@@ -71,11 +72,12 @@ _AGENT_KEYS = {
 
 
 def _rows(struct: type[msgspec.Struct], path: str, summaries: dict[str, str]) -> Iterator[str]:
-    docs = field_docs(struct) or (summaries | _AGENT_KEYS)
+    docs = field_docs(struct)
+    generated = summaries | _AGENT_KEYS
     for field in msgspec.structs.fields(struct):
         key = f"{path}{field.encode_name}"
         inner = _struct_of(field.type)
-        meaning = docs.get(field.encode_name, "")
+        meaning = docs.get(field.encode_name) or generated.get(key, "")
         if inner is None:
             yield f"| `{key}` | {_type_name(field.type)} | {_default(field)} | {meaning} |"
         else:
