@@ -128,7 +128,6 @@ class HttpReceiver:
             return content.read_nowait()
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            request.writer.output_size = 0
         parts: list[bytes] = []
         size = 0
         try:
@@ -261,7 +260,10 @@ class _Connection(web.RequestHandler):
         return response
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
-        """aiohttp would log a traceback; `handle_error` has said what there is to say."""
+        """What went wrong after the answer was begun; aiohttp would log a traceback."""
+        fault = kw.get("exc_info")
+        if not isinstance(fault, web.RequestPayloadError):  # that one is a broken body, refused already
+            self._owner.refusals.add_fault(None, fault)
 
 
 class _Connections(web.Server):

@@ -55,6 +55,8 @@ class OtlpSource:
         except BaseException:
             listener.close()
             raise
+        grpc_address = addresses.shown(config.host, self.grpc_port)
+        _LOG.info("otlp takes gRPC on %s, HTTP on %s", grpc_address, addresses.shown(config.host, self.http_port))
 
     def read(self, now: float) -> Reading:
         """:raises Unavailable: the receivers have died; only a restart brings them back"""

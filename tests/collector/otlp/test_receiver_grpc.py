@@ -223,6 +223,8 @@ class TestOverload:
         assert all(1 <= seconds <= 3 for seconds in advised_seconds(error))
         assert slow.result(10) == b""
         receiver.wait_until_refused("overloaded")
+        for _ in range(3):
+            TraceServiceStub(channel).Export(traces(1))
 
     def test_what_an_sdk_sends_into_a_full_queue_arrives_when_there_is_room(
         self, receive: Any, traces: Any, sdk_spans: Callable[[int], Any], channel_to: Callable[..., grpc.Channel]

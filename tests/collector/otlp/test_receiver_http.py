@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import trustme
+from aiohttp import web
 from google.rpc.status_pb2 import Status
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
@@ -25,7 +26,6 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.trace.export import SpanExportResult
 
 from collector.otlp.config import OtlpConfig
-from collector.otlp.receiver_http import PATHS
 from collector.otlp.source import OtlpSource, probe
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.ledger import Ledger
@@ -78,7 +78,18 @@ def zeros(mebibytes: int, wbits: int) -> bytes:
 
 
 class TestSuccess:
-    @pytest.mark.parametrize("path", PATHS)
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/v1/traces",
+            "/v1/metrics",
+            "/v1/logs",
+            "/api/public/otel/v1/traces",
+            "/api/public/otel/v1/metrics",
+            "/otel/v1/traces",
+            "/otel/v1/logs",
+        ],
+    )
     def test_every_path_answers_an_empty_request_in_its_own_encoding(self, receiver: Any, path: str) -> None:
         status, headers, body = receiver.post(b"", PROTOBUF, path)
         assert (status, headers["Content-Type"], body) == (200, "application/x-protobuf", b"")
@@ -216,6 +227,38 @@ class TestRefusal:
         assert b"canary" not in answer
         assert "canary" not in caplog.text
         assert receiver.refusals() == {"malformed": 1}
+
+    def test_a_fault_of_ours_is_not_quoted_to_the_sender(
+        self, receiver: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def fail(*_: object) -> None:
+            raise ZeroDivisionError("canary")
+
+        monkeypatch.setattr(receiver.source._intake, "take", fail)
+
+        status, headers, body = receiver.post(b"")
+
+        assert (status, headers["Content-Type"]) == (500, "application/x-protobuf")
+        assert Status.FromString(body).code == 13
+        assert b"canary" not in body
+        assert "ZeroDivisionError at " in caplog.text
+        assert "canary" not in caplog.text
+        assert receiver.refusals() == {"internal": 1}
+
+    def test_a_fault_after_the_answer_began_ends_the_connection_and_is_not_quoted(
+        self, receiver: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def fail(*_: object) -> None:
+            raise ZeroDivisionError("canary")
+
+        monkeypatch.setattr(web.Response, "write_eof", fail)
+        with receiver.raw() as connection:
+            connection.sendall(head("Content-Length: 0"))
+            received(connection)
+
+        receiver.wait_until_refused("internal")
+        assert "ZeroDivisionError at " in caplog.text
+        assert "canary" not in caplog.text
 
     def test_every_reason_exists_at_zero_from_the_start(self, receiver: Any) -> None:
         series = [dict(labels) for metric, labels in receiver.counts() if metric == health.REFUSED_REQUESTS]
