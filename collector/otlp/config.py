@@ -43,7 +43,7 @@ class OtlpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     queue_capacity_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 32 * MIB
     """Bytes of acknowledged records held until the pipeline takes them; when full, senders are told to retry."""
     max_items_per_request: Count = 50_000
-    """Spans, log records, data points or attributes in one request; more is refused before it is parsed."""
+    """Spans, log records or data points in one request; more is refused before it is parsed."""
     tenant_attribute: str = ""
     """Resource or span attribute that names the tenant; empty: none."""
     tenant_header: str = ""

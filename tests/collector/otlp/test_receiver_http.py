@@ -16,6 +16,8 @@ import pytest
 import trustme
 from aiohttp import web
 from google.rpc.status_pb2 import Status
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -285,6 +287,20 @@ class TestRefusal:
         assert "canary" not in caplog.text
 
 
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    start=st.sampled_from(
+        [b"", b"POST ", head("Content-Length: 20"), head("Transfer-Encoding: chunked"), b"\x16\x03\x01"]
+    ),
+    rest=st.binary(max_size=200),
+)
+def test_whatever_bytes_come_the_next_sender_is_served(receiver: Any, start: bytes, rest: bytes) -> None:
+    with receiver.raw() as connection:
+        connection.sendall(start + rest)
+
+    assert receiver.post(b"")[0] == 200
+
+
 class TestSize:
     def test_a_body_of_the_limit_passes_and_one_byte_more_does_not(self, receive: Any) -> None:
         receiver = receive(max_body_bytes=2000)
@@ -347,24 +363,47 @@ class TestSize:
     def test_a_bomb_of_512_mib_is_refused_within_32_mib(self, own_process: Any, coding: str, wbits: int) -> None:
         before = own_process.peak_bytes()
 
-        status = post_to(own_process.http_port, zeros(512, wbits), coding)
+        answer = post_to(own_process.http_port, zeros(512, wbits), coding)
 
-        assert status == 413
+        assert answer.status == 413
         assert own_process.peak_bytes() - before < 32 * MIB
 
     def test_65_mib_in_chunks_are_refused_within_32_mib(self, own_process: Any) -> None:
         before = own_process.peak_bytes()
 
-        status = post_to(own_process.http_port, iter([bytes(MIB)] * 65), "identity")
+        answer = post_to(own_process.http_port, iter([bytes(MIB)] * 65), "identity")
 
-        assert status == 413
+        assert answer.status == 413
+        assert own_process.peak_bytes() - before < 32 * MIB
+
+    @pytest.mark.parametrize(
+        ("path_to_objects", "status"), [((1, 2, 2), 413), ((1, 2, 2, 9), 200)], ids=["spans", "attributes of one span"]
+    )
+    def test_millions_of_empty_objects_are_not_taken_and_stay_within_32_mib(
+        self, own_process: Any, path_to_objects: tuple[int, ...], status: int
+    ) -> None:
+        before = own_process.peak_bytes()
+        body = bytes([path_to_objects[-1] << 3 | 2, 0]) * (2 << 20)
+        for number in reversed(path_to_objects[:-1]):
+            body = bytes([number << 3 | 2]) + varint(len(body)) + body
+
+        answer = post_to(own_process.http_port, gzip.compress(body, 1), "gzip")
+
+        assert answer.status == status
+        if status == 200:
+            assert ExportTraceServiceResponse.FromString(answer.read()).partial_success.rejected_spans == 1
         assert own_process.peak_bytes() - before < 32 * MIB
 
 
-def post_to(port: int, body: Any, coding: str) -> int:
+def varint(value: int) -> bytes:
+    head, rest = value & 0x7F, value >> 7
+    return bytes([head | 0x80]) + varint(rest) if rest else bytes([head])
+
+
+def post_to(port: int, body: Any, coding: str) -> HTTPResponse:
     connection = HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("POST", "/v1/traces", body, {**PROTOBUF, "Content-Encoding": coding})
-    return connection.getresponse().status
+    return connection.getresponse()
 
 
 class TestPatience:
