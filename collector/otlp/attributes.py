@@ -8,6 +8,7 @@ and not decoded again.
 import struct
 from collections import Counter
 from collections.abc import Iterable
+from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from collector.otlp import anyvalue, fields, refusals, values, wire
@@ -34,13 +35,16 @@ class Piece(NamedTuple):
     text: str
 
 
-_Target = fields.Slot | fields.Indexed | bool | None
-"""what an attribute's name leads to; False for a mark of COMPLETION_STYLE, None for nothing, True for not yet known"""
-_Entry = tuple[str | None, int, object]
+class _Style(Enum):
+    COMPLETING = "completing"
+    """an attribute that only tells the style of the call"""
+
+
+_Target = fields.Slot | fields.Indexed | _Style | None
+"""what an attribute's name leads to; None: nobody reads it"""
 _KEY_TAG: Final = 0x0A
 _VALUE_TAG: Final = 0x12
 _LEAST_BYTES: Final = 3
-_NOTHING: Final[_Entry] = (None, 0, None)
 _double = struct.Struct("<d").unpack_from
 
 
@@ -56,8 +60,11 @@ class Attributes:
         if tenant_attribute and not taken:
             self._slots[tenant_attribute] = fields.Slot(TENANT, 0, values.text, label_like=True)
         self._tenant = bool(tenant_attribute)
-        self._entries: dict[bytes, _Entry] = {}
-        self._keys: dict[bytes, _Target] = {}
+        self._entries: dict[bytes, tuple[str, object]] = {}
+        """serialised attribute to field and value, for those of rank 0 with few values"""
+        self._wanted = {name.encode(): slot for name, slot in self._slots.items()}
+        self._numbered: dict[bytes, fields.Indexed | _Style] = {}
+        self._unread: set[bytes] = set()
 
     def serialised(self, attributes: Iterable[bytes]) -> Found:
         """
@@ -65,32 +72,35 @@ class Attributes:
 
         :raises Rejected: a wanted value is malformed, not UTF-8 or nested too deep
         """
-        found: Found = {}
+        raws = list(attributes)
+        hits = list(map(self._entries.get, raws))
+        found: Found = dict(filter(None, hits))
         ranks: dict[str, int] = {}
-        cached, known = self._entries.get, self._keys.get
+        wanted, unread = self._wanted.get, self._unread
         try:
-            for raw in attributes:
+            for raw, hit in zip(raws, hits, strict=True):
+                if hit is not None:
+                    continue
                 size = len(raw)
-                entry = cached(raw) if size <= MAX_CACHED_BYTES else None
-                if entry is None:
-                    at = (
-                        raw[1] + 2 if size > _LEAST_BYTES else 0
-                    )  # where the key ends, when it is short and comes first
-                    slot = known(raw[2:at], True)
-                    if slot is None:
-                        continue  # nobody reads it
-                    entry = self._entry(raw, size, at, slot, found)
-                field, rank, value = entry
-                if field is None:
+                at = raw[1] + 2 if size > _LEAST_BYTES else 0  # where the key ends, when it is short and comes first
+                key = raw[2:at]
+                slot = wanted(key)
+                if slot is None or raw[at] != _VALUE_TAG or raw[at + 1] != size - at - 2 or raw[0] != _KEY_TAG:
+                    if slot is not None or key not in unread:
+                        self._read(raw, found, ranks)
                     continue
-                if rank == 0:
-                    if ranks:
-                        ranks.pop(field, None)
-                elif field in found and rank >= ranks.get(field, 0):
+                field, rank, parse, label_like, mark = slot
+                parsed = parse(_value(raw, at + 2, size))
+                if parsed is None:
                     continue
-                else:
-                    ranks[field] = rank
-                found[field] = value
+                if rank or mark or parsed is INVALID:
+                    self._put(slot, parsed, found, ranks)
+                    continue
+                found[field] = parsed
+                if ranks:
+                    ranks[field] = 0
+                if label_like:
+                    self._keep(raw, field, parsed)
         except wire.Malformed:
             raise refusals.Rejected(refusals.UNDECODABLE) from None
         except UnicodeDecodeError:
@@ -102,16 +112,12 @@ class Attributes:
         found: Found = {}
         ranks: dict[str, int] = {}
         for name, value in attributes:
-            slot: _Target = self._slots.get(name) or self._numbered(name)
-            field, rank, parsed = self._place(slot, value, found)
-            if field is not None and rank <= ranks.get(field, rank):
-                found[field] = parsed
-                ranks[field] = rank
+            self._place(self._slots.get(name) or _numbered(name), value, found, ranks)
         return self._finish(found, ranks)
 
     def wants(self, name: str) -> bool:
         """Whether any row reads this attribute: saves converting the value of one that none does."""
-        return name in self._slots or self._numbered(name) is not None
+        return name in self._slots or _numbered(name) is not None
 
     def _finish(self, found: Found, ranks: dict[str, int]) -> Found:
         if self._tenant and self._tenant_field is not TENANT and self._tenant_field in found:
@@ -120,63 +126,68 @@ class Attributes:
             found[PROVIDER_RANK] = ranks["provider"]
         return found
 
-    def _entry(self, raw: bytes, size: int, at: int, slot: _Target, found: Found) -> _Entry:
-        """
-        An attribute not met before.
+    def _read(self, raw: bytes, found: Found, ranks: dict[str, int]) -> None:
+        """An attribute of any form: its key not met before, its value long or out of the usual order."""
+        key, start, end = _key_and_value(raw)
+        if key in self._unread:
+            return
+        target: _Target = self._wanted.get(key) or self._numbered.get(key)
+        if target is None:
+            target = self._learn(key)
+        if target is not None:
+            self._place(target, _value(raw, start, end), found, ranks)
 
-        :param at: where its key ends, if `slot` was found by it
-        """
-        start = at + 2
-        if slot is True or raw[0] != _KEY_TAG or start >= size or raw[at] != _VALUE_TAG or raw[at + 1] != size - start:
-            key, start, size = _key_and_value(raw)
-            slot = self._keys.get(key, True)
-            if slot is True:
-                slot = self._learn(key)
-            if slot is None:
-                return _NOTHING
-        entry = self._place(slot, _value(raw, start, size), found)
-        if entry[0] is not None and len(raw) <= MAX_CACHED_BYTES and isinstance(slot, fields.Slot) and slot.label_like:
-            if len(self._entries) >= MAX_CACHED:
-                self._entries.clear()
-            self._entries[raw] = entry
-        return entry
-
-    def _place(self, slot: _Target, value: object, found: Found) -> _Entry:
-        if isinstance(slot, fields.Slot):
-            field, rank, parse, _, mark = slot
-            parsed = parse(value)
-            if parsed is None:
-                return _NOTHING
-            if parsed is INVALID:
-                self.invalid[fields.invalid_field(field)] += 1
-                return _NOTHING
-            if mark:
-                found[mark] = True
-            return field, rank, parsed
-        if isinstance(slot, fields.Indexed):
+    def _place(self, target: _Target, value: object, found: Found, ranks: dict[str, int]) -> None:
+        if isinstance(target, fields.Slot):
+            parsed = target.parse(value)
+            if parsed is not None:
+                self._put(target, parsed, found, ranks)
+        elif isinstance(target, fields.Indexed):
             if isinstance(value, str):
                 found[fields.HAS_TEXT] = True
-                if slot.completing:
+                if target.completing:
                     found[COMPLETION_STYLE] = True
-                found.setdefault(INDEXED, []).append(Piece(slot, value))
-        elif slot is False:
+                found.setdefault(INDEXED, []).append(Piece(target, value))
+        elif target is not None:
             found[COMPLETION_STYLE] = True
-        return _NOTHING
+
+    def _put(self, slot: fields.Slot, parsed: object, found: Found, ranks: dict[str, int]) -> None:
+        field, rank, _, _, mark = slot
+        if parsed is INVALID:
+            self.invalid[fields.invalid_field(field)] += 1
+            return
+        if mark:
+            found[mark] = True
+        if rank and field in found and rank >= ranks.get(field, 0):
+            return
+        ranks[field] = rank
+        found[field] = parsed
+
+    def _keep(self, raw: bytes, field: str, parsed: object) -> None:
+        if len(raw) <= MAX_CACHED_BYTES:
+            if len(self._entries) >= MAX_CACHED:
+                self._entries.clear()
+            self._entries[raw] = field, parsed
 
     def _learn(self, key: bytes) -> _Target:
+        """A key met for the first time since these memories were emptied."""
         name = key.decode()
-        slot: _Target = self._slots.get(name) or self._numbered(name)
-        if len(self._keys) >= MAX_KEYS:
-            self._keys.clear()
+        target: _Target = self._slots.get(name) or _numbered(name)
+        if len(self._unread) + len(self._numbered) >= MAX_KEYS:
+            self._unread.clear()
+            self._numbered.clear()
         if len(key) <= MAX_CACHED_BYTES:
-            self._keys[key] = slot
-        return slot
+            if target is None:
+                self._unread.add(key)
+            elif not isinstance(target, fields.Slot):
+                self._numbered[key] = target
+        return target
 
-    @staticmethod
-    def _numbered(name: str) -> _Target:
-        if not name.startswith(("llm.", "gen_ai.", "embedding.")):
-            return None
-        return fields.indexed(name) or (False if fields.is_completion_style(name) else None)
+
+def _numbered(name: str) -> fields.Indexed | _Style | None:
+    if not name.startswith(("llm.", "gen_ai.", "embedding.")):
+        return None
+    return fields.indexed(name) or (_Style.COMPLETING if fields.is_completion_style(name) else None)
 
 
 def _key_and_value(raw: bytes) -> tuple[bytes, int, int]:
@@ -201,22 +212,21 @@ def _key_and_value(raw: bytes) -> tuple[bytes, int, int]:
 
 
 def _value(raw: bytes, start: int, end: int) -> object:
-    """The AnyValue at `start`: the four plain kinds by hand, the rest by the walk."""
-    if end - start > 1:
+    """The AnyValue at `start`: short integers, strings and doubles by hand, the rest by the walk."""
+    size = end - start
+    if size > 1:
         tag = raw[start]
         if tag == 0x18:
-            first = raw[start + 1]
-            if first < 0x80:
-                if start + 2 == end:
-                    return first
-            elif start + 3 == end and raw[start + 2] < 0x80:
-                return (first & 0x7F) | raw[start + 2] << 7
+            if size == 3 and raw[start + 1] > 0x7F >= raw[start + 2]:
+                return (raw[start + 1] & 0x7F) | raw[start + 2] << 7
+            if size == 2 and raw[start + 1] < 0x80:
+                return raw[start + 1]
         elif tag == 0x0A:
-            length, at = raw[start + 1], start + 2
-            if length >= 0x80:
-                length, at = wire.varint(raw, start + 1, end)
+            if raw[start + 1] == size - 2 < 0x80:
+                return raw[start + 2 : end].decode()
+            length, at = wire.varint(raw, start + 1, end)
             if at + length == end:
                 return raw[at:end].decode()
-        elif tag == 0x21 and start + 9 == end:
+        elif tag == 0x21 and size == 9:
             return _double(raw, start + 1)[0]
     return anyvalue.read(raw, start, end)

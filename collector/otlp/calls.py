@@ -7,6 +7,8 @@ held back: what comes first is counted, what comes later only adds.
 
 from typing import Final
 
+import msgspec
+
 from collector.otlp import facets
 from watchkeeper.core.records import Completion, Vantage
 
@@ -24,48 +26,42 @@ SPAN: Final = 1
 LOG: Final = 2
 
 
-class Call:
+class Call(msgspec.Struct, gc=False, eq=False):
     """One model call. `given` are the facets reported so far; times in unix seconds, 0 = not known."""
 
-    __slots__ = (
-        "client", "end", "engine", "given", "identity", "logged", "request_model", "response_model", "start",
-    )  # fmt: skip
-
-    def __init__(self, seen: Completion, start: float, end: float) -> None:
-        self.given = facets.of(seen)
-        self.start = start
-        self.end = end
-        self.client = seen.vantage is Vantage.CLIENT
-        self.engine = not self.client
-        self.request_model = seen.request_model
-        self.response_model = seen.response_model
-        self.logged = False
-        """whether a log record without ids was found to be this call"""
-        self.identity: Completion | None = None
-        """kept while text may still come as log records of its own"""
+    given: int
+    start: float
+    end: float
+    client: bool
+    engine: bool
+    request_model: str
+    response_model: str
+    logged: bool = False
+    """whether a log record without ids was found to be this call"""
+    identity: Completion | None = None
+    """kept while text may still come as log records of its own"""
 
     def holds(self, start: float, end: float) -> bool:
         """Whether the interval lies within the call's own, give or take the clocks."""
         return bool(self.start) and self.start - SLACK_SECONDS <= start and end <= self.end + SLACK_SECONDS
 
 
-class _Span:
-    __slots__ = ("call", "parent_id", "signals")
-
-    def __init__(self, parent_id: bytes, call: Call | None, signal: int) -> None:
-        self.parent_id = parent_id
-        self.call = call
-        self.signals = signal
+def _call(seen: Completion, start: float, end: float) -> Call:
+    client = seen.vantage is Vantage.CLIENT
+    return Call(facets.of(seen), start, end, client, not client, seen.request_model, seen.response_model)
 
 
-class _Trace:
-    __slots__ = ("covered", "spans", "touched_at")
+class _Span(msgspec.Struct, gc=False, eq=False):
+    parent_id: bytes
+    call: Call | None
+    signals: int
 
-    def __init__(self, now: float) -> None:
-        self.spans: dict[bytes, _Span] = {}
-        self.covered: dict[bytes, Call] = {}
-        """spans, arrived or not, that have a call below them"""
-        self.touched_at = now
+
+class _Trace(msgspec.Struct, gc=False, eq=False):
+    touched_at: float
+    spans: dict[bytes, _Span]
+    covered: dict[bytes, Call]
+    """spans, arrived or not, that have a call below them"""
 
     def cover(self, span_id: bytes, call: Call) -> None:
         """Everything above a call, as far up as the chain is known."""
@@ -167,7 +163,7 @@ class Calls:
         call = same or self._same(trace, seen, parent_id, start)
         new = call is None
         if call is None:
-            call = Call(seen, start, start + (seen.duration_seconds or 0.0) if start else 0.0)
+            call = _call(seen, start, start + (seen.duration_seconds or 0.0) if start else 0.0)
         elif seen.vantage is Vantage.CLIENT:
             call.client = True
         else:
@@ -177,7 +173,8 @@ class Calls:
         else:  # it was taken for something else before
             known.call = call
             known.signals |= signal
-        trace.cover(parent_id, call)
+        if parent_id:
+            trace.cover(parent_id, call)
         if not call.start and start:
             call.start, call.end = start, start + (seen.duration_seconds or 0.0)
         return call, new, False
@@ -209,7 +206,7 @@ class Calls:
 
     def count_without_ids(self, seen: Completion) -> Call:
         """A call that only a log record without ids has told of so far; `seen.at` is when it was written."""
-        call = Call(seen, 0.0, seen.at)
+        call = _call(seen, 0.0, seen.at)
         call.logged = True
         self.has_untimed = True
         if seen.response_id:
@@ -251,7 +248,7 @@ class Calls:
         if trace is None:
             if len(self._traces) >= MAX_TRACES:
                 self._forget_first()
-            trace = self._traces[trace_id] = _Trace(now)
+            trace = self._traces[trace_id] = _Trace(now, {}, {})
         elif now - trace.touched_at > MAX_AGE_SECONDS / 4:
             trace.touched_at = now
             self._traces[trace_id] = self._traces.pop(trace_id)  # to the young end

@@ -22,8 +22,8 @@ CLIENT: Final = CLIENT_DURATION | CLIENT_FIRST_TOKEN
 
 def of(call: Completion) -> int:
     """The facets this record carries."""
-    bits = 0
     client = call.vantage is Vantage.CLIENT
+    bits = 0
     if call.duration_seconds is not None:
         bits = CLIENT_DURATION if client else ENGINE_DURATION
     if call.time_to_first_token_seconds is not None:

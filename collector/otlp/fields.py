@@ -18,7 +18,7 @@ class Slot(NamedTuple):
     rank: int
     parse: Parse
     label_like: bool
-    """few distinct values and short: worth keeping decoded"""
+    """few distinct values and short: worth keeping decoded; has no mark"""
     mark: str = ""
     """set as a field of its own when this one is given"""
 
@@ -33,10 +33,17 @@ class Rows(NamedTuple):
 
 HAS_TEXT: Final = "has_text"
 FROM_ENGINE: Final = "from_engine"
+INDIRECT: Final = "indirect"
+"""holds other fields"""
 
 
 def _rows(field: str, *names: str, parse: Parse = values.text, label_like: bool = False, mark: str = "") -> Rows:
     return Rows(field, names, parse, label_like, mark)
+
+
+def _tokens(field: str, *names: str) -> Rows:
+    """Counts: many values, but the same ones again and again."""
+    return Rows(field, names, values.tokens, label_like=True, mark="")
 
 
 def _engine(field: str, *names: str, parse: Parse = values.seconds) -> Rows:
@@ -58,11 +65,11 @@ TABLE: Final[tuple[Rows, ...]] = (
     _rows("operation", "traceloop.span.kind", "langsmith.span.kind", "mlflow.spanType", "langwatch.span.type",
           parse=kinds.by(kinds.WRAPPER_KINDS), label_like=True),
     _rows("vercel_operation", "ai.operationId", parse=kinds.vercel, label_like=True),
-    _rows("provider", "gen_ai.provider.name", label_like=True),
-    _rows("provider", "gen_ai.system", label_like=True),
-    _rows("provider", "llm.provider", label_like=True),
-    _rows("llm_system", "llm.system", label_like=True),
-    _rows("provider", "ai.model.provider", label_like=True),
+    _rows("provider", "gen_ai.provider.name", parse=values.provider, label_like=True),
+    _rows("provider", "gen_ai.system", parse=values.provider, label_like=True),
+    _rows("provider", "llm.provider", parse=values.provider, label_like=True),
+    _rows("llm_system", "llm.system", parse=values.provider, label_like=True),
+    _rows("provider", "ai.model.provider", parse=values.provider, label_like=True),
     _rows("request_model", "gen_ai.request.model", "llm.request.model_name", label_like=True),
     _rows("late_request_model", "ai.model.id", label_like=True),
     _rows("response_model", "gen_ai.response.model", "llm.response.model_name", "llm.model_name", "ai.response.model",
@@ -73,20 +80,20 @@ TABLE: Final[tuple[Rows, ...]] = (
     _rows("server_port", "server.port", parse=values.port, label_like=True),
     _rows("api_base", "gen_ai.openai.api_base", label_like=True),
     # tokens
-    _rows("input_tokens", "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt",
-          "ai.usage.inputTokens", "ai.usage.promptTokens", parse=values.tokens),
-    _rows("output_tokens", "gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens", "llm.token_count.completion",
-          "ai.usage.outputTokens", "ai.usage.completionTokens", parse=values.tokens),
-    _rows("cached_input_tokens", "gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens",
-          "gen_ai.usage.cached_tokens", "gen_ai.usage.cached_input_tokens",
-          "llm.token_count.prompt_details.cache_read", "ai.usage.cachedInputTokens", parse=values.tokens),
-    _rows("cache_write_tokens", "gen_ai.usage.cache_write.input_tokens", "gen_ai.usage.cache_creation.input_tokens",
-          "gen_ai.usage.cache_creation_input_tokens", "llm.token_count.prompt_details.cache_write",
-          "ai.usage.inputTokenDetails.cacheWriteTokens", parse=values.tokens),
-    _rows("reasoning_tokens", "gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens",
-          "llm.usage.reasoning_tokens", "llm.token_count.completion_details.reasoning", "ai.usage.reasoningTokens",
-          parse=values.tokens),
-    _rows("usage", "langfuse.observation.usage_details", "mlflow.chat.tokenUsage", parse=values.json_object),
+    _tokens("input_tokens", "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt",
+            "ai.usage.inputTokens", "ai.usage.promptTokens"),
+    _tokens("output_tokens", "gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens",
+            "llm.token_count.completion", "ai.usage.outputTokens", "ai.usage.completionTokens"),
+    _tokens("cached_input_tokens", "gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens",
+            "gen_ai.usage.cached_tokens", "gen_ai.usage.cached_input_tokens",
+            "llm.token_count.prompt_details.cache_read", "ai.usage.cachedInputTokens"),
+    _tokens("cache_write_tokens", "gen_ai.usage.cache_write.input_tokens", "gen_ai.usage.cache_creation.input_tokens",
+            "gen_ai.usage.cache_creation_input_tokens", "llm.token_count.prompt_details.cache_write",
+            "ai.usage.inputTokenDetails.cacheWriteTokens"),
+    _tokens("reasoning_tokens", "gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens",
+            "llm.usage.reasoning_tokens", "llm.token_count.completion_details.reasoning", "ai.usage.reasoningTokens"),
+    _rows("usage", "langfuse.observation.usage_details", "mlflow.chat.tokenUsage",
+          parse=values.json_object, mark=INDIRECT),
     # how it went
     _rows("finish_reasons", "gen_ai.response.finish_reasons", "llm.finish_reason", "gen_ai.response.finish_reason",
           "llm.response.finish_reason", "ai.response.finishReason", "langfuse.observation.metadata.finish_reason",
@@ -100,7 +107,7 @@ TABLE: Final[tuple[Rows, ...]] = (
           parse=values.positive_tokens, label_like=True),
     _rows("temperature", "gen_ai.request.temperature", "ai.settings.temperature", parse=values.number, label_like=True),
     _rows("parameters", "llm.invocation_parameters", "embedding.invocation_parameters",
-          "langfuse.observation.model.parameters", parse=values.json_object),
+          "langfuse.observation.model.parameters", parse=values.json_object, mark=INDIRECT),
     # time to first token: every dialect measures it its own way
     _rows("first_token", "gen_ai.response.time_to_first_chunk", parse=values.seconds),
     _rows("first_token", "ai.response.msToFirstChunk", "ai.stream.msToFirstChunk", "time_to_first_token_ms",
@@ -118,12 +125,12 @@ TABLE: Final[tuple[Rows, ...]] = (
     _rows("tgi_duration", "total_time", parse=values.rust_duration),
     _rows("tgi_queue", "queue_time", parse=values.rust_duration),
     _engine("dynamo_first_token", "ttft_ms", parse=values.milliseconds),
-    _rows("dynamo_input_tokens", "input_tokens", parse=values.tokens),
-    _rows("dynamo_output_tokens", "output_tokens", parse=values.tokens),
+    _rows("dynamo_input_tokens", "input_tokens", parse=values.tokens, label_like=True),
+    _rows("dynamo_output_tokens", "output_tokens", parse=values.tokens, label_like=True),
     _rows("dynamo_model", "model", label_like=True),
     # who
     _rows("agent", "gen_ai.agent.name", "agent.name", label_like=True),
-    _rows("tool", "gen_ai.tool.name", "tool.name", "ai.toolCall.name", label_like=True),
+    _rows("tool", "gen_ai.tool.name", "tool.name", "ai.toolCall.name", mark=HAS_TEXT),
     _rows("workflow", "gen_ai.workflow.name", label_like=True),
     _rows("entity", "traceloop.entity.name", label_like=True),
     # text

@@ -32,7 +32,9 @@ def span(raw: bytes, attributes: Attributes) -> Observed:
             status,
             attributes.serialised(parsed.attributes),
         )
-        _read_events(seen, parsed.events)
+        events = parsed.events
+        if events:
+            _read_events(seen, events)
     except UnicodeDecodeError:
         raise refusals.Rejected(refusals.INVALID_UTF8) from None
     except wire.Malformed:

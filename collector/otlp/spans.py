@@ -8,7 +8,7 @@ from collector.otlp.attributes import COMPLETION_STYLE, TENANT, Found
 from collector.otlp.observed import ERROR, OK, Observed
 from collector.otlp.origins import Origin
 from watchkeeper.core.metric import Metric
-from watchkeeper.core.records import Completion, Labels, Outcome, Sample, Vantage
+from watchkeeper.core.records import Completion, Labels, Outcome, Sample, Text, Vantage
 from watchkeeper.core.vocabulary.operations import AGENT_DURATION, TOOL_DURATION, WORKFLOW_DURATION
 from watchkeeper.core.vocabulary.requests import CLIENT_DURATION
 
@@ -17,6 +17,11 @@ _FUTURE_SECONDS: Final = 300.0
 _MAX_DURATION_NS: Final = 86_400 * 10**9
 _ENGINE_SPAN: Final = "llm_request"
 _REASON_OUTCOMES: Final = {"abort": Outcome.CANCELLED, "error": Outcome.ERROR}
+
+_CLIENT: Final = Vantage.CLIENT
+_ENGINE: Final = Vantage.ENGINE
+_FINE: Final = Outcome.OK
+_HALVES: Final = frozenset((values.AZURE, values.GOOGLE))
 
 _SURROUNDING: Final = {
     kinds.AGENT: (AGENT_DURATION, "gen_ai.agent.name", ("agent", "entity")),
@@ -69,44 +74,44 @@ class Reader:
         :param timed: False for a log record, which has no duration
         """
         found = seen.found
+        get = found.get
         engine = is_engine(seen)
-        if "parameters" in found:
-            _from_parameters(found)
-        if "usage" in found:
-            _from_usage(found)
-        if "dynamo_first_token" in found:
-            _from_dynamo(found)
+        if fields.INDIRECT in found:
+            _spread(found)
+        said, reasons, tools = self._said(found) if fields.HAS_TEXT in found else (None, (), ())
+        reasons = get("finish_reasons", reasons)
         outcome: Outcome | None
         outcome, error_type = _outcome(seen)
-        said, reasons, tools = (
-            text.of_call(found, self._max_text_characters) if fields.HAS_TEXT in found else (None, (), ())
-        )
-        if not tools and ("called_tools" in found or "tool" in found):
-            tools = found.get("called_tools") or (found["tool"],)
-        reasons = found.get("finish_reasons", reasons)
-        get = found.get
+        queue = prefill = decode = None
         if engine:
+            if "dynamo_first_token" in found:
+                _from_dynamo(found)
             duration = self._engine_duration(seen, timed)
+            queue, prefill, decode = get("queue"), get("prefill"), get("decode")
             if not error_type and seen.status != OK:
-                outcome = _REASON_OUTCOMES.get(reasons[0], Outcome.OK) if reasons else None
+                outcome = _REASON_OUTCOMES.get(reasons[0], _FINE) if reasons else None
         else:
             duration = self._duration(seen) if timed else None
-        streamed, first_token = self._first_token(seen, duration, engine)
+        streamed, first_token = get("streamed"), get("first_token")
+        if engine or first_token is None or streamed is False or duration is None or first_token > duration:
+            streamed, first_token = self._first_token(seen, duration, engine)
         input_tokens = get("input_tokens")
         cached, written = get("cached_input_tokens"), get("cache_write_tokens")
         if (cached or written) and input_tokens is not None:
             beside = (cached or 0) + (written or 0)
             if beside > input_tokens:
                 input_tokens = input_tokens + beside
-        if "server_address" in found and "api_base" not in found and "://" not in found["server_address"]:
-            address, port = found["server_address"], get("server_port", "")
-        else:
+        address, port = get("server_address", ""), get("server_port", "")
+        if ":" in address or "api_base" in found:
             address, port = _server(found)
+        provider = get("provider")
+        if provider is None or provider in _HALVES:
+            provider = _provider(seen, origin, engine)
         return Completion(
             at=when(seen.end_ns, now),
-            vantage=Vantage.ENGINE if engine else Vantage.CLIENT,
+            vantage=_ENGINE if engine else _CLIENT,
             operation=operation,
-            provider=_provider(seen, origin, engine),
+            provider=provider,
             request_model=get("request_model") or get("late_request_model") or get("either_model", ""),
             response_model=get("response_model") or get("either_model", ""),
             service=origin.service,
@@ -118,10 +123,10 @@ class Reader:
             server_port=port,
             duration_seconds=duration,
             time_to_first_token_seconds=first_token,
-            queue_seconds=get("queue") if engine else None,
-            prefill_seconds=get("prefill") if engine else None,
-            decode_seconds=get("decode") if engine else None,
-            streamed=streamed,
+            queue_seconds=queue,
+            prefill_seconds=prefill,
+            decode_seconds=decode,
+            streamed=streamed or first_token is not None,
             input_tokens=input_tokens,
             output_tokens=get("output_tokens"),
             cached_input_tokens=cached,
@@ -139,6 +144,13 @@ class Reader:
             response_id=get("response_id", ""),
             text=said,
         )
+
+    def _said(self, found: Found) -> tuple[Text | None, tuple[str, ...], tuple[str, ...]]:
+        """Text, and the finish reasons and tools named in it or beside it."""
+        said, reasons, tools = text.of_call(found, self._max_text_characters)
+        if not tools and ("called_tools" in found or "tool" in found):
+            tools = found.get("called_tools") or (found["tool"],)
+        return said, reasons, tools
 
     def _duration(self, seen: Observed) -> float | None:
         duration_ns = seen.end_ns - seen.start_ns
@@ -211,9 +223,11 @@ def _looks_like_a_call(found: Found) -> bool:
 
 def _provider(seen: Observed, origin: Origin, engine: bool) -> str:
     found = seen.found
-    name = found.get("provider") or found.get("llm_system")
+    name: str = found.get("provider") or found.get("llm_system", "")
+    if name in _HALVES:
+        return values.paired_provider(name, found.get("llm_system", ""))
     if name:
-        return values.provider(name, found.get("llm_system", ""))
+        return name
     if not engine:
         return origin.client_of
     if "tgi_inference" in found:
@@ -228,7 +242,7 @@ def _outcome(seen: Observed) -> tuple[Outcome, str]:
     error_type = found.get("error_type", "")
     if not error_type:
         if seen.status != ERROR and found.get("level") != "ERROR":
-            return Outcome.OK, ""
+            return _FINE, ""
         named = values.error_type(seen.exception_type)
         error_type = named if isinstance(named, str) else outcomes.UNKNOWN
     return outcomes.of_error(error_type), error_type
@@ -261,6 +275,14 @@ def labels_of(seen: Observed, operation: str, origin: Origin) -> dict[str, str]:
         "server.address": address,
         "server.port": port,
     }
+
+
+def _spread(found: Found) -> None:
+    """Fields that stand inside other fields."""
+    if "parameters" in found:
+        _from_parameters(found)
+    if "usage" in found:
+        _from_usage(found)
 
 
 def _from_parameters(found: Found) -> None:

@@ -35,9 +35,13 @@ class Traces:
         were sent in. Engines come last: their clients say more about a call, and are then known.
         """
         reader = Reader(tally.invalid, self._max_text_characters)
+        heard: Origin | None = None
         for seen, origin in sorted(spans, key=_inner_first):
             operation = reader.operation(seen)
             if operation in kinds.INFERENCE:
+                if origin is not heard:
+                    self._senders.saw(origin.sender, now)
+                    heard = origin
                 self._call(seen, operation, origin, reader, tally, now)
             elif operation in (kinds.NONE, kinds.OUTER):
                 self._calls.link(seen.trace_id, seen.span_id, seen.parent_id, now)
@@ -51,7 +55,6 @@ class Traces:
                 tally.ignored[refusals.NO_DURATION] += 1
 
     def _call(self, seen: Observed, operation: str, origin: Origin, reader: Reader, tally: Tally, now: float) -> None:
-        self._senders.saw(origin.sender, now)
         if self._messages:
             self._messages.attach(seen)
         completion = reader.completion(seen, operation, origin, now)

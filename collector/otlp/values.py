@@ -29,6 +29,7 @@ MAX_JSON_CHARACTERS: Final = 1 << 20
 _MAX_REASONS: Final = 64
 
 _NOT_GIVEN: Final = frozenset(("", "none", "null", "undefined"))
+_LONGEST_NOT_GIVEN: Final = max(map(len, _NOT_GIVEN))
 _QUOTED: Final = re.compile(r'"(.*)"', re.DOTALL)
 _RUST: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|µs|μs|us|ms|s)")
 _RUST_SECONDS: Final = {"ns": 1e-9, "µs": 1e-6, "μs": 1e-6, "us": 1e-6, "ms": 1e-3, "s": 1.0}
@@ -43,7 +44,7 @@ def text(value: object) -> object:
         stripped = value.strip()
         if stripped[:1] == '"' and (quoted := _QUOTED.fullmatch(stripped)):
             stripped = quoted[1].strip()
-        return None if stripped.lower() in _NOT_GIVEN else stripped
+        return None if len(stripped) <= _LONGEST_NOT_GIVEN and stripped.lower() in _NOT_GIVEN else stripped
     if value is None or isinstance(value, bool | int | float):
         return None if value is None else str(value)
     return INVALID
@@ -56,10 +57,10 @@ def whole_text(value: object) -> object:
 
 def tokens(value: object) -> object:
     """A count from 0 to a billion."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if 0 <= value <= MAX_TOKENS else INVALID
     if isinstance(value, bool):
         return INVALID
-    if isinstance(value, int):
-        return value if 0 <= value <= MAX_TOKENS else INVALID
     amount = number(value)
     if isinstance(amount, float):
         return int(amount) if 0 <= amount <= MAX_TOKENS and amount.is_integer() else INVALID
@@ -91,6 +92,8 @@ def number(value: object) -> object:
 
 def seconds(value: object) -> object:
     """From 0 to a day."""
+    if value.__class__ is float:
+        return value if 0.0 <= value <= MAX_SECONDS else INVALID
     amount = number(value)
     if isinstance(amount, float) and not 0 <= amount <= MAX_SECONDS:
         return INVALID
@@ -201,6 +204,8 @@ def finish_reasons(value: object) -> object:
     return tuple(word for word in words if word) or None
 
 
+AZURE: Final = "azure"
+GOOGLE: Final = "google"
 PROVIDERS: Final = {
     "vertex_ai": "gcp.vertex_ai",
     "vertexai": "gcp.vertex_ai",
@@ -215,18 +220,23 @@ PROVIDERS: Final = {
     "openai.embedding": "openai",
     "anthropic.messages": "anthropic",
     "aws": "aws.bedrock",
+    AZURE: AZURE,
+    GOOGLE: GOOGLE,
 }
 """Older and other names to the conventions' own."""
 
 
-def provider(name: str, system: str = "") -> str:
-    """The canonical provider. `system` is OpenInference's second half of the name."""
-    lower = name.lower()
-    if lower == "azure":
-        return "azure.ai.openai" if system.lower() == "openai" else "azure.ai.inference"
-    if lower == "google":
-        return "gcp.vertex_ai" if system.lower() == "vertexai" else "gcp.gen_ai"
-    return PROVIDERS.get(lower, name)
+def provider(value: object) -> object:
+    """The canonical provider; AZURE and GOOGLE need `paired_provider`."""
+    name = text(value)
+    return PROVIDERS.get(name.lower(), name) if isinstance(name, str) else name
+
+
+def paired_provider(name: str, system: str) -> str:
+    """Out of OpenInference's two halves of the name."""
+    if name == AZURE:
+        return "azure.ai.openai" if system == "openai" else "azure.ai.inference"
+    return "gcp.vertex_ai" if system == PROVIDERS["vertexai"] else "gcp.gen_ai"
 
 
 def error_type(value: object) -> object:
