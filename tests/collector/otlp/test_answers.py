@@ -2,7 +2,6 @@ import json
 from typing import Any
 
 import pytest
-from collector.otlp.intake import Encoding, Overloaded, Refused, Signal, Taken, TooMany, Undecodable
 from google.protobuf import json_format
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
@@ -12,6 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from collector.otlp import answers
 from collector.otlp.answers import Refusal
+from collector.otlp.intake import Encoding, Overloaded, Refused, Signal, Taken, TooMany, Undecodable
 
 ALL = tuple({refusal.reason: refusal for refusal in (*answers.OF_A_SIGNAL, *answers.OF_NO_SIGNAL)}.values())
 SIGNALS = [
