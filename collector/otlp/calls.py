@@ -5,6 +5,7 @@ A bounded memory of recent traces: which span is whose child, and which of them 
 held back: what comes first is counted, what comes later only adds.
 """
 
+from collections import OrderedDict
 from typing import Final
 
 import msgspec
@@ -109,8 +110,9 @@ class Calls:
     """Not thread-safe. Bounded in traces, spans, and age."""
 
     def __init__(self) -> None:
-        self._traces: dict[bytes, _Trace] = {}
-        self._responses: dict[tuple[str, str], list[Call]] = {}
+        # The oldest go first all the time: a plain dict would have to look past the holes they leave.
+        self._traces: OrderedDict[bytes, _Trace] = OrderedDict()
+        self._responses: OrderedDict[tuple[str, str], list[Call]] = OrderedDict()
         self._spans = 0
         self.has_untimed = False
         """whether a log record without ids has ever been counted"""
@@ -122,10 +124,9 @@ class Calls:
     def forget_old(self, now: float) -> None:
         """Drop traces not touched for MAX_AGE_SECONDS."""
         while self._traces:
-            trace_id, trace = next(iter(self._traces.items()))
-            if now - trace.touched_at <= MAX_AGE_SECONDS:
+            if now - next(iter(self._traces.values())).touched_at <= MAX_AGE_SECONDS:
                 return
-            self._forget(trace_id, trace)
+            self._forget_first()
 
     def link(self, trace_id: bytes, span_id: bytes, parent_id: bytes, now: float) -> bool:
         """A span that is not a model call but may lie between two. False: it was seen before."""
@@ -190,7 +191,7 @@ class Calls:
         held = self._responses.get((service, response_id))
         if held is None:
             if len(self._responses) >= MAX_RESPONSES:
-                del self._responses[next(iter(self._responses))]
+                self._responses.popitem(last=False)
             self._responses[service, response_id] = [call]
         elif call not in held:
             held.append(call)
@@ -251,7 +252,7 @@ class Calls:
             trace = self._traces[trace_id] = _Trace(now, {}, {})
         elif now - trace.touched_at > MAX_AGE_SECONDS / 4:
             trace.touched_at = now
-            self._traces[trace_id] = self._traces.pop(trace_id)  # to the young end
+            self._traces.move_to_end(trace_id)
         return trace
 
     def _insert(self, trace: _Trace, span_id: bytes, span: _Span) -> None:
@@ -263,9 +264,5 @@ class Calls:
             self._forget_first()
 
     def _forget_first(self) -> None:
-        trace_id = next(iter(self._traces))
-        self._forget(trace_id, self._traces[trace_id])
-
-    def _forget(self, trace_id: bytes, trace: _Trace) -> None:
+        _, trace = self._traces.popitem(last=False)
         self._spans -= len(trace.spans)
-        del self._traces[trace_id]

@@ -4,6 +4,7 @@ Prompts and answers that come as log records of their own, one a message, kept u
 The older OpenTelemetry way: `gen_ai.user.message`, `gen_ai.choice` and the like, with the trace and span id of a call.
 """
 
+from collections import OrderedDict
 from typing import Final
 
 from collector.otlp import fields
@@ -41,7 +42,7 @@ class Messages:
 
     def __init__(self, max_text_characters: int) -> None:
         self._max_text_characters = max_text_characters
-        self._held: dict[Key, Conversation] = {}
+        self._held: OrderedDict[Key, Conversation] = OrderedDict()
         self._size_bytes = 0
 
     def __bool__(self) -> bool:
@@ -94,7 +95,8 @@ class Messages:
             found.setdefault("called_tools", tuple(held.answer.tools))
 
     def forget_old(self, now: float) -> None:
-        for key, held in list(self._held.items()):
+        while self._held:
+            key, held = next(iter(self._held.items()))
             if now - held.at <= MAX_AGE_SECONDS:
                 return
             self.take(key)

@@ -1,5 +1,6 @@
 """Which processes report their calls one by one, so that the same usage is not taken from their metrics as well."""
 
+from collections import OrderedDict
 from typing import Final
 
 MAX_SENDERS: Final = 10_000
@@ -10,12 +11,12 @@ class Senders:
     """Remembers (service.name, service.instance.id) for ten minutes. Not thread-safe."""
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[str, str], float] = {}
+        self._seen: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     def saw(self, sender: tuple[str, str], now: float) -> None:
         """One call came from there."""
         if sender not in self._seen and len(self._seen) >= MAX_SENDERS:
-            del self._seen[next(iter(self._seen))]
+            self._seen.popitem(last=False)
         self._seen[sender] = now
 
     def reports_calls(self, sender: tuple[str, str], now: float) -> bool:

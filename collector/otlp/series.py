@@ -1,6 +1,7 @@
 """Running totals to increments: what a data point adds to the point before it of the same series."""
 
 import math
+from collections import OrderedDict
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -55,7 +56,7 @@ class Series:
     def __init__(self, started_at: float) -> None:
         """:param started_at: unix seconds at which this process started"""
         self._started_ns = int(started_at * 1e9)
-        self._last: dict[tuple[bytes, int], DataPoint] = {}
+        self._last: OrderedDict[tuple[bytes, int], DataPoint] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._last)
@@ -75,7 +76,7 @@ class Series:
         identity = (key, point.start_ns)
         last = self._last.pop(identity, None)
         if last is None and len(self._last) >= MAX_SERIES:
-            del self._last[next(iter(self._last))]
+            self._last.popitem(last=False)
         self._last[identity] = point
         if temporality == DELTA:
             if last is not None and last.time_ns == point.time_ns:
