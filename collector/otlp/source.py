@@ -131,7 +131,7 @@ def probe(config: OtlpConfig) -> tuple[str, ...]:
     """Whether the ports can be taken and the TLS files read."""
     problems = (*tls.file_problems(config), *addresses.problems(config))
     if problems:
-        return problems
+        return tuple(f"! {problem}" for problem in problems)
     shown = [addresses.shown(config.host, port) for port in (config.grpc_port, config.http_port)]
     secured = "TLS" if config.tls_certificate_file else "no TLS"
     return (f"OTLP/gRPC on {shown[0]} and OTLP/HTTP on {shown[1]} can be listened on ({secured})",)

@@ -99,4 +99,4 @@ class Plugin(msgspec.Struct, frozen=True):
     roles: tuple[str, ...] = ("run",)
     interval_seconds: Callable[[Any], float] = lambda _config: 1.0
     probe: Callable[[Any], tuple[str, ...]] = lambda _config: ()
-    """lines for `watchkeeper doctor`: what it finds for this configuration and what to do; must not raise"""
+    """lines for `watchkeeper doctor`: what it finds for this configuration; `! ` begins one that asks for action"""
