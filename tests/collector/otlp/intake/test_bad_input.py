@@ -211,7 +211,10 @@ class TestOneBrokenItem:
 
 
 class TestWholeRequests:
-    @pytest.mark.parametrize("body", [b"\x0a", b"\x0a\x05ab", b"\x0f", b"not protobuf at all", b"\x0a\x02\x12\x7f"])
+    @pytest.mark.parametrize(
+        "body",
+        [b"\x0a", b"\x0a\x05ab", b"\x0f", b"not protobuf at all", b"\x0a\x02\x12\x7f", b"\x0a\x04\x12\x02\x12\x7f"],
+    )
     @pytest.mark.parametrize("signal", list(Signal))
     def test_broken_containers_are_undecodable(self, protobuf: Any, signal: Signal, body: bytes) -> None:
         with pytest.raises(Undecodable) as refused:

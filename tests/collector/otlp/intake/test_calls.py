@@ -65,6 +65,12 @@ class TestNested:
 
         assert counted(calls) == 1
 
+    def test_in_one_request_the_innermost_call_is_the_one_counted(self, otlp: Any) -> None:
+        outer = otlp.span({**CHAT, "gen_ai.request.model": "alias"}, trace=1, span=1, start=-2.0)
+        inner = otlp.span({**CHAT, "gen_ai.request.model": "real"}, trace=1, span=2, parent=1)
+
+        assert [call.request_model for call in otlp.calls(outer, inner)] == ["real"]
+
     @pytest.mark.parametrize("order", LINKED_IN_TIME, ids="-".join)
     def test_one_by_one_the_order_does_not_matter_either(self, otlp: Any, order: tuple[str, ...]) -> None:
         """But for the link between two calls coming after both: nothing is held back to wait for it."""
@@ -220,6 +226,14 @@ class TestBounds:
             protobuf.read(protobuf.now + step * 60)
 
         assert len(protobuf.intake._calls) == 5
+
+    def test_a_trace_out_of_use_is_old_beside_an_older_one_in_use(self, protobuf: Any) -> None:
+        protobuf.send(protobuf.span(CHAT, trace=1, span=1))
+        protobuf.send(protobuf.span(CHAT, trace=2, span=1))
+        protobuf.send(protobuf.span(CHAT, trace=1, span=2), now=protobuf.now + 100)
+        protobuf.read(protobuf.now + memory.MAX_AGE_SECONDS + 1)
+
+        assert len(protobuf.intake._calls) == 2
 
     def test_a_ring_of_parents_ends(self, otlp: Any) -> None:
         ring = [otlp.span(HTTP, trace=1, span=n, parent=n % 3 + 1) for n in (1, 2, 3)]

@@ -1,5 +1,6 @@
 """Every row of the table of dialects, through a whole body."""
 
+import itertools
 import json
 from typing import Any
 
@@ -177,21 +178,27 @@ def test_every_name_of_the_table_has_a_row_here() -> None:
     assert not fields.slots().keys() - tried - ELSEWHERE
 
 
-def test_the_canonical_name_stands_when_a_span_carries_two_dialects(otlp: Any) -> None:
-    both = {
-        "llm.token_count.prompt": 1,
-        "gen_ai.usage.prompt_tokens": 2,
+def test_the_canonical_name_stands_when_a_span_carries_several_dialects(otlp: Any) -> None:
+    tokens: dict[str, object] = {
         "gen_ai.usage.input_tokens": 3,
-        "llm.model_name": "old",
-        "gen_ai.response.model": "new",
-        "openinference.span.kind": "CHAIN",
-        "gen_ai.operation.name": "chat",
+        "gen_ai.usage.prompt_tokens": 2,
+        "llm.token_count.prompt": 1,
     }
-    forwards = otlp.call(both)
-    backwards = otlp.fresh().call(dict(reversed(both.items())))
-
-    assert (forwards.input_tokens, forwards.response_model, forwards.operation) == (3, "new", "chat")
-    assert (backwards.input_tokens, backwards.response_model, backwards.operation) == (3, "new", "chat")
+    models: dict[str, object] = {
+        "gen_ai.response.model": "new",
+        "llm.response.model_name": "old",
+        "llm.model_name": "older",
+    }
+    kinds: dict[str, object] = {
+        "gen_ai.operation.name": "chat",
+        "llm.request.type": "completion",
+        "openinference.span.kind": "CHAIN",
+    }
+    for order in itertools.permutations(range(3)):
+        given = {name: names[name] for names in (tokens, models, kinds) for name in map(list(names).__getitem__, order)}
+        sent = otlp.fresh()
+        for call in (sent.call(given), sent.call(given)):
+            assert (call.input_tokens, call.response_model, call.operation) == (3, "new", "chat")
 
 
 def test_an_older_name_fills_in_where_the_canonical_value_is_no_use(otlp: Any) -> None:

@@ -86,6 +86,16 @@ class TestIncrements:
 
         assert values(otlp)[1] == Distribution(BOUNDS, (0.0, 1.0, 0.0), 0.5)
 
+    def test_after_a_reset_all_of_a_counter_is_new(self, otlp: Any) -> None:
+        for at, total in ((0.0, 7), (1.0, 3)):
+            metric = Metric(name="gen_ai.client.inference.usage.input_tokens", unit="{token}")
+            metric.sum.is_monotonic = True
+            metric.sum.aggregation_temporality = CUMULATIVE  # type: ignore[assignment]
+            metric.sum.data_points.add(start_time_unix_nano=otlp.nanos(-1), time_unix_nano=otlp.nanos(at), as_int=total)
+            otlp.send(metric)
+
+        assert values(otlp) == [7.0, 3.0]
+
     def test_two_replicas_with_the_same_attributes_do_not_reset_each_other(self, otlp: Any) -> None:
         for at in (0.0, 1.0, 2.0):
             otlp.send(histogram(otlp, (1, 2, 3 + int(at)), 6.0 + at, start=-60.0, at=at))
@@ -93,10 +103,10 @@ class TestIncrements:
 
         assert sum(value.sum for value in values(otlp)) == pytest.approx(8.0 + 92.0)
 
-    @pytest.mark.parametrize("at", [0.0, -1.0], ids=["again", "late"])
-    def test_a_point_sent_again_brings_nothing(self, otlp: Any, at: float) -> None:
+    @pytest.mark.parametrize(("at", "counts"), [(0.0, (1, 2, 3)), (-1.0, (1, 1, 3))], ids=["again", "late"])
+    def test_a_point_sent_again_brings_nothing(self, otlp: Any, at: float, counts: tuple[int, ...]) -> None:
         otlp.send(histogram(otlp))
-        otlp.send(histogram(otlp, at=at))
+        otlp.send(histogram(otlp, counts, float(sum(counts)), at=at))
         otlp.send(histogram(otlp, (1, 2, 4), 7.0, at=1.0))
 
         assert otlp.ignored == {"duplicate": 1}

@@ -76,6 +76,12 @@ class TestTimes:
         assert call.time_to_first_token_seconds == pytest.approx(0.25, abs=1e-6)
         assert call.streamed
 
+    def test_a_first_chunk_before_the_start_is_unknown(self, otlp: Any) -> None:
+        call = otlp.call(CHAT, events=[("First Token Stream Event", -1.5, {})])
+
+        assert call.time_to_first_token_seconds is None
+        assert otlp.invalid == {"time_to_first_token": 1}
+
     def test_milliseconds_are_not_seconds(self, otlp: Any) -> None:
         vercel = {"ai.operationId": "ai.streamText.doStream", "ai.response.msToFirstChunk": 426.85}
 
