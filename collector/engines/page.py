@@ -128,7 +128,7 @@ def _text(body: bytes) -> str:
     start = body[:64].lstrip()
     if start.startswith(b'"'):  # some builds of llama.cpp answer the page as one JSON string
         try:
-            body = msgspec.json.decode(body, type=str).encode("utf-8", "replace")
+            body = msgspec.json.decode(body, type=str).encode("utf-8", "replace") + b"\n"
         except msgspec.DecodeError:
             raise Refused(
                 Fault.TRUNCATED, "the page is a JSON string that breaks off; half a page is not used"
@@ -140,9 +140,13 @@ def _text(body: bytes) -> str:
         raise Refused(Fault.HTML, "it answers HTML; is this the engine's metrics port and path?")
     if start.startswith((b"{", b"[")):
         raise Refused(Fault.JSON, "it answers JSON, not a metrics page; set `path` to where the Prometheus page is")
-    if not body.endswith(b"\n"):
+    text = body.decode("utf-8", "replace")
+    if text.endswith("\n"):
+        return text
+    whole, _, last = text.rpartition("\n")
+    if _LINE.fullmatch(last) is None:
         raise Refused(Fault.TRUNCATED, "the page breaks off in the middle of a line; half a page is not used")
-    return body.decode("utf-8", "replace")
+    return f"{whole}\n"  # some servers leave out the last newline; as digits may be missing, that line is left out
 
 
 class _Buckets:

@@ -194,6 +194,13 @@ def test_half_a_page_gives_no_wrong_number(length: int) -> None:
         assert set(family.series) <= set(whole.families[name].series)
 
 
+def test_a_last_line_without_its_newline_is_left_out_and_the_rest_is_used() -> None:
+    page = parse(b"# TYPE a gauge\na 1\n# TYPE b gauge\nb 12", 100)
+
+    assert [series.value for series in page.families["a"].series] == [1.0]
+    assert page.families["b"].series == ()
+
+
 @pytest.mark.parametrize("end", ["# HELP h .\n", 'h_bucket{le="0.5"} 3\n', "h_count 4\n", "h_su", "h_sum 2"])
 def test_a_page_that_breaks_off_is_refused(end: str) -> None:
     assert refusal(WHOLE[: WHOLE.index(end) + len(end)].encode()) is Fault.TRUNCATED

@@ -3,6 +3,15 @@
 from watchkeeper.core.testkit.ports import free_port
 from watchkeeper.core.testkit.programs import require, require_library
 from watchkeeper.core.testkit.prometheus_server import PrometheusServer, TargetHealth
+from watchkeeper.core.testkit.recordings import recorded
 from watchkeeper.core.testkit.running import RunningWatchkeeper
 
-__all__ = ["PrometheusServer", "RunningWatchkeeper", "TargetHealth", "free_port", "require", "require_library"]
+__all__ = [
+    "PrometheusServer",
+    "RunningWatchkeeper",
+    "TargetHealth",
+    "free_port",
+    "recorded",
+    "require",
+    "require_library",
+]

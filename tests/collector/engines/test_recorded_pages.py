@@ -1,7 +1,6 @@
-"""Pages of real engines, and imitations with known totals, that are kept beside the checkout."""
+"""Pages of real engines, and imitations with known totals, that are kept beside the checkout (testkit.recorded)."""
 
 import json
-import os
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,10 @@ from collector.engines.page import parse
 from collector.engines.table import Table, detect
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Distribution
+from watchkeeper.core.testkit import recorded
 from watchkeeper.core.vocabulary import engines, requests
 
-ROOT = Path(os.environ.get("WATCHKEEPER_FIXTURES", Path(__file__).parents[4] / "shared" / "fixtures")) / "engines"
-
-pytestmark = pytest.mark.skipif(
-    not ROOT.is_dir(),
-    reason=f"no engine fixtures in {ROOT}; set WATCHKEEPER_FIXTURES to the folder that holds `engines`",
-)
+ROOT = recorded() / "engines"
 
 
 class Said:
@@ -29,8 +24,6 @@ class Said:
 
     def __init__(self, name: str) -> None:
         body = (ROOT / name).read_bytes()
-        if name == "vllm-0.4.3.prom":
-            body += b"\n"  # lost when the capture was stored; the engine writes it
         page = parse(body, 20_000)
         table = detect(page.families.keys(), TABLES)
         assert table is not None

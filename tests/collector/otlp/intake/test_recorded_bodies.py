@@ -1,22 +1,16 @@
-"""Bodies that real clients sent. They lie beside the checkout, not in it: set WATCHKEEPER_FIXTURES to their folder."""
+"""Bodies that real clients sent. They lie beside the checkout, not in it (testkit.recorded)."""
 
 import gzip
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from collector.otlp.intake import Encoding, Intake, Signal
 from watchkeeper.core.records import Completion, Outcome
+from watchkeeper.core.testkit import recorded
 
-FOLDER = (
-    Path(os.environ.get("WATCHKEEPER_FIXTURES") or Path(__file__).parents[4] / ".." / "shared" / "fixtures") / "otlp"
-)
-pytestmark = pytest.mark.skipif(
-    not FOLDER.is_dir(), reason="no recorded OTLP bodies here; set WATCHKEEPER_FIXTURES to the folder that has them"
-)
+FOLDER = recorded() / "otlp"
 
 NOW = 1_795_293_000.0
 V2 = "otel-openai-v2-2.1b0"
