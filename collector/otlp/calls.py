@@ -6,6 +6,7 @@ held back: what comes first is counted, what comes later only adds.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -23,6 +24,8 @@ _MAX_DEPTH: Final = 64
 SLACK_SECONDS: Final = 1.0
 """how far apart the clocks of a client and its engine may be"""
 
+_CLIENT: Final = Vantage.CLIENT
+
 SPAN: Final = 1
 LOG: Final = 2
 
@@ -37,6 +40,7 @@ class Call(msgspec.Struct, gc=False, eq=False):
     engine: bool
     request_model: str
     response_model: str
+    response_id: str
     logged: bool = False
     """whether a log record without ids was found to be this call"""
     identity: Completion | None = None
@@ -47,9 +51,22 @@ class Call(msgspec.Struct, gc=False, eq=False):
         return bool(self.start) and self.start - SLACK_SECONDS <= start and end <= self.end + SLACK_SECONDS
 
 
-def _call(seen: Completion, start: float, end: float) -> Call:
-    client = seen.vantage is Vantage.CLIENT
-    return Call(facets.of(seen), start, end, client, not client, seen.request_model, seen.response_model)
+def _call(seen: Completion, start: float) -> Call:
+    client = seen.vantage is _CLIENT
+    end = start + (seen.duration_seconds or 0.0) if start else 0.0
+    return Call(
+        facets.of(seen), start, end, client, not client, seen.request_model, seen.response_model, seen.response_id
+    )
+
+
+def _join(call: Call, seen: Completion, start: float) -> None:
+    """Another observer of the same call."""
+    if seen.vantage is _CLIENT:
+        call.client = True
+    else:
+        call.engine = True
+    if not call.start and start:
+        call.start, call.end = start, start + (seen.duration_seconds or 0.0)
 
 
 class _Span(msgspec.Struct, gc=False, eq=False):
@@ -102,8 +119,37 @@ class _Trace(msgspec.Struct, gc=False, eq=False):
         return found
 
 
+def _again(trace: _Trace, known: _Span, seen: Completion, parent_id: bytes, start: float, signal: int) -> bool:
+    """The same span once more: whether by the same signal."""
+    repeated = bool(known.signals & signal)
+    known.signals |= signal
+    if known.call is not None:
+        if signal == SPAN and start:
+            known.call.start, known.call.end = start, start + (seen.duration_seconds or 0.0)
+        if not known.parent_id and parent_id:
+            known.parent_id = parent_id
+            trace.cover(parent_id, known.call)
+    return repeated
+
+
 def _holds(start: float, end: float, inner: Call) -> bool:
     return bool(inner.start) and start - SLACK_SECONDS <= inner.start and inner.end <= end + SLACK_SECONDS
+
+
+class _Lone(msgspec.Struct, gc=False, eq=False):
+    """A trace of which one span is known: most of them, so it is kept small."""
+
+    touched_at: float
+    span_id: bytes
+    parent_id: bytes
+    call: Call | None
+    signals: int
+
+    def grown(self) -> _Trace:
+        trace = _Trace(self.touched_at, {self.span_id: _Span(self.parent_id, self.call, self.signals)}, {})
+        if self.call is not None:
+            trace.cover(self.parent_id, self.call)
+        return trace
 
 
 class Calls:
@@ -111,11 +157,11 @@ class Calls:
 
     def __init__(self) -> None:
         # The oldest go first all the time: a plain dict would have to look past the holes they leave.
-        self._traces: OrderedDict[bytes, _Trace] = OrderedDict()
-        self._responses: OrderedDict[tuple[str, str], list[Call]] = OrderedDict()
+        self._traces: OrderedDict[bytes, _Trace | _Lone] = OrderedDict()
+        self._responses: OrderedDict[str, list[Call]] = OrderedDict()
         self._spans = 0
-        self.has_untimed = False
-        """whether a log record without ids has ever been counted"""
+        self._answered_by_logs = False
+        """whether a log record without ids has ever come: from then on calls are found by the id of their answer"""
 
     def __len__(self) -> int:
         """Spans held."""
@@ -131,6 +177,9 @@ class Calls:
     def link(self, trace_id: bytes, span_id: bytes, parent_id: bytes, now: float) -> bool:
         """A span that is not a model call but may lie between two. False: it was seen before."""
         trace = self._trace(trace_id, now)
+        if trace is None:
+            self._admit(trace_id, _Lone(now, span_id, parent_id, None, SPAN))
+            return True
         if span_id in trace.spans:
             return False
         self._insert(trace, span_id, _Span(parent_id, None, SPAN))
@@ -140,7 +189,7 @@ class Calls:
         return True
 
     def judge(
-        self, seen: Completion, parent_id: bytes, start: float, signal: int, now: float, same: Call | None = None
+        self, seen: Completion, parent_id: bytes, start: float, signal: int, now: float
     ) -> tuple[Call, bool, bool]:
         """
         The call that this observation belongs to, whether it is a new one, and whether this very observation was
@@ -148,78 +197,83 @@ class Calls:
 
         :param start: unix seconds, 0 = not known; its end is `seen.at`
         :param signal: SPAN or LOG
-        :param same: the call it is already known to be
         """
+        same = self._untimed(seen, start) if self._answered_by_logs and start else None
         trace = self._trace(seen.trace_id, now)
-        known = trace.spans.get(seen.span_id)
-        if known is not None and known.call is not None:
-            repeated = bool(known.signals & signal)
-            known.signals |= signal
-            if signal == SPAN and start:
-                known.call.start, known.call.end = start, start + (seen.duration_seconds or 0.0)
-            if not known.parent_id and parent_id:
-                known.parent_id = parent_id
-                trace.cover(parent_id, known.call)
-            return known.call, False, repeated
-        call = same or self._same(trace, seen, parent_id, start)
-        new = call is None
-        if call is None:
-            call = _call(seen, start, start + (seen.duration_seconds or 0.0) if start else 0.0)
-        elif seen.vantage is Vantage.CLIENT:
-            call.client = True
+        if trace is None:
+            call, new = (same, False) if same else (_call(seen, start), True)
+            self._admit(seen.trace_id, _Lone(now, seen.span_id, parent_id, call, signal))
         else:
-            call.engine = True
-        if known is None:
-            self._insert(trace, seen.span_id, _Span(parent_id, call, signal))
-        else:  # it was taken for something else before
-            known.call = call
-            known.signals |= signal
-        if parent_id:
+            known = trace.spans.get(seen.span_id)
+            if known is not None and known.call is not None:
+                return known.call, False, _again(trace, known, seen, parent_id, start, signal)
+            joined = same or self._same(trace, seen, parent_id, start)
+            call, new = (joined, False) if joined else (_call(seen, start), True)
+            if known is None:
+                self._insert(trace, seen.span_id, _Span(parent_id, call, signal))
+            else:  # it was taken for something else before
+                known.call = call
+                known.signals |= signal
             trace.cover(parent_id, call)
-        if not call.start and start:
-            call.start, call.end = start, start + (seen.duration_seconds or 0.0)
+        if not new:
+            _join(call, seen, start)
+        if self._answered_by_logs:
+            self._index(call)
         return call, new, False
 
     def find(self, trace_id: bytes, span_id: bytes) -> Call | None:
         """The call of a span seen before."""
         trace = self._traces.get(trace_id)
+        if isinstance(trace, _Lone):
+            return trace.call if trace.span_id == span_id else None
         span = trace.spans.get(span_id) if trace else None
         return span.call if span else None
 
-    def remember_response(self, service: str, response_id: str, call: Call) -> None:
-        """So that a log record without ids can be told to be this call."""
-        held = self._responses.get((service, response_id))
-        if held is None:
-            if len(self._responses) >= MAX_RESPONSES:
-                self._responses.popitem(last=False)
-            self._responses[service, response_id] = [call]
-        elif call not in held:
-            held.append(call)
-            if len(held) > _MAX_CALLS_PER_RESPONSE:
-                del held[0]
-
-    def by_response(self, service: str, response_id: str, at: float) -> Call | None:
+    def by_response(self, response_id: str, at: float) -> Call | None:
         """The call that gave this answer at about this time (unix seconds)."""
-        held = self._responses.get((service, response_id), ())
-        timed = [call for call in held if not call.logged and call.holds(at, at)]
+        if not self._answered_by_logs:
+            self._answered_by_logs = True
+            for call in self._all():
+                self._index(call)
+        timed = [call for call in self._responses.get(response_id, ()) if not call.logged and call.holds(at, at)]
         within = [call for call in timed if call.start <= at <= call.end]
         return next(iter(within or timed), None)
 
     def count_without_ids(self, seen: Completion) -> Call:
         """A call that only a log record without ids has told of so far; `seen.at` is when it was written."""
-        call = _call(seen, 0.0, seen.at)
+        call = _call(seen, 0.0)
+        call.end = seen.at
         call.logged = True
-        self.has_untimed = True
-        if seen.response_id:
-            self.remember_response(seen.service, seen.response_id, call)
+        self._index(call)
         return call
 
-    def untimed_by_response(self, service: str, response_id: str, start: float, end: float) -> Call | None:
+    def _untimed(self, seen: Completion, start: float) -> Call | None:
         """The call that a log record without ids has counted already and that happened in this interval."""
-        for call in self._responses.get((service, response_id), ()):
+        end = start + (seen.duration_seconds or 0.0)
+        for call in self._responses.get(seen.response_id, ()):
             if not call.start and start <= call.end <= end + SLACK_SECONDS:
                 return call
         return None
+
+    def _index(self, call: Call) -> None:
+        """Let it be found by the id of its answer. Few senders need it: done once one has shown that it does."""
+        if not call.response_id:
+            return
+        held = self._responses.get(call.response_id)
+        if held is None:
+            if len(self._responses) >= MAX_RESPONSES:
+                self._responses.popitem(last=False)
+            self._responses[call.response_id] = [call]
+        elif call not in held:
+            held.append(call)
+            if len(held) > _MAX_CALLS_PER_RESPONSE:
+                del held[0]
+
+    def _all(self) -> Iterator[Call]:
+        for trace in self._traces.values():
+            for span in (trace,) if isinstance(trace, _Lone) else trace.spans.values():
+                if span.call is not None:
+                    yield span.call
 
     def _same(self, trace: _Trace, seen: Completion, parent_id: bytes, start: float) -> Call | None:
         below = trace.covered.get(seen.span_id)
@@ -244,16 +298,23 @@ class Calls:
             span_id = span.parent_id
         return False
 
-    def _trace(self, trace_id: bytes, now: float) -> _Trace:
+    def _trace(self, trace_id: bytes, now: float) -> _Trace | None:
+        """What is known of it, touched now; None: nothing."""
         trace = self._traces.get(trace_id)
         if trace is None:
-            if len(self._traces) >= MAX_TRACES:
-                self._forget_first()
-            trace = self._traces[trace_id] = _Trace(now, {}, {})
-        elif now - trace.touched_at > MAX_AGE_SECONDS / 4:
+            return None
+        if now - trace.touched_at > MAX_AGE_SECONDS / 4:
             trace.touched_at = now
             self._traces.move_to_end(trace_id)
+        if isinstance(trace, _Lone):
+            trace = self._traces[trace_id] = trace.grown()
         return trace
+
+    def _admit(self, trace_id: bytes, trace: _Lone) -> None:
+        if len(self._traces) >= MAX_TRACES or self._spans >= MAX_SPANS:
+            self._forget_first()
+        self._traces[trace_id] = trace
+        self._spans += 1
 
     def _insert(self, trace: _Trace, span_id: bytes, span: _Span) -> None:
         if len(trace.spans) >= MAX_SPANS_PER_TRACE:
@@ -265,4 +326,4 @@ class Calls:
 
     def _forget_first(self) -> None:
         _, trace = self._traces.popitem(last=False)
-        self._spans -= len(trace.spans)
+        self._spans -= 1 if isinstance(trace, _Lone) else len(trace.spans)

@@ -78,14 +78,14 @@ class Decoder:
             raise _too_many(max_items)
         return batch
 
-    def spans(self, batch: Batch, tenant: str, tally: Tally) -> list[tuple[Observed, Origin]]:
-        found: list[tuple[Observed, Origin]] = []
+    def spans(self, batch: Batch, tenant: str, tally: Tally) -> Iterator[tuple[Observed, Origin]]:
         for span, origin in self._items(batch, tenant, tally):
             try:
-                found.append((self._span(span), origin))
+                seen = self._span(span)
             except refusals.Rejected as why:
                 tally.rejected[why.reason] += 1
-        return found
+            else:
+                yield seen, origin
 
     def logs(self, batch: Batch, tenant: str, tally: Tally) -> Iterator[tuple[Observed, Callable[[], object], Origin]]:
         for record, origin in self._items(batch, tenant, tally):

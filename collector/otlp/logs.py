@@ -55,7 +55,7 @@ class Logs:
         self._senders.saw(origin.sender, now)
         completion = reader.completion(seen, operation, origin, now, timed=False)
         if not seen.trace_id:
-            call = self._calls.by_response(origin.service, completion.response_id, seen.end_ns / 1e9)
+            call = self._calls.by_response(completion.response_id, seen.end_ns / 1e9)
             if call is None:
                 self._calls.count_without_ids(msgspec.structs.replace(completion, at=seen.end_ns / 1e9))
                 tally.completions.append(completion)

@@ -51,16 +51,16 @@ class Decoder:
             raise refusals.TooMany(refusals.TOO_MANY_ITEMS, f"more than {max_items} items in one request") from None
         return batch
 
-    def spans(self, batch: Batch, tenant: str, tally: Tally) -> list[tuple[Observed, Origin]]:
-        found: list[tuple[Observed, Origin]] = []
+    def spans(self, batch: Batch, tenant: str, tally: Tally) -> Iterator[tuple[Observed, Origin]]:
         attributes, read = self._attributes, protobuf_items.span
         for raws, origin in self._scopes(batch, tenant):
             for raw in raws:
                 try:
-                    found.append((read(raw, attributes), origin))
+                    seen = read(raw, attributes)
                 except refusals.Rejected as why:
                     tally.rejected[why.reason] += 1
-        return found
+                else:
+                    yield seen, origin
 
     def logs(self, batch: Batch, tenant: str, tally: Tally) -> Iterator[tuple[Observed, Callable[[], object], Origin]]:
         for raws, origin in self._scopes(batch, tenant):

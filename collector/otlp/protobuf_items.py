@@ -5,7 +5,7 @@ from typing import Final
 
 from collector.otlp import anyvalue, refusals, shallow, values, wire
 from collector.otlp.attributes import Attributes
-from collector.otlp.observed import ERROR, EXCEPTION_EVENT, FIRST_CHUNK_EVENTS, Observed, valid_ids
+from collector.otlp.observed import ERROR, EXCEPTION_EVENT, FIRST_CHUNK_EVENTS, OK, UNSET, Observed, valid_ids
 
 _OK_BYTES: Final = b"\x18\x01"
 _ERROR_BYTES: Final = b"\x18\x02"
@@ -21,7 +21,7 @@ def span(raw: bytes, attributes: Attributes) -> Observed:
         trace_id, span_id = parsed.trace_id, parsed.span_id
         if not valid_ids(trace_id, span_id):
             raise refusals.Rejected(refusals.INVALID_ID)
-        status = _status(parsed.status)
+        status = parsed.status
         seen = Observed(
             trace_id,
             span_id,
@@ -29,7 +29,7 @@ def span(raw: bytes, attributes: Attributes) -> Observed:
             name,
             parsed.start_time_unix_nano,
             parsed.end_time_unix_nano,
-            status,
+            _status(status) if status else UNSET,
             attributes.serialised(parsed.attributes),
         )
         events = parsed.events
@@ -77,8 +77,8 @@ def body(raw: bytes) -> object:
 
 
 def _status(raw: bytes) -> int:
-    if not raw or raw == _OK_BYTES:
-        return len(raw) >> 1
+    if raw == _OK_BYTES:
+        return OK
     if raw.endswith(_ERROR_BYTES):
         return ERROR
     code = 0

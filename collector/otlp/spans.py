@@ -80,8 +80,10 @@ class Reader:
             _spread(found)
         said, reasons, tools = self._said(found) if fields.HAS_TEXT in found else (None, (), ())
         reasons = get("finish_reasons", reasons)
-        outcome: Outcome | None
-        outcome, error_type = _outcome(seen)
+        outcome: Outcome | None = _FINE
+        error_type = ""
+        if seen.status == ERROR or "error_type" in found or "level" in found:
+            outcome, error_type = _outcome(seen)
         queue = prefill = decode = None
         if engine:
             if "dynamo_first_token" in found:

@@ -1,7 +1,10 @@
 """A batch of spans to records, each call counted once."""
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Final
+
+import msgspec
 
 from collector.otlp import kinds, refusals
 from collector.otlp.attributes import PROVIDER_RANK
@@ -10,14 +13,32 @@ from collector.otlp.messages import Messages
 from collector.otlp.observed import Observed
 from collector.otlp.origins import Origin
 from collector.otlp.senders import Senders
-from collector.otlp.spans import Reader, is_engine
+from collector.otlp.spans import Reader
 from collector.otlp.tally import Tally
+from watchkeeper.core.records import Completion, Sample, Vantage
 
 _LEGACY_PROVIDER_RANK: Final = 1
 """`gen_ai.system`: its senders put text into log records of their own"""
 
+_ENGINE: Final = Vantage.ENGINE
 _LAST: Final = 1 << 64
 """later than any time"""
+
+
+class _Understood(msgspec.Struct, gc=False):
+    """A span and what it means: a call, a sample, or nothing for `reason`."""
+
+    order: int
+    trace_id: bytes
+    span_id: bytes
+    parent_id: bytes
+    start: float
+    legacy: bool
+    record: Completion | Sample | None
+    reason: str = ""
+
+
+_order = attrgetter("order")
 
 
 class Traces:
@@ -28,6 +49,8 @@ class Traces:
         self._messages = messages
         self._senders = senders
         self._max_text_characters = max_text_characters
+        self._heard: Origin | None = None
+        """whose call was the last, in the request at hand"""
 
     def take(self, spans: Iterable[tuple[Observed, Origin]], tally: Tally, now: float) -> None:
         """
@@ -35,47 +58,57 @@ class Traces:
         were sent in. Engines come last: their clients say more about a call, and are then known.
         """
         reader = Reader(tally.invalid, self._max_text_characters)
-        heard: Origin | None = None
-        for seen, origin in sorted(spans, key=_inner_first):
-            operation = reader.operation(seen)
-            if operation in kinds.INFERENCE:
-                if origin is not heard:
-                    self._senders.saw(origin.sender, now)
-                    heard = origin
-                self._call(seen, operation, origin, reader, tally, now)
-            elif operation in (kinds.NONE, kinds.OUTER):
-                self._calls.link(seen.trace_id, seen.span_id, seen.parent_id, now)
-                tally.ignored[refusals.SAME_CALL if operation else refusals.NOT_GENAI] += 1
-            elif not self._calls.link(seen.trace_id, seen.span_id, seen.parent_id, now):
+        self._heard = None
+        understood = [self._understand(seen, origin, reader, now) for seen, origin in spans]
+        understood.sort(key=_order)
+        for item in understood:
+            if isinstance(item.record, Completion):
+                self._call(item, item.record, tally, now)
+            elif not self._calls.link(item.trace_id, item.span_id, item.parent_id, now) and item.record is not None:
                 tally.ignored[refusals.DUPLICATE] += 1
-            elif (sample := reader.sample(seen, operation, origin, now)) is not None:
-                self._senders.saw(origin.sender, now)
-                tally.samples.append(sample)
+            elif item.record is not None:
+                tally.samples.append(item.record)
             else:
-                tally.ignored[refusals.NO_DURATION] += 1
+                tally.ignored[item.reason] += 1
 
-    def _call(self, seen: Observed, operation: str, origin: Origin, reader: Reader, tally: Tally, now: float) -> None:
-        if self._messages:
-            self._messages.attach(seen)
-        completion = reader.completion(seen, operation, origin, now)
-        start, response_id = seen.start_ns / 1e9, completion.response_id
-        same = None
-        if self._calls.has_untimed and response_id:
-            same = self._calls.untimed_by_response(origin.service, response_id, start, seen.end_ns / 1e9)
-        call, new, repeated = self._calls.judge(completion, seen.parent_id, start, SPAN, now, same)
+    def _understand(self, seen: Observed, origin: Origin, reader: Reader, now: float) -> _Understood:
+        operation = reader.operation(seen)
+        record: Completion | Sample | None = None
+        order, legacy, reason = -seen.start_ns, False, ""
+        if operation in kinds.INFERENCE:
+            if self._messages:
+                self._messages.attach(seen)
+            if origin is not self._heard:
+                self._heard = origin
+                self._senders.saw(origin.sender, now)
+            record = reader.completion(seen, operation, origin, now)
+            legacy = record.text is None and seen.found.get(PROVIDER_RANK) == _LEGACY_PROVIDER_RANK
+            if record.vantage is _ENGINE:
+                order += _LAST
+        elif operation in (kinds.NONE, kinds.OUTER):
+            reason = refusals.SAME_CALL if operation else refusals.NOT_GENAI
+        else:
+            self._senders.saw(origin.sender, now)
+            record, reason = reader.sample(seen, operation, origin, now), refusals.NO_DURATION
+        return _Understood(
+            order,
+            seen.trace_id,
+            seen.span_id,
+            seen.parent_id,
+            seen.start_ns / 1e9,
+            legacy,
+            record,
+            reason,
+        )
+
+    def _call(self, item: _Understood, call_seen: Completion, tally: Tally, now: float) -> None:
+        call, new, repeated = self._calls.judge(call_seen, item.parent_id, item.start, SPAN, now)
         if repeated:
             tally.ignored[refusals.DUPLICATE] += 1
             return
         if new:
-            tally.completions.append(completion)
+            tally.completions.append(call_seen)
         else:
-            tally.add(call, completion, refusals.SAME_CALL)
-        if response_id:
-            self._calls.remember_response(origin.service, response_id, call)
-        if completion.text is None and seen.found.get(PROVIDER_RANK) == _LEGACY_PROVIDER_RANK:
-            call.identity = completion
-
-
-def _inner_first(item: tuple[Observed, Origin]) -> int:
-    seen = item[0]
-    return _LAST - seen.start_ns if is_engine(seen) else -seen.start_ns
+            tally.add(call, call_seen, refusals.SAME_CALL)
+        if item.legacy:
+            call.identity = call_seen
