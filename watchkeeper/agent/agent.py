@@ -100,8 +100,8 @@ class Agent:
         tick_at = time.monotonic() + self._config.tick_seconds
         while not (self._stopping.is_set() and self._readings.empty()):
             try:
-                name, reading = self._readings.get(timeout=max(0.0, tick_at - time.monotonic()))
-                self._pipeline.accept(name, reading, time.time())
+                wait_seconds = max(0.0, tick_at - time.monotonic())
+                self._pipeline.accept(*self._readings.get(timeout=wait_seconds), time.time())  # no name keeps the text
             except queue.Empty:
                 pass
             if time.monotonic() >= tick_at:
