@@ -186,6 +186,12 @@ class TestClientAndEngine:
 
         assert counted(otlp.calls(self.engine(otlp, span=10))) == 2
 
+    def test_two_clients_do_not_share_an_engine(self, otlp: Any) -> None:
+        otlp.send(self.engine(otlp))
+        otlp.send(self.client(otlp))
+
+        assert counted(otlp.calls(self.client(otlp, span=2))) == 2
+
     def test_engine_spans_alone_count(self, otlp: Any) -> None:
         assert counted(otlp.calls(self.engine(otlp), self.engine(otlp, trace=2))) == 2
 

@@ -74,6 +74,27 @@ class TestDetails:
 
         assert counted(otlp.read().completions) == 2
 
+    def test_without_ids_a_span_that_came_after_another_such_record_is_found_too(self, otlp: Any) -> None:
+        otlp.send(otlp.log(DETAILS, {**CALL, "gen_ai.response.id": "r0"}, at=-9.0))
+        otlp.send(otlp.span(CALL, start=-1.0, end=0.0))
+        otlp.send(otlp.log(DETAILS, CALL, at=-0.1))
+
+        assert counted(otlp.read().completions) == 2
+
+    def test_spans_are_never_taken_for_one_by_their_answer(self, otlp: Any) -> None:
+        otlp.send(otlp.log(DETAILS, {**CALL, "gen_ai.response.id": "r0"}, at=-9.0))
+        otlp.send(otlp.span(CALL, start=-1.0, end=0.0))
+        otlp.send(otlp.span(CALL, start=-1.0, end=0.0))
+
+        assert counted(otlp.read().completions) == 3
+
+    def test_a_record_with_all_zero_ids_is_one_without(self, otlp: Any) -> None:
+        record = otlp.log(DETAILS, CALL)
+        record.trace_id, record.span_id = bytes(16), bytes(8)
+        [call] = otlp.calls(record)
+
+        assert (call.trace_id, call.span_id) == (b"", b"")
+
     def test_the_event_name_may_be_an_attribute(self, otlp: Any) -> None:
         assert counted(otlp.calls(otlp.log(DETAILS, CALL, legacy=True))) == 1
 
@@ -121,6 +142,11 @@ class TestMessages:
         otlp.send(otlp.span({**LEGACY, "gen_ai.response.finish_reasons": ["stop"]}, trace=1, span=1))
 
         assert otlp.calls(*self.events(otlp))[1].finish_reasons == ()
+
+    def test_messages_of_another_span_of_the_trace_are_not_added(self, otlp: Any) -> None:
+        otlp.send(otlp.span(LEGACY, trace=1, span=1))
+
+        assert len(otlp.calls(*self.events(otlp, trace=1, span=2))) == 1
 
     def test_answers_sent_twice_are_added_once(self, otlp: Any) -> None:
         otlp.send(otlp.span(LEGACY, trace=1, span=1))

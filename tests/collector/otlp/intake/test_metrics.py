@@ -269,6 +269,18 @@ class TestSameUsage:
         assert otlp.read().samples == ()
         assert otlp.ignored == {"same_call": 1}
 
+    def test_each_of_several_senders_in_one_request_is_noted(self, protobuf: Any) -> None:
+        other = {**INSTANCE, "service.instance.id": "2"}
+        bodies = [
+            protobuf.body(protobuf.span({"gen_ai.operation.name": "chat"}), resource=resource)
+            for resource in (INSTANCE, other)
+        ]
+        protobuf.intake.take(bodies[0][0], protobuf.encoding, bodies[0][1] + bodies[1][1], {}, protobuf.now)
+        for resource in (INSTANCE, other):
+            protobuf.send(histogram(protobuf), resource=resource)
+
+        assert protobuf.ignored == {"same_call": 2}
+
     def test_the_time_between_chunks_is_only_in_metrics(self, otlp: Any) -> None:
         otlp.send(otlp.span({"gen_ai.operation.name": "chat"}), resource=INSTANCE)
         otlp.send(histogram(otlp, name="gen_ai.client.operation.time_per_output_chunk"), resource=INSTANCE)

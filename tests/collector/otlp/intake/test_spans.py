@@ -71,10 +71,11 @@ class TestTimes:
     )
     def test_the_first_chunk_may_be_an_event(self, otlp: Any, event: str) -> None:
         events = [("other", -0.9, {}), (event, -0.75, {"n": 1}), (event, -0.5, {})]
-        call = otlp.call(CHAT, events=events)
+        for status in (0, 2):
+            call = otlp.call(CHAT, events=events, status=status)
 
-        assert call.time_to_first_token_seconds == pytest.approx(0.25, abs=1e-6)
-        assert call.streamed
+            assert call.time_to_first_token_seconds == pytest.approx(0.25, abs=1e-6)
+            assert call.streamed
 
     def test_a_first_chunk_before_the_start_is_unknown(self, otlp: Any) -> None:
         call = otlp.call(CHAT, events=[("First Token Stream Event", -1.5, {})])
@@ -333,6 +334,17 @@ class TestText:
         )
 
         assert call.text.prompt == "m1\nm2\nm10"
+
+    def test_pictures_and_files_are_no_text(self, otlp: Any) -> None:
+        parts = [
+            {"type": "blob", "content": "AAAA"},
+            {"type": "text", "content": "ho"},
+            {"type": "tool_call_response", "id": "1", "response": {"result": "sunny"}},
+            {"type": "reasoning", "content": "hm"},
+        ]
+        call = otlp.call({**CHAT, "gen_ai.input.messages": json.dumps([{"role": "user", "parts": parts}])})
+
+        assert call.text.prompt == "ho\nsunny\nhm"
 
     def test_structured_messages_are_read_like_json_text(self, otlp: Any) -> None:
         parts = [{"type": "text", "content": "ho"}, {"type": "blob", "content": "AAAA"}, {"type": "new"}]
