@@ -75,6 +75,15 @@ def test_a_second_view_of_a_call_adds_timings_but_no_request_and_no_tokens() -> 
     assert sum(meter.value(requests.CLIENT_DURATION).counts) == 1
 
 
+def test_a_finish_reason_counts_once_whichever_record_brings_it() -> None:
+    late = Completion(at=101.0, counts=False, request_model="m", finish_reasons=("stop",))
+
+    meter = Meter(Completion(**CALL), late)
+
+    assert meter.value(requests.FINISH_REASONS, gen_ai__response__finish_reason="stop") == 1
+    assert meter.value(requests.REQUESTS, outcome="ok") == 1
+
+
 def test_a_failed_call_has_a_duration_with_its_error_and_no_first_token() -> None:
     meter = Meter(Completion(**CALL | {"error_type": "RateLimitError", "outcome": Outcome.REJECTED}))
 

@@ -53,6 +53,8 @@ class RequestMeter:
             kind = self._kinds[key] = _Kind(self._aggregate, call)
         if call.counts:
             kind.count(call)
+        if call.finish_reasons:
+            kind.finish(call)
         kind.time(call)
 
 
@@ -71,7 +73,7 @@ class _Kind:
         self._outcomes: dict[Outcome, CounterSeries] = {}
 
     def count(self, call: Completion) -> None:
-        """Requests, tokens and finish reasons: once a call."""
+        """Requests and tokens: once a call."""
         at = call.at
         if not self._outcomes:
             self._outcomes = {
@@ -93,12 +95,15 @@ class _Kind:
             self._count_tokens("cache_write", call.cache_write_tokens, at)
         if call.reasoning_tokens:
             self._count_tokens("reasoning", call.reasoning_tokens, at)
+
+    def finish(self, call: Completion) -> None:
+        """Finish reasons, whichever record of the call brings them."""
         for reason in call.finish_reasons:
             finished = self._finish_reasons.get(reason)
             if finished is None:
                 labels = (*self._call, ("gen_ai.response.finish_reason", reason))
                 finished = self._finish_reasons[reason] = self._aggregate.counter(requests.FINISH_REASONS, labels)
-            finished.add(1, at)
+            finished.add(1, call.at)
 
     def time(self, call: Completion) -> None:
         """Durations, from this observer's vantage. First token and pace are of successful calls only."""

@@ -92,7 +92,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
 
     A call may be seen by its caller and by the engine: the record that comes first has `counts=True` and carries
     requests, tokens and outcome; a later one of the same call has `counts=False` and adds only what was missing
-    (its own vantage's timings, or the text).
+    (its own vantage's timings, finish reasons, or the text).
     """
 
     at: float
