@@ -8,6 +8,8 @@ from watchkeeper.core.records import Completion, Labels, Outcome, Vantage
 from watchkeeper.core.vocabulary import engines, requests
 
 _MAX_KINDS: Final = 10_000
+_CLIENT: Final = Vantage.CLIENT
+_OK: Final = Outcome.OK
 _CALL_FIELDS: Final = (
     ("k8s.namespace.name", "namespace"),
     ("k8s.pod.name", "pod"),
@@ -28,7 +30,7 @@ class RequestMeter:
     def __init__(self, aggregate: Aggregate) -> None:
         self._aggregate = aggregate
         self._generation = aggregate.generation
-        self._kinds: dict[tuple[str, ...], _Kind] = {}
+        self._kinds: dict[tuple[str | bool, ...], _Kind] = {}
 
     def record(self, call: Completion) -> None:
         key = (
@@ -42,7 +44,7 @@ class RequestMeter:
             call.server_port,
             call.tenant,
             call.namespace,
-            call.vantage,
+            call.vantage is _CLIENT,  # an enum's own hash is slow
             call.error_type,
         )
         if self._generation != self._aggregate.generation or len(self._kinds) >= _MAX_KINDS:
@@ -64,37 +66,39 @@ class _Kind:
     def __init__(self, aggregate: Aggregate, call: Completion) -> None:
         self._aggregate = aggregate
         self._call = tuple((label, value) for label, field in _CALL_FIELDS if (value := getattr(call, field)))
-        self._engine = tuple((label, value) for label, value in self._call if label in engines.ENGINE)
+        self._engine = tuple(pair for pair in self._call if pair[0] in engines.ENGINE)
         self._vantage = (*self._call, (requests.VANTAGE, str(call.vantage)))
         self._error: Labels = ((requests.ERROR_TYPE, call.error_type),) if call.error_type else ()
-        self._histograms: dict[Metric | tuple[Metric, str], HistogramSeries] = {}
-        self._tokens: dict[str, CounterSeries] = {}
+        self._is_client = call.vantage is _CLIENT
+        self._durations: tuple[HistogramSeries, ...] = ()
+        self._first_tokens: tuple[HistogramSeries, ...] = ()
+        self._pace: HistogramSeries | None = None
+        self._phases: dict[Metric, HistogramSeries] = {}
+        self._totals: dict[str, CounterSeries] = {}
+        self._sizes: dict[str, HistogramSeries] = {}
         self._finish_reasons: dict[str, CounterSeries] = {}
         self._outcomes: dict[Outcome, CounterSeries] = {}
+        self._ok: CounterSeries | None = None
 
     def count(self, call: Completion) -> None:
         """Requests and tokens: once a call."""
         at = call.at
-        if not self._outcomes:
-            self._outcomes = {
-                outcome: self._aggregate.counter(requests.REQUESTS, (*self._call, ("outcome", outcome.value)))
-                for outcome in Outcome
-            }
-            for series in self._outcomes.values():
-                series.touch(at)  # shown as 0 from now on, so that the first failure is an increase
-        self._outcomes[call.outcome or Outcome.OK].add(1, at)
+        if self._ok is None:
+            self._ok = self._show_outcomes(at)
+        if call.outcome is _OK or call.outcome is None:
+            self._ok.add(1, at)
+        else:
+            self._outcomes[call.outcome].add(1, at)
         if call.input_tokens is not None:
-            self._count_tokens("input", call.input_tokens, at)
-            self._usage("input").observe(call.input_tokens, at)
+            self._use("input", call.input_tokens, at)
         if call.output_tokens is not None:
-            self._count_tokens("output", call.output_tokens, at)
-            self._usage("output").observe(call.output_tokens, at)
+            self._use("output", call.output_tokens, at)
         if call.cached_input_tokens:
-            self._count_tokens("cache_read", call.cached_input_tokens, at)
+            self._total("cache_read").add(call.cached_input_tokens, at)
         if call.cache_write_tokens:
-            self._count_tokens("cache_write", call.cache_write_tokens, at)
+            self._total("cache_write").add(call.cache_write_tokens, at)
         if call.reasoning_tokens:
-            self._count_tokens("reasoning", call.reasoning_tokens, at)
+            self._total("reasoning").add(call.reasoning_tokens, at)
 
     def finish(self, call: Completion) -> None:
         """Finish reasons, whichever record of the call brings them."""
@@ -107,52 +111,70 @@ class _Kind:
 
     def time(self, call: Completion) -> None:
         """Durations, from this observer's vantage. First token and pace are of successful calls only."""
-        duration, first, at = call.duration_seconds, call.time_to_first_token_seconds, call.at
-        client = call.vantage is Vantage.CLIENT
+        duration, first = call.duration_seconds, call.time_to_first_token_seconds
+        at, trace_id, span_id = call.at, call.trace_id, call.span_id
         if duration is not None:
-            if client:
-                self._observe(requests.CLIENT_DURATION, (*self._call, *self._error), duration, call)
-            self._observe(requests.SERVER_DURATION, (*self._vantage, *self._error), duration, call)
+            for series in self._durations or self._make_durations():
+                series.observe(duration, at, trace_id, span_id)
         if first is not None and not call.error_type:
-            if client:
-                self._observe(requests.CLIENT_FIRST_CHUNK, self._call, first, call)
-            self._observe(requests.SERVER_FIRST_TOKEN, self._vantage, first, call)
+            for series in self._first_tokens or self._make_first_tokens():
+                series.observe(first, at, trace_id, span_id)
             tokens = call.output_tokens
             if duration is not None and tokens is not None and tokens > 1 and duration >= first:
-                pace = (duration - first) / (tokens - 1)
-                self._observe(requests.SERVER_PER_TOKEN, self._vantage, pace, call)
-        if call.vantage is Vantage.ENGINE:
-            for metric, seconds in (
-                (engines.QUEUE_TIME, call.queue_seconds),
-                (engines.PREFILL_TIME, call.prefill_seconds),
-                (engines.DECODE_TIME, call.decode_seconds),
-            ):
-                if seconds is not None:
-                    self._histogram(metric, self._engine).observe(seconds, at)
+                if self._pace is None:
+                    self._pace = self._aggregate.histogram(requests.SERVER_PER_TOKEN, self._vantage)
+                self._pace.observe((duration - first) / (tokens - 1), at, trace_id, span_id)
+        if not self._is_client:
+            self._time_phases(call)
 
-    def _observe(self, metric: Metric, labels: Labels, seconds: float, call: Completion) -> None:
-        series = self._histograms.get(metric)
-        if series is None:
-            series = self._histogram(metric, labels)
-        series.observe(seconds, call.at, call.trace_id, call.span_id)
+    def _time_phases(self, call: Completion) -> None:
+        for metric, seconds in (
+            (engines.QUEUE_TIME, call.queue_seconds),
+            (engines.PREFILL_TIME, call.prefill_seconds),
+            (engines.DECODE_TIME, call.decode_seconds),
+        ):
+            if seconds is not None:
+                series = self._phases.get(metric)
+                if series is None:
+                    series = self._phases[metric] = self._aggregate.histogram(metric, self._engine)
+                series.observe(seconds, call.at)
 
-    def _histogram(self, metric: Metric, labels: Labels) -> HistogramSeries:
-        series = self._histograms.get(metric)
-        if series is None:
-            series = self._histograms[metric] = self._aggregate.histogram(metric, labels)
-        return series
-
-    def _usage(self, token_type: str) -> HistogramSeries:
-        key = (requests.CLIENT_TOKEN_USAGE, token_type)
-        series = self._histograms.get(key)
-        if series is None:
+    def _use(self, token_type: str, tokens: int, at: float) -> None:
+        self._total(token_type).add(tokens, at)
+        size = self._sizes.get(token_type)
+        if size is None:
             labels = (*self._vantage, (requests.TOKEN_TYPE, token_type))
-            series = self._histograms[key] = self._aggregate.histogram(requests.CLIENT_TOKEN_USAGE, labels)
-        return series
+            size = self._sizes[token_type] = self._aggregate.histogram(requests.CLIENT_TOKEN_USAGE, labels)
+        size.observe(tokens, at)
 
-    def _count_tokens(self, token_type: str, tokens: int, at: float) -> None:
-        series = self._tokens.get(token_type)
-        if series is None:
+    def _total(self, token_type: str) -> CounterSeries:
+        total = self._totals.get(token_type)
+        if total is None:
             labels = (*self._call, (requests.TOKEN_TYPE, token_type))
-            series = self._tokens[token_type] = self._aggregate.counter(requests.TOKENS, labels)
-        series.add(tokens, at)
+            total = self._totals[token_type] = self._aggregate.counter(requests.TOKENS, labels)
+        return total
+
+    def _show_outcomes(self, at: float) -> CounterSeries:
+        """Every outcome at 0 from now on, so that the first failure is an increase; the series of `ok`."""
+        for outcome in Outcome:
+            series = self._aggregate.counter(requests.REQUESTS, (*self._call, ("outcome", outcome.value)))
+            series.touch(at)
+            self._outcomes[outcome] = series
+        return self._outcomes[_OK]
+
+    def _make_durations(self) -> tuple[HistogramSeries, ...]:
+        server = self._aggregate.histogram(requests.SERVER_DURATION, (*self._vantage, *self._error))
+        if self._is_client:
+            client = self._aggregate.histogram(requests.CLIENT_DURATION, (*self._call, *self._error))
+            self._durations = (client, server)
+        else:
+            self._durations = (server,)
+        return self._durations
+
+    def _make_first_tokens(self) -> tuple[HistogramSeries, ...]:
+        server = self._aggregate.histogram(requests.SERVER_FIRST_TOKEN, self._vantage)
+        if self._is_client:
+            self._first_tokens = (self._aggregate.histogram(requests.CLIENT_FIRST_CHUNK, self._call), server)
+        else:
+            self._first_tokens = (server,)
+        return self._first_tokens

@@ -76,7 +76,7 @@ class Outcome(StrEnum):
     CLIENT_ERROR = "client_error"
 
 
-class Text(msgspec.Struct, frozen=True):
+class Text(msgspec.Struct, frozen=True, gc=False):
     """Prompt and answer of one call. Never logged, stored, labelled or sent; gone when the checks have read it."""
 
     prompt: str = ""
@@ -86,7 +86,7 @@ class Text(msgspec.Struct, frozen=True):
         return f"Text({len(self.prompt)} + {len(self.answer)} characters)"
 
 
-class Completion(msgspec.Struct, frozen=True, kw_only=True):
+class Completion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     One finished model call as one observer saw it. Durations in seconds, tokens as counts, None = not known.
 
