@@ -36,6 +36,15 @@ def build(config: tuple[EngineTarget, ...], ledger: Ledger) -> "EnginesSource":
     return EnginesSource(_targets(config, ledger))
 
 
+def problems(config: tuple[EngineTarget, ...]) -> tuple[str, ...]:
+    """The same engine twice, or files that cannot be used."""
+    try:
+        _targets(config, Ledger())
+    except ConfigError as error:
+        return error.problems
+    return ()
+
+
 def probe(config: tuple[EngineTarget, ...]) -> tuple[str, ...]:
     from collector.engines.probe import examine
 
@@ -91,5 +100,6 @@ PLUGIN: Final = Plugin(
     metrics=_metrics(),
     roles=("run", "sidecar", "node"),
     interval_seconds=poll_seconds,
+    problems=problems,
     probe=probe,
 )

@@ -4,6 +4,7 @@ import time
 from typing import Final
 
 from collector.otlp.config import OtlpConfig
+from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.interfaces import Plugin, Source
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.vocabulary import health
@@ -31,6 +32,17 @@ def probe(config: OtlpConfig) -> tuple[str, ...]:
     return source.probe(config)
 
 
+def problems(config: OtlpConfig) -> tuple[str, ...]:
+    """TLS files that cannot be used."""
+    from collector.otlp import tls
+
+    try:
+        tls.http_context(config)
+    except ConfigError as error:
+        return error.problems
+    return ()
+
+
 PLUGIN: Final = Plugin(
     name="otlp",
     summary="Traces, metrics and logs over OTLP: gRPC and HTTP, protobuf and JSON.",
@@ -39,5 +51,6 @@ PLUGIN: Final = Plugin(
     metrics=(*REQUESTS, *OPERATIONS, *_OWN_HEALTH),
     roles=("run", "sidecar", "gateway"),
     interval_seconds=lambda _config: READ_INTERVAL_SECONDS,
+    problems=problems,
     probe=probe,
 )

@@ -59,6 +59,8 @@ _DEFAULT_BOUNDS: Final = (
 )  # fmt: skip
 """OpenTelemetry's own, made for milliseconds: in seconds they put every call into the second bucket"""
 _MAX_ATTRIBUTES: Final = 128
+_OWN_SCOPE: Final = "watchkeeper"
+"""scope of what a watchkeeper's own exporter pushes; taking it in again would count everything twice"""
 
 
 class Point(NamedTuple):
@@ -86,6 +88,9 @@ class Metrics:
         self._series = Series(started_at)
 
     def take(self, item: MetricItem, origin: Origin, tally: Tally, now: float) -> None:
+        if origin.scope == _OWN_SCOPE:
+            tally.ignored[refusals.OWN_METRICS] += sum(1 for _ in item.points)
+            return
         row = METRICS[item.name]
         suppressed = not row.always and self._senders.reports_calls(origin.sender, now)
         for point in item.points:

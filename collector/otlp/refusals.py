@@ -36,11 +36,14 @@ EVENT_NOT_USED: Final = "event_not_used"
 BASELINE: Final = "baseline"
 """the first point of a running total from before watchkeeper started: what later ones are measured against"""
 STALE: Final = "stale"
+OWN_METRICS: Final = "own_metrics"
+"""what a watchkeeper pushed: measured already"""
 NO_SUM: Final = "no_sum"
 NO_DURATION: Final = "no_duration"
 UNCHANGED: Final = "unchanged"
 IGNORED_REASONS: Final = (
-    NOT_GENAI, DUPLICATE, SAME_CALL, MESSAGE_EVENT, EVENT_NOT_USED, BASELINE, STALE, NO_SUM, NO_DURATION, UNCHANGED,
+    NOT_GENAI, DUPLICATE, SAME_CALL, MESSAGE_EVENT, EVENT_NOT_USED, BASELINE, STALE, OWN_METRICS, NO_SUM, NO_DURATION,
+    UNCHANGED,
 )  # fmt: skip
 
 

@@ -25,8 +25,8 @@ class OtlpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     enabled: bool = False
     """send our metrics and findings to an OpenTelemetry collector"""
-    endpoint: str = "http://127.0.0.1:4318"
-    """base address of an OTLP/HTTP receiver (protobuf); /v1/metrics and /v1/logs are appended"""
+    endpoint: str = ""
+    """base address of an OTLP/HTTP receiver (protobuf), needed when enabled; /v1/metrics and /v1/logs are appended"""
     headers_file: str = ""
     """file with one `name: value` a line, sent with every request: credentials stay out of this configuration"""
     interval_seconds: Positive = 15.0
@@ -48,6 +48,17 @@ def build(config: OtlpConfig, ledger: Ledger) -> "OtlpExporter":
     from exporters.otlp.push import OtlpExporter
 
     return OtlpExporter(config, endpoint, headers, ledger)
+
+
+def problems(config: OtlpConfig) -> tuple[str, ...]:
+    """An endpoint that is no address, a file with headers that cannot be used."""
+    found: list[str] = []
+    for look in (lambda: _endpoint(config), lambda: _headers(config.headers_file)):
+        try:
+            look()
+        except ConfigError as error:
+            found.extend(error.problems)
+    return tuple(found)
 
 
 def probe(config: OtlpConfig) -> tuple[str, ...]:
@@ -106,5 +117,6 @@ PLUGIN: Final = Plugin(
     build=build,
     metrics=(EXPORTER_FAILURES,),
     roles=("run", "node", "sidecar", "gateway"),
+    problems=problems,
     probe=probe,
 )

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 
-from watchkeeper.agent.config import is_on, load, root_type, schema
+from watchkeeper.agent.config import is_on, load, mistakes, root_type, schema
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.interfaces import Plugin
 
@@ -111,6 +111,46 @@ def test_a_missing_file_says_so() -> None:
         load(Path("/nowhere/at/all.yaml"), {}, ROOT)
 
 
+def test_what_a_part_finds_wrong_is_reported_only_while_the_part_is_on(tmp_path: Path) -> None:
+    picky = Plugin(
+        name="part", summary="", config=PartConfig, build=lambda *_: None, problems=lambda _: ("part.low: too low",)
+    )
+    root = root_type((picky,), ())
+    on, off = (msgspec.convert({"part": {"enabled": enabled}}, root) for enabled in (True, False))
+
+    assert mistakes(on, (picky,), ()) == ("part.low: too low",)
+    assert mistakes(off, (picky,), ()) == ()
+
+
+class ListenerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    host: str = "127.0.0.1"
+    http_port: int = 9464
+
+
+def test_two_listeners_on_one_port_are_told_apart_from_two_on_two_addresses() -> None:
+    listener = Plugin(name="listener", summary="", config=ListenerConfig, build=lambda *_: None)
+    root = root_type((listener,), ())
+    same = msgspec.convert({}, root)
+    other = msgspec.convert({"listener": {"host": "10.0.0.1"}}, root)
+
+    assert mistakes(same, (listener,), ()) == (
+        "listener.http_port: 9464 is also web.port; give each a port of its own",
+    )
+    assert mistakes(other, (listener,), ()) == ()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:9464", "http://a", "", "a b"])
+def test_a_host_that_is_none_is_refused(tmp_path: Path, host: str) -> None:
+    [problem] = problems(tmp_path, f"web: {{host: '{host}'}}")
+
+    assert "is not an address or a name" in problem
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "::", "fe80::1%eth0", "localhost", "a-b.example"])
+def test_addresses_and_names_are_hosts(tmp_path: Path, host: str) -> None:
+    assert read(tmp_path, f"web: {{host: '{host}'}}").web.host == host
+
+
 def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     config = read(
         tmp_path,
@@ -125,7 +165,9 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
 
 
 def test_a_mistake_in_the_environment_is_reported_like_one_in_the_file(tmp_path: Path) -> None:
-    assert problems(tmp_path, "", WATCHKEEPER__WEB__PROT="2") == ("web.prot: unknown setting; did you mean 'port'?",)
+    assert problems(tmp_path, "", WATCHKEEPER__WEB__PROT="2") == (
+        "web.prot: unknown setting; did you mean 'port'? (from WATCHKEEPER__WEB__PROT)",
+    )
 
 
 def test_variables_kubernetes_makes_for_a_service_of_our_name_are_not_settings(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from watchkeeper.core.testkit import PrometheusServer, RunningWatchkeeper
+from watchkeeper.core.testkit import PrometheusServer, RunningWatchkeeper, free_port
 
 CANARY = "canary-7f3a-sings-in-the-mine"
 
@@ -199,6 +199,17 @@ def test_what_was_acknowledged_before_sigterm_reaches_the_collector_and_the_exit
                 for point in metric.sum.data_points
             )
     assert (code, counted) == (0, 50)
+
+
+def test_what_it_pushes_into_itself_is_not_counted_again(tmp_path: Path) -> None:
+    port = free_port()
+    push = {"enabled": True, "endpoint": f"http://127.0.0.1:{port}", "interval_seconds": 0.3}
+    with RunningWatchkeeper(tmp_path, {"otlp": {"http_port": port}, "exporters": {"otlp": push}}) as running:
+        post(port, span_request(1).SerializeToString())
+        running.wait_for("watchkeeper_pipeline_ignored_total", 100, reason="own_metrics")
+
+        assert running.value("gen_ai_client_operation_duration_seconds_count") == 1
+        assert running.value("gen_ai_server_time_to_first_token_seconds_count") == 1
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -109,6 +109,22 @@ def test_a_source_that_hangs_is_shown_down_and_does_not_hold_up_the_stop() -> No
     release.set()
 
 
+def test_closing_a_source_that_failed_is_not_taken_for_a_recovery(caplog: pytest.LogCaptureFixture) -> None:
+    failed = threading.Event()
+
+    def fail() -> Reading:
+        failed.set()
+        raise Retryable("peer away")
+
+    runner = SourceRunner("x", Script(fail), 0.01, queue.Queue(), Ledger())
+    runner.start()
+    failed.wait(5)
+
+    runner.stop(5)
+
+    assert [record.getMessage() for record in caplog.records] == ["x failed (retryable): peer away"]
+
+
 def test_what_was_acknowledged_before_the_stop_is_still_read() -> None:
     readings: Readings = queue.Queue()
     runner = SourceRunner("x", Script(Reading, lambda: READING), 3600, readings, Ledger())

@@ -55,8 +55,11 @@ def test_a_page_that_breaks_answers_500_without_its_traceback_and_the_next_reque
     assert get(server, "/healthz")[0] == 200
 
 
-def test_an_unknown_path_is_404(server: WebServer) -> None:
-    assert get(server, "/nothing")[0] == 404
+def test_an_unknown_path_is_404_and_names_no_library(server: WebServer) -> None:
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(server.url + "nothing", timeout=5)
+
+    assert (caught.value.code, caught.value.headers["Server"]) == (404, "watchkeeper")
 
 
 def test_a_port_in_use_is_one_line_that_names_the_key() -> None:

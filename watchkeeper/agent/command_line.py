@@ -7,9 +7,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from watchkeeper import __version__
 from watchkeeper.agent import config as configuration
@@ -36,12 +36,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="watchkeeper", description="Observability for language models in production.")
+    parser = argparse.ArgumentParser(
+        prog="watchkeeper",
+        description="Observability for language models in production.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=24),
+    )
+    parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="watch, until SIGTERM")
     run.add_argument("--config", type=Path, help="YAML file; without it, defaults and the environment")
-    run.add_argument("--role", help="overrides the file's role")
+    run.add_argument("--role", choices=get_args(configuration.Role), help="overrides the file's role")
     run.set_defaults(command=_run)
 
     check = commands.add_parser("check-config", help="report every mistake in a configuration file")
@@ -73,11 +78,20 @@ def _root() -> Any:
     return configuration.root_type(registry.sources(), registry.exporters())
 
 
+def _load(path: Path | None, environment: Mapping[str, str]) -> Any:
+    """:raises ConfigError: all that can be known to be wrong before anything is opened"""
+    settings = configuration.load(path, environment, _root())
+    problems = configuration.mistakes(settings, registry.sources(), registry.exporters())
+    if problems:
+        raise ConfigError(*problems)
+    return settings
+
+
 def _run(options: argparse.Namespace) -> int:
     environment = dict(os.environ)
     if options.role:
         environment[f"{configuration.ENVIRONMENT_PREFIX}ROLE"] = options.role
-    settings = configuration.load(options.config, environment, _root())
+    settings = _load(options.config, environment)
     _start_logging(settings.log_level)
 
     from watchkeeper.agent.agent import Agent
@@ -100,7 +114,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _check_config(options: argparse.Namespace) -> int:
-    configuration.load(options.file, os.environ, _root())
+    _load(options.file, os.environ)
     print(f"{options.file}: ok")
     return 0
 

@@ -32,6 +32,11 @@ class WebConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: Port = 9464
     """0 takes any free port and logs it"""
 
+    def __post_init__(self) -> None:
+        """:raises ValueError: the host is not one"""
+        if not re.fullmatch(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%\w+)?", self.host):
+            raise ValueError(f"host: '{self.host}' is not an address or a name; the port is a key of its own")
+
 
 class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Bounds that keep memory flat whatever arrives."""
@@ -88,11 +93,32 @@ def load(path: Path | None, environment: Mapping[str, str], root: type[msgspec.S
     :raises ConfigError: one problem a line, each with the path to the key
     """
     document = _read(path) if path else {}
-    problems = list(_override(document, environment))
-    problems.extend(check(document, root, ""))
+    overridden: dict[str, str] = {}
+    problems = list(_override(document, environment, overridden))
+    for problem in check(document, root, ""):
+        variable = next((name for key, name in overridden.items() if problem.startswith((f"{key}:", f"{key}["))), "")
+        problems.append(f"{problem} (from {variable})" if variable else problem)
     if problems:
         raise ConfigError(*problems)
     return msgspec.convert(document, root)
+
+
+def mistakes(config: Any, sources: tuple[Plugin, ...], exporters: tuple[Plugin, ...]) -> tuple[str, ...]:
+    """What is wrong with a configuration whose types are right, in the parts that are on. Opens no socket."""
+    sections = [(plugin, getattr(config, plugin.name)) for plugin in sources]
+    sections += [(plugin, getattr(config.exporters, plugin.name)) for plugin in exporters]
+    on = [(plugin, section) for plugin, section in sections if config.role in plugin.roles and is_on(section)]
+    found = [problem for plugin, section in on for problem in plugin.problems(section)]
+    listeners = [("web", config.web), *((plugin.name, section) for plugin, section in on if hasattr(section, "host"))]
+    taken: dict[tuple[str, int], str] = {}
+    for name, section in listeners:
+        for field in section.__struct_fields__:
+            port = getattr(section, field)
+            if field.endswith("port") and port:
+                other = taken.setdefault((section.host, port), f"{name}.{field}")
+                if other != f"{name}.{field}":
+                    found.append(f"{name}.{field}: {port} is also {other}; give each a port of its own")
+    return tuple(found)
 
 
 def check(value: object, wanted: Any, path: str) -> Iterator[str]:
@@ -156,10 +182,13 @@ def _explain(message: str, value: object, path: str) -> str:
     """msgspec's own words, in the operator's: no type names of Python, the value shown, the unit named."""
     said = message.partition(" - at `")[0].replace("`", "").lower()
     said = re.sub(r"^expected (int|float)", r"expected a number", said)
+    said = said.replace("expected array", "expected a list (- key: value)").replace("got object", "got settings")
     unit = next((unit for unit in _UNITS if path.endswith(unit)), None)
     if isinstance(value, str) and unit:
         wanted = said.replace(", got str", "")
         return f"{wanted} of {unit}, got '{value}' (write the plain number, the unit is in the name)"
+    if isinstance(value, str) and value.replace(".", "", 1).isdigit():
+        return f"{said}: remove the quotes from '{value}'"
     return said if isinstance(value, dict | list) else f"{said} ('{value}')"
 
 
@@ -185,7 +214,7 @@ def _read(path: Path) -> dict[str, Any]:
         with path.open(encoding="utf-8") as file:
             document = yaml.load(file, _Loader)  # noqa: S506 - a SafeLoader
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}; give a readable file with --config") from error
+        raise ConfigError(f"{path}: {error.strerror}; give a readable file") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
     except (yaml.YAMLError, RecursionError) as error:
@@ -199,7 +228,8 @@ def _read(path: Path) -> dict[str, Any]:
     return document
 
 
-def _override(document: dict[str, Any], environment: Mapping[str, str]) -> Iterator[str]:
+def _override(document: dict[str, Any], environment: Mapping[str, str], overridden: dict[str, str]) -> Iterator[str]:
+    """Problems; notes in `overridden` which variable set which key."""
     for name, text in sorted(environment.items()):
         if not name.startswith(ENVIRONMENT_PREFIX):
             continue
@@ -218,6 +248,7 @@ def _override(document: dict[str, Any], environment: Mapping[str, str]) -> Itera
             section = inner
         else:
             section[keys[-1]] = value
+            overridden[".".join(keys)] = name
 
 
 def is_on(config: Any) -> bool:

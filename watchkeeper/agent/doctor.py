@@ -1,15 +1,20 @@
 """`watchkeeper doctor`: what is here, what is not, and what to do about it."""
 
 import ctypes
+import errno
+import http.client
 import os
 import platform
 import shutil
 import socket
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+
+import msgspec
 
 from watchkeeper import __version__
 from watchkeeper.agent import registry
@@ -41,15 +46,20 @@ def examine(config: Any, sources: Sequence[Plugin], exporters: Sequence[Plugin])
     yield from _packages()
     yield from clock(time.time())
     yield from drivers(_load)
-    yield _port("web", config.web.host, config.web.port)
+    yield _web_port(config.web.host, config.web.port)
     for plugin, section in (
         *((plugin, getattr(config, plugin.name)) for plugin in sources),
-        *((plugin, getattr(config.exporters, plugin.name)) for plugin in exporters),
+        *(
+            (msgspec.structs.replace(plugin, name=f"exporters.{plugin.name}"), getattr(config.exporters, plugin.name))
+            for plugin in exporters
+        ),
     ):
         if config.role not in plugin.roles:
             continue
         if not is_on(section):
-            yield Remark("note", plugin.name, f"off: {plugin.summary}")
+            yield Remark(
+                "note", plugin.name, f"off; `{plugin.name}` in the configuration turns it on. {plugin.summary}"
+            )
             continue
         for line in plugin.probe(section) or ("on",):
             yield Remark("bad" if line.startswith("!") else "ok", plugin.name, line.lstrip("! "))
@@ -115,12 +125,28 @@ def drivers(load: Callable[[str], bool]) -> Iterator[Remark]:
         yield Remark("note", "driver", "no accelerator driver found; device metrics stay absent")
 
 
-def _port(subject: str, host: str, port: int) -> Remark:
+def _web_port(host: str, port: int) -> Remark:
     try:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:
-        return Remark("bad", subject, f"{host}:{port}: {error.strerror}; stop what holds it or set {subject}.port")
-    return Remark("ok", subject, f"{host}:{port} is free")
+        if error.errno != errno.EADDRINUSE:
+            why = os.strerror(error.errno) if error.errno else str(error)
+            return Remark("bad", "web", f"cannot listen on {host}:{port} ({why}); set web.host and web.port")
+        if _is_watchkeeper(host, port):
+            return Remark("bad", "web", f"a watchkeeper runs on {host}:{port} already; its other ports are taken too")
+        return Remark("bad", "web", f"{host}:{port} is in use by another process; stop it or set web.port")
+    return Remark("ok", "web", f"{host}:{port} is free")
+
+
+def _is_watchkeeper(host: str, port: int) -> bool:
+    connection = http.client.HTTPConnection(host, port, timeout=2)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().getheader("Server") == "watchkeeper"
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 _COLOURS: Final = {"ok": "32", "note": "33", "bad": "31"}
@@ -130,16 +156,15 @@ def show(remarks: Sequence[Remark]) -> str:
     """One line a remark, wrapped to the terminal, coloured on one."""
     colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     width = max(40, shutil.get_terminal_size().columns)
+    column = max((len(remark.subject) for remark in remarks), default=0)
     lines = []
     for remark in remarks:
         mark = f"\x1b[{_COLOURS[remark.mark]}m{remark.mark:<5}\x1b[0m" if colour else f"{remark.mark:<5}"
-        first, *rest = _wrap(remark.text, width - 19)
-        lines.append(f"{mark} {remark.subject:<12} {first}")
-        lines.extend(f"{'':<18} {line}" for line in rest)
+        first, *rest = _wrap(remark.text, width - column - 8)
+        lines.append(f"{mark} {remark.subject:<{column}} {first}")
+        lines.extend(f"{'':<{column + 6}} {line}" for line in rest)
     return "\n".join(lines)
 
 
 def _wrap(text: str, width: int) -> list[str]:
-    import textwrap
-
     return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]

@@ -84,7 +84,7 @@ class SourceRunner:
 
     def stop(self, deadline_seconds: float) -> None:
         """Close the source, read what it had acknowledged, end the thread."""
-        self._failures.attempt(self.source.close)
+        Failures("source", self.name, self._count).attempt(self.source.close)
         self._stop.set()
         self._thread.join(deadline_seconds)
 
@@ -126,7 +126,7 @@ class ExporterGuard:
         self._ledger.set(health.EXPORTER_UP, 0.0 if self._failures.in_a_row else 1.0, self._label)
 
     def close(self) -> None:
-        self._failures.attempt(self.exporter.close)
+        Failures("exporter", self.name, self._count).attempt(self.exporter.close)
 
     def _count(self, reason: str) -> None:
         self._ledger.add(health.EXPORTER_FAILURES, 1, (*self._label, ("reason", reason)))

@@ -63,6 +63,7 @@ class WebServer:
 
     async def _serve(self) -> None:
         app = web.Application()
+        app.on_response_prepare.append(_secure)
         for path, handler in self._routes.items():
             app.router.add_get(path, _adapt(handler))
         app.router.add_get("/healthz", self._healthz)
@@ -75,11 +76,15 @@ class WebServer:
         await runner.cleanup()
 
     async def _healthz(self, _: web.Request) -> web.Response:
-        return web.Response(text="ok\n", headers=_SECURITY)
+        return web.Response(text="ok\n")
 
     async def _readyz(self, _: web.Request) -> web.Response:
         ready = self._ready.is_set()
-        return web.Response(text="ok\n" if ready else "not ready\n", status=200 if ready else 503, headers=_SECURITY)
+        return web.Response(text="ok\n" if ready else "not ready\n", status=200 if ready else 503)
+
+
+async def _secure(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(_SECURITY)
 
 
 def _adapt(handler: Handler) -> Callable[[web.Request], "asyncio.Future[web.StreamResponse]"]:
@@ -90,7 +95,7 @@ def _adapt(handler: Handler) -> Callable[[web.Request], "asyncio.Future[web.Stre
         return web.Response(
             body=answer.body,
             status=answer.status,
-            headers={**_SECURITY, "Content-Type": answer.content_type, **answer.headers},
+            headers={"Content-Type": answer.content_type, **answer.headers},
         )
 
     return handle  # type: ignore[return-value]  # aiohttp takes any coroutine function
@@ -103,6 +108,6 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise ConfigError(
-                f"web.port: {host}:{port} is in use by another process; stop it or choose another port"
+                f"web.port: {host}:{port} is in use by another process; stop it or set web.port"
             ) from error
         raise ConfigError(f"web.host: cannot listen on {host}:{port}: {error.strerror}") from error

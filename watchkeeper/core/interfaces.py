@@ -98,5 +98,7 @@ class Plugin(msgspec.Struct, frozen=True):
     metrics: tuple[Metric, ...] = ()
     roles: tuple[str, ...] = ("run",)
     interval_seconds: Callable[[Any], float] = lambda _config: 1.0
+    problems: Callable[[Any], tuple[str, ...]] = lambda _config: ()
+    """mistakes that types cannot tell, a line each that begins with the path to the key; opens no socket"""
     probe: Callable[[Any], tuple[str, ...]] = lambda _config: ()
     """lines for `watchkeeper doctor`: what it finds for this configuration; `! ` begins one that asks for action"""

@@ -388,13 +388,15 @@ def test_a_file_with_headers_that_cannot_be_used_is_refused_without_showing_it(t
     file.write_text(f"X-Fine: yes\n{text}\n")
 
     with pytest.raises(ConfigError, match=r"exporters\.otlp\.headers_file") as refused:
-        PLUGIN.build(OtlpConfig(enabled=True, headers_file=str(file)), Ledger())
+        PLUGIN.build(OtlpConfig(enabled=True, endpoint="http://collector:4318", headers_file=str(file)), Ledger())
     assert "secret" not in str(refused.value)
 
 
 def test_a_missing_file_with_headers_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="No such file"):
-        PLUGIN.build(OtlpConfig(enabled=True, headers_file=str(tmp_path / "none")), Ledger())
+        PLUGIN.build(
+            OtlpConfig(enabled=True, endpoint="http://collector:4318", headers_file=str(tmp_path / "none")), Ledger()
+        )
 
 
 def test_the_probe_says_whether_something_listens():
