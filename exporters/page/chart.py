@@ -20,13 +20,19 @@ class Line(msgspec.Struct, frozen=True):
     """`main` is drawn strong with an area below, `second` thin"""
 
 
-def chart(lines: Sequence[Line], width: int, top: float, label: str) -> Html:
-    """`width` steps wide; the newest value stands at the right edge. `top` is the value at the upper edge."""
+def chart(lines: Sequence[Line], steps: int, top: float, label: str) -> Html:
+    """
+    `steps` steps wide, so that `steps + 1` values fill it; the newest stands on the right edge.
+
+    :param top: the value at the upper edge
+    """
     shapes = []
     for line in lines:
         for start, run in _runs(line.values):
-            x = width - len(line.values) + start
+            x = steps + 1 - len(line.values) + start
             heights = [round(HEIGHT * (1 - min(value / top, 1.0))) if top > 0 else HEIGHT for value in run]
+            if len(heights) == 1:  # a lone value is a dash that ends with its step
+                x, heights = max(x - 1, 0), heights * 2
             path = _path(x, heights)
             if line.style == "main":
                 shapes.append(element("path", class_="area", d=f"{path}V{HEIGHT}H{x}z"))
@@ -34,16 +40,16 @@ def chart(lines: Sequence[Line], width: int, top: float, label: str) -> Html:
     return element(
         "svg",
         shapes,
-        viewBox=f"0 0 {width} {HEIGHT}",
+        viewBox=f"0 0 {steps} {HEIGHT}",
         preserveAspectRatio="none",
         role="img",
         aria_label=label,
     )
 
 
-def top_of(lines: Sequence[Line], floor: float) -> float:
-    """The highest value drawn, at least `floor`, so that noise near 0 does not look like a mountain."""
-    return max((value for line in lines for value in line.values if value is not None and value > floor), default=floor)
+def highest_of(lines: Sequence[Line]) -> float | None:
+    """The highest value drawn; None when there is none."""
+    return max((value for line in lines for value in line.values if value is not None), default=None)
 
 
 def _runs(values: Values) -> list[tuple[int, list[float]]]:
@@ -62,7 +68,7 @@ def _runs(values: Values) -> list[tuple[int, list[float]]]:
 
 
 def _path(x: int, heights: Sequence[int]) -> str:
-    """Level stretches cost one command, so that a quiet chart is a few bytes. One lone value is a short dash."""
+    """Two heights or more, one per step. Level stretches cost one command, so that a quiet chart is a few bytes."""
     parts = [f"M{x} {heights[0]}"]
     level = 1
     for before, now in pairwise(heights):
@@ -73,6 +79,6 @@ def _path(x: int, heights: Sequence[int]) -> str:
             parts.append(f"h{level - 1}")
         parts.append(f"l1 {now - before}" if now > before else f"l1{now - before}")
         level = 1
-    if level > 1 or len(heights) == 1:
-        parts.append(f"h{max(level - 1, 1)}")
+    if level > 1:
+        parts.append(f"h{level - 1}")
     return "".join(parts)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from exporters.page.chart import Line, Values, chart, top_of
+from exporters.page.chart import Line, Values, chart, highest_of
 from exporters.page.figures import Figure, count, rate, seconds, share
 from exporters.page.groups import Latency
 from exporters.page.history import MARKS, STEP_SECONDS, Mark, Spreads
@@ -35,14 +35,14 @@ def live(view: View, words: Words) -> Html:
 
 def steps_of(view: View) -> int:
     """How many steps a chart spans: the shortest span that holds all there is, so that a young one is not a sliver."""
-    held = view.last_index - view.marks[0].index if view.marks else 0
+    held = view.last_index - view.marks[0].index
     return next(span for span in SPANS if span >= held or span == MARKS)
 
 
 def values_of(view: View, value: Callable[[Mark], float | None]) -> Values:
-    """One value per step of the chart; a step that was not recorded is a gap."""
+    """The value at the start of the chart and after each of its steps; a step that was not recorded is a gap."""
     by_index = {mark.index: value(mark) for mark in view.marks}
-    return [by_index.get(index) for index in range(view.last_index - steps_of(view), view.last_index)]
+    return [by_index.get(index) for index in range(view.last_index - steps_of(view), view.last_index + 1)]
 
 
 def _requests(view: View, words: Words) -> Html:
@@ -96,7 +96,10 @@ def _tokens(view: View, words: Words) -> Html:
         words.tokens,
         [("main", words.output, per_second(view.output_rate)), ("second", words.input, per_second(view.input_rate))],
         "",
-        [Line(values_of(view, lambda mark: mark.output_rate), "main")],
+        [
+            Line(values_of(view, lambda mark: mark.output_rate), "main"),
+            Line(values_of(view, lambda mark: mark.input_rate), "second"),
+        ],
         words,
         lambda top: f"{rate(top)}{words.per_second}",
     )
@@ -155,16 +158,23 @@ def _panel(
     scale: Callable[[float], str],
     floor: float = 0.0,
 ) -> Html:
-    """`figures`: the line a number belongs to, its name, the number."""
+    """
+    :param figures: the line a number belongs to, its name, the number
+    :param floor: what the chart's upper edge stands for at least
+    """
     numbers = [
         element("span", element("i", label, class_=style) if label else None, element("b", number))
         for style, label, number in figures
     ]
-    drawn = any(value is not None for line in lines for value in line.values)
-    top = top_of(lines, floor)
-    span = len(lines[0].values)
-    age = words.age(span * STEP_SECONDS)
-    label = words.chart.format(name=title, age=age, value=scale(top))
+    steps = len(lines[0].values) - 1
+    age = words.age(steps * STEP_SECONDS)
+    highest = highest_of(lines)
+    drawing, peak = None, ""
+    if highest is not None:
+        drawing = chart(
+            lines, steps, max(highest, floor), words.chart.format(name=title, age=age, value=scale(highest))
+        )
+        peak = words.highest.format(value=scale(highest))
     return element(
         "article",
         element("h3", title),
@@ -172,11 +182,11 @@ def _panel(
         element("p", note, class_="note") if note else None,
         element(
             "figure",
-            chart(lines, span, top, label) if drawn else None,
+            drawing,
             element(
                 "figcaption",
                 element("span", words.ago.format(age=age)),
-                element("span", words.highest.format(value=scale(top)) if drawn and top else ""),
+                element("span", peak),
                 element("span", words.now),
             ),
         ),

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from exporters.page.groups import Engine, Group, Latency, engines_of, latency, models_of, services_of
-from exporters.page.history import STEP_SECONDS, Mark, Seen, Spreads, gauge_sum, request_rate, spreads, token_rate
+from exporters.page.history import STEP_SECONDS, Mark, Seen, Spreads, mark_of
 from exporters.page.itself import (
     Destination,
     Itself,
@@ -16,12 +16,12 @@ from exporters.page.itself import (
     queues_of,
     sources_of,
 )
-from exporters.page.tally import Origin, Tally, combined, summed
+from exporters.page.tally import Origin, Tally, combined, step_of, summed
 from watchkeeper.core.records import Outcome
 from watchkeeper.core.vocabulary import engines, requests
 
 RECENT_STEPS: Final = 60
-"""steps behind the error share that the status is judged by: five minutes"""
+"""closed steps behind the error share that the status is judged by: five minutes"""
 
 
 class View(msgspec.Struct, frozen=True):
@@ -31,6 +31,7 @@ class View(msgspec.Struct, frozen=True):
     at: float | None
     """unix seconds of the last batch; None before the first"""
     marks: tuple[Mark, ...]
+    """the last one is the running step: every live number is its own, and the newest point of its chart"""
     last_index: int
     """the step at the right edge of the charts"""
     calls_counted: bool
@@ -62,30 +63,31 @@ class View(msgspec.Struct, frozen=True):
 
 
 def view_of(seen: Seen, now: float) -> View:
-    points, seconds, steps = seen.points, seen.covered_seconds, seen.steps
-    minute = combined(step.total for step in steps)
-    first_token, per_token = spreads(minute.first_token), spreads(minute.per_token)
-    running = [step.total.outcomes for step in steps[-1:]]
-    outcomes = summed((*(mark.outcomes for mark in seen.marks), *running))
+    points, steps = seen.points, seen.steps
+    last_index = int((now if seen.at is None else seen.at) // STEP_SECONDS)
+    running = steps[-1] if steps else step_of(last_index, ())
+    live = mark_of(running, combined(step.total for step in steps), seen.covered_seconds, points)
+    marks = (*seen.marks, live)
+    outcomes = summed(mark.outcomes for mark in marks)
     return View(
         now=now,
         at=seen.at,
-        marks=seen.marks,
-        last_index=int((now if seen.at is None else seen.at) // STEP_SECONDS),
+        marks=marks,
+        last_index=last_index,
         calls_counted=bool(points.get(requests.REQUESTS)) or not points.get(engines.FINISHED),
-        request_rate=request_rate(minute, seconds, points),
-        error_share=minute.error_share,
-        input_rate=token_rate(minute, "input", seconds, points),
-        output_rate=token_rate(minute, "output", seconds, points),
-        first_token=latency(first_token),
-        per_token=latency(per_token),
-        charted_first_token=charted(first_token, (mark.first_token for mark in seen.marks)),
-        charted_per_token=charted(per_token, (mark.per_token for mark in seen.marks)),
-        running=gauge_sum(points, engines.RUNNING),
-        waiting=gauge_sum(points, engines.WAITING),
+        request_rate=live.request_rate,
+        error_share=live.error_share,
+        input_rate=live.input_rate,
+        output_rate=live.output_rate,
+        first_token=latency(live.first_token),
+        per_token=latency(live.per_token),
+        charted_first_token=charted(live.first_token, (mark.first_token for mark in marks)),
+        charted_per_token=charted(live.per_token, (mark.per_token for mark in marks)),
+        running=live.running,
+        waiting=live.waiting,
         outcomes={name: count for name, count in outcomes.items() if name != Outcome.OK and count},
-        recent=Tally(outcomes=summed((*(mark.outcomes for mark in seen.marks[-RECENT_STEPS:]), *running))),
-        losses=summed((*(mark.losses for mark in seen.marks), *(step.losses for step in steps[-1:]))),
+        recent=Tally(outcomes=summed(mark.outcomes for mark in marks[-RECENT_STEPS - 1 :])),
+        losses=summed(mark.losses for mark in marks),
         models=models_of(seen),
         services=services_of(seen),
         engines=engines_of(seen),

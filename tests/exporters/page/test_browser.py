@@ -18,6 +18,11 @@ TOO_WIDE = """
   .map((part) => part.outerHTML.slice(0, 80))
 """
 
+VISIBLE = """(part) => {
+  const box = part.getBoundingClientRect(), seen = getComputedStyle(part).clipPath === "none";
+  return box.width && box.height && seen ? part.textContent : "";
+}"""
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Chromium]:
@@ -102,6 +107,27 @@ def test_on_a_desktop_findings_stand_beside_the_numbers(
     top = "document.getElementById('{}').getBoundingClientRect().{}"
     assert browser.evaluate(f"{top.format('findings', 'left')} > {top.format('live', 'right')}")
     assert browser.evaluate(f"{top.format('findings', 'top')} < 400")
+
+
+@pytest.mark.parametrize(("width", "height", "mobile"), [SCREENS[0], SCREENS[3]], ids=["desktop", "phone"])
+def test_charts_tell_their_window_and_reach_from_edge_to_edge_unclipped(
+    traffic: Any, page: Page, browser: Chromium, address: str, width: int, height: int, mobile: bool
+) -> None:
+    busy(traffic, page)
+    browser.open(f"{address}?lang=en", width=width, height=height, mobile=mobile)
+
+    heading = browser.evaluate(f"({VISIBLE})(document.querySelector('#live > h2'))")
+    captions = browser.evaluate(
+        f"[...document.querySelectorAll('figcaption')].map((each) => [...each.children].map({VISIBLE}))"
+    )
+    ends = browser.evaluate("""[...document.querySelectorAll('#live path.main')].map((line) => {
+      const frame = line.parentNode.getBoundingClientRect(), drawn = line.getBoundingClientRect();
+      return [Math.round(frame.right - drawn.right), getComputedStyle(line.parentNode).overflow];
+    })""")
+
+    assert heading == "Live last minute"
+    assert [(first, last) for first, _, last in captions] == [("5 min ago", "now")] * 6
+    assert ends == [[0, "visible"]] * 6
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

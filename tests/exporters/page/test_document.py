@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporters.page.chart import Line, chart, top_of
+from exporters.page.chart import Line, chart, highest_of
 from exporters.page.figures import DASH
 from exporters.page.lists import MAX_MODELS, MAX_SERVICES, safe_link
 from exporters.page.markup import element, fragment
@@ -222,9 +222,16 @@ def test_a_page_full_of_ordinary_names_weighs_little(traffic: Any, page: Page, h
 
 
 def test_a_chart_leaves_gaps_where_nothing_is_known() -> None:
-    drawn = chart([Line([None, 1.0, 2.0, None, None, 4.0], "main")], 6, 4.0, "x")
+    drawn = chart([Line([None, 1.0, 2.0, None, None, 4.0], "main")], 5, 4.0, "x")
 
-    assert re.findall(r'class="main" d="([^"]+)"', drawn) == ["M1 75l1-25", "M5 0h1"]
+    assert re.findall(r'class="main" d="([^"]+)"', drawn) == ["M1 75l1-25", "M4 0h1"]
+
+
+def test_the_newest_value_of_a_chart_stands_on_its_right_edge() -> None:
+    drawn = chart([Line([3.0, 1.0, 4.0], "main")], 4, 4.0, "x")
+
+    assert 'viewBox="0 0 4 100"' in drawn
+    assert re.findall(r'class="main" d="([^"]+)"', drawn) == ["M2 25l1 50l1-75"]
 
 
 @pytest.mark.parametrize(
@@ -239,15 +246,66 @@ def test_a_chart_spans_what_there_is(traffic: Any, page: Page, html: Html, minut
 
 
 def test_a_chart_keeps_inside_its_frame() -> None:
-    drawn = chart([Line([0.0, 50.0, 100.0], "main")], 3, 50.0, "x")
+    drawn = chart([Line([0.0, 50.0, 100.0], "main")], 2, 50.0, "x")
 
     assert re.findall(r'class="main" d="([^"]+)"', drawn) == ["M0 100l1-100h1"]
 
 
-def test_a_chart_of_small_numbers_is_no_mountain() -> None:
-    assert top_of([Line([0.001, None], "main")], floor=0.05) == 0.05
-    assert top_of([Line([0.2], "main")], floor=0.05) == 0.2
-    assert top_of([Line([None], "main")], floor=1.0) == 1.0
+def test_the_highest_value_of_a_chart_is_one_of_its_lines() -> None:
+    assert highest_of([Line([0.001, None], "main"), Line([0.2], "second")]) == 0.2
+    assert highest_of([Line([None, 0.0], "main")]) == 0.0
+    assert highest_of([Line([None], "main")]) is None
+
+
+def test_a_number_above_its_chart_is_in_the_chart_and_in_its_maximum(traffic: Any, page: Page, html: Html) -> None:
+    for _ in range(60):
+        traffic.call(first_token=0.2)
+        page.write(traffic.batch(seconds=5))
+    for _ in range(40):
+        traffic.call(first_token=6.0)
+        traffic.engine()
+    page.write(traffic.batch(seconds=5))
+
+    text = html()
+    for name in ("requests", "first-token"):
+        panel = _panel(text, name)
+        [peak] = re.findall(r"<span>max (.+?)</span>", panel)
+        assert peak.replace("\u00a0", "") in re.sub(r"<.+?>", "", panel.partition("<figure>")[0]), name
+        [(drawn, height)] = re.findall(r'class="main" d="(M\d+ \d+h\d+l1-(\d+))"', panel)
+        assert drawn.startswith(f"M0 {height}"), name  # from there up to the edge
+
+
+def test_small_errors_are_no_mountain_and_none_have_no_maximum_but_zero(traffic: Any, page: Page, html: Html) -> None:
+    for _ in range(30):
+        for _ in range(50):
+            traffic.call()
+        page.write(traffic.batch(seconds=5))
+    quiet = _panel(html(), "errors")
+    for _ in range(12):
+        for _ in range(99):
+            traffic.call()
+        traffic.call("error")
+        page.write(traffic.batch(seconds=5))
+    small = _panel(html(), "errors")
+
+    assert "<span>max 0%</span>" in quiet
+    assert "highest 0%" in quiet
+    assert "<span>max 1.0%</span>" in small
+    assert min(int(height) for height in re.findall(r"M\d+ (\d+)", small)) > 50
+
+
+def test_every_swatch_of_a_legend_has_its_line(traffic: Any, page: Page, html: Html) -> None:
+    for _ in range(3):
+        traffic.call()
+        traffic.engine()
+        page.write(traffic.batch(seconds=5))
+    text = html()
+
+    for name in ("first-token", "per-token", "tokens", "in-flight"):
+        panel = _panel(text, name)
+        assert set(re.findall(r'<i class="(\w+)"', panel)) == set(re.findall(r'<path class="(main|second)"', panel)), (
+            name
+        )
 
 
 def test_text_has_the_contrast_that_accessibility_asks_for() -> None:
@@ -275,6 +333,10 @@ def _luminance(colour: str) -> float:
     parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _panel(text: str, name: str) -> str:
+    return text.partition(f'<article id="{name}"')[2].partition("</article>")[0]
 
 
 def _rows(text: str, section: str) -> int:

@@ -65,6 +65,25 @@ def test_nothing_known_is_none_and_known_silence_is_zero(traffic: Any) -> None:
     assert (silent.error_share, silent.first_token) == (None, None)
 
 
+def test_the_live_numbers_are_the_newest_point_of_their_charts(traffic: Any) -> None:
+    history = History()
+    for number in range(30):
+        for _ in range(number):
+            traffic.call(outcome=("ok", "error")[number % 2], first_token=0.1 * number)
+            traffic.engine()
+        history.add(traffic.batch(seconds=3))
+    view = view_of(history.seen(), traffic.at)
+    newest = view.marks[-1]
+
+    assert newest.index == view.last_index
+    assert (newest.request_rate, newest.error_share, newest.output_rate, newest.input_rate) == (
+        view.request_rate, view.error_share, view.output_rate, view.input_rate,
+    )  # fmt: skip
+    assert newest.first_token[view.charted_first_token] == (view.first_token.p50, view.first_token.p95)
+    assert (newest.running, newest.waiting) == (view.running, view.waiting)
+    assert view.request_rate > max(mark.request_rate or 0.0 for mark in view.marks[:-1])
+
+
 def test_history_is_bounded(traffic: Any) -> None:
     history = History()
     for _ in range(MARKS + 100):
