@@ -8,9 +8,10 @@ from threading import Event
 
 import pytest
 
+from watchkeeper.agent.command_line import main
 from watchkeeper.agent.demo import run_demo
 from watchkeeper.agent.demo.children import Child, DemoFailed, port_near
-from watchkeeper.agent.demo.performance import ENGINE_LIBRARY
+from watchkeeper.agent.demo.performance import ENGINE_LIBRARY, pause_seconds
 from watchkeeper.agent.demo.promised import PROMISED
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.testkit import free_port, require_library
@@ -60,6 +61,26 @@ def test_a_demo_that_is_interrupted_sums_up_too(tmp_path):
     assert processes_of(tmp_path) == []
 
 
+def test_a_demo_whose_reader_has_gone_leaves_nothing_behind(tmp_path):
+    require_library(ENGINE_LIBRARY, "libgomp1")
+    with subprocess.Popen(
+        [sys.executable, "-m", "watchkeeper", "demo", "--seconds", "300"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as demo:
+        demo.stdout.readline()
+        demo.stdout.close()
+        complaints = demo.stderr.read()
+        demo.wait(timeout=120)
+
+    assert complaints == ""
+    assert list(tmp_path.iterdir()) == []
+    assert processes_of(tmp_path) == []
+
+
 def test_a_process_that_ends_too_early_is_named_with_its_last_words(tmp_path):
     child = Child("engine", ["watchkeeper", "check-config", str(tmp_path / "absent.yaml")], tmp_path, os.environ)
 
@@ -95,11 +116,23 @@ def test_a_free_port_is_kept_unless_another_part_has_it():
     assert port_near(wanted, {wanted}) != wanted
 
 
-def test_a_duration_that_is_no_number_is_the_operators_to_change(monkeypatch):
-    monkeypatch.setenv("DEMO_SECONDS", "soon")
+@pytest.mark.parametrize("text", ["soon", "0", "-3", "nan", "inf"])
+def test_a_duration_that_is_no_time_is_the_operators_to_change(monkeypatch, text):
+    monkeypatch.setenv("DEMO_SECONDS", text)
 
-    with pytest.raises(ConfigError, match="DEMO_SECONDS: expected a number of seconds, got 'soon'"):
+    with pytest.raises(ConfigError, match=f"DEMO_SECONDS: expected a number of seconds above 0, got '{text}'"):
         run_demo()
+
+
+def test_a_duration_on_the_command_line_is_refused_by_its_own_name(capsys):
+    assert main(["demo", "--seconds", "-3"]) == 2
+    assert "watchkeeper: --seconds: expected a number of seconds above 0, got '-3'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("elapsed", [0, 4.9, 30, 58, 59, 61, 3600, 1e6])
+def test_a_line_comes_at_least_every_15_seconds_and_none_after_the_end(elapsed):
+    assert 0 < pause_seconds(elapsed, None) <= 15
+    assert pause_seconds(elapsed, elapsed + 1) == pytest.approx(1)
 
 
 def processes_of(folder: Path) -> list[str]:

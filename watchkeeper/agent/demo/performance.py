@@ -2,7 +2,7 @@
 
 import contextlib
 import ctypes
-import json
+import math
 import os
 import shutil
 import signal
@@ -20,6 +20,7 @@ import msgspec
 from watchkeeper.agent.demo import engine, summary
 from watchkeeper.agent.demo.children import Child, DemoFailed, fetch, port_near
 from watchkeeper.agent.demo.promised import Page, missing
+from watchkeeper.agent.demo.traffic import Made, last_words
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.vocabulary import health
 
@@ -50,14 +51,18 @@ def perform(seconds: float | None, web_port: int) -> int:
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    ports = _ports(web_port)
     folder = Path(tempfile.mkdtemp(prefix="watchkeeper-demo-"))
+    kept = False
     try:
-        code = _perform(wanted, _ports(web_port), folder, stop)
+        return _perform(wanted, ports, folder, stop)
     except DemoFailed as failure:
         print(f"demo: {failure}", flush=True)
+        kept = True  # the message names a log in it
         return 1
-    shutil.rmtree(folder)
-    return code
+    finally:
+        if not kept:
+            shutil.rmtree(folder)
 
 
 def _perform(seconds: float | None, ports: Ports, folder: Path, stop: Event) -> int:
@@ -88,21 +93,20 @@ def _perform(seconds: float | None, ports: Ports, folder: Path, stop: Event) -> 
         started = time.monotonic()
         _watch(page, (server, agent, traffic), seconds, stop)
 
-        elapsed = time.monotonic() - started
         print("\nStopping: letting the last calls finish ...", flush=True)
-        made = _calls_made(traffic.end(END_SECONDS))
+        made = last_words(traffic.end(END_SECONDS))
+        elapsed = made.seconds if made else time.monotonic() - started
         last = _settled(page, agent)
     return _close(last, elapsed, made)
 
 
 def _watch(page: str, children: tuple[Child, ...], seconds: float | None, stop: Event) -> None:
-    """A line every 5 s, after the first minute one a minute."""
+    """A line after every pause, until the time is over or `stop` is set."""
     print(summary.PROGRESS_HEAD, flush=True)
     started = time.monotonic()
     elapsed = 0.0
     while seconds is None or elapsed < seconds:
-        pause = 5.0 if elapsed < 59 else 60.0
-        if stop.wait(pause if seconds is None else min(pause, seconds - elapsed)):
+        if stop.wait(pause_seconds(elapsed, seconds)):
             return
         elapsed = time.monotonic() - started
         for child in children:
@@ -110,6 +114,12 @@ def _watch(page: str, children: tuple[Child, ...], seconds: float | None, stop: 
         text = fetch(f"{page}/metrics")
         if text is not None:
             print(summary.progress(Page(text), elapsed), flush=True)
+
+
+def pause_seconds(elapsed: float, seconds: float | None) -> float:
+    """To the next line: 5 s, after the first minute 15 s, and never past the end."""
+    pause = 5.0 if elapsed < 59 else 15.0
+    return pause if seconds is None else min(pause, seconds - elapsed)
 
 
 def _settled(page: str, agent: Child) -> Page:
@@ -126,24 +136,29 @@ def _settled(page: str, agent: Child) -> Page:
             return last
 
 
-def _close(page: Page, elapsed_seconds: float, made: int | None) -> int:
-    print(f"\nFrom watchkeeper's own /metrics after {elapsed_seconds:.0f} s:\n")
+def _close(page: Page, elapsed_seconds: float, made: Made | None) -> int:
+    print(f"\nFrom watchkeeper's own /metrics after {elapsed_seconds:.0f} s, the last calls included:\n")
     print(summary.table(page, elapsed_seconds))
     counted = summary.calls(page)
     if made is not None:
-        print(f"\nThe client made {made} calls; watchkeeper counted {counted}.")
+        print(f"\nThe client made {made.calls} calls; watchkeeper counted {counted}.")
     print(summary.promise(page), flush=True)
-    return 1 if missing(page) or made not in (None, counted) else 0
+    return 1 if missing(page) or (made and made.calls != counted) else 0
 
 
 def _seconds(given: float | None, environment: Mapping[str, str]) -> float | None:
+    """None: until Ctrl-C."""
     text = environment.get("DEMO_SECONDS", "")
-    if given is not None or not text:
-        return given
+    if given is None and not text:
+        return None
+    name, text = ("DEMO_SECONDS", text) if given is None else ("--seconds", f"{given:g}")
     try:
-        return float(text)
-    except ValueError as error:
-        raise ConfigError(f"DEMO_SECONDS: expected a number of seconds, got '{text}'") from error
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise ConfigError(f"{name}: expected a number of seconds above 0, got '{text}'; without it, Ctrl-C stops")
+    return seconds
 
 
 def _check_packages() -> None:
@@ -204,11 +219,3 @@ def _traffic_environment(ports: Ports, environment: Mapping[str, str]) -> dict[s
 
 def _how_long(seconds: float | None) -> str:
     return "Ctrl-C stops and sums up." if seconds is None else f"Stops and sums up after {seconds:.0f} s, or on Ctrl-C."
-
-
-def _calls_made(words: str) -> int | None:
-    """What the client said at its end, None when it was cut off."""
-    for line in reversed(words.splitlines()):
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            return int(json.loads(line)["calls"])
-    return None

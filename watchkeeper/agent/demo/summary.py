@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchkeeper.agent.demo.promised import PROMISED, Page, missing
+from watchkeeper.core.records import Outcome
 from watchkeeper.core.vocabulary import engines, health, requests
 
 _MODEL: Final = "gen_ai_request_model"
@@ -14,19 +15,20 @@ _LATENCIES: Final = (
 )
 
 
-PROGRESS_HEAD: Final = "    time    calls  failed  first token p50  tokens a sec  waiting"
+PROGRESS_HEAD: Final = "    time   calls  first token p50   out/s  waiting  not ok"
 
 
 def progress(page: Page, elapsed_seconds: float) -> str:
     """One line while it runs."""
-    calls = page.total(requests.REQUESTS)
-    failed = calls - page.total(requests.REQUESTS, outcome="ok")
+    outcomes = page.by("outcome", requests.REQUESTS)
+    failed = ", ".join(f"{count:.0f} {name}" for name, count in outcomes.items() if count and name != Outcome.OK)
     tokens = page.total(requests.TOKENS, gen_ai_token_type="output")  # noqa: S106 - a label
     pace = tokens / elapsed_seconds if elapsed_seconds else 0.0
     minutes, seconds = divmod(int(elapsed_seconds), 60)
     first = _seconds(page.quantile(0.5, requests.SERVER_FIRST_TOKEN))
     waiting = page.total(engines.WAITING)
-    return f"  {minutes:3d}:{seconds:02d}  {calls:7.0f}  {failed:6.0f}  {first:>15}  {pace:12.1f}  {waiting:7.0f}"
+    left = f"  {minutes:3d}:{seconds:02d}  {calls(page):6d}  {first:>15}  {pace:6.1f}  {waiting:7.0f}"
+    return f"{left}  {failed}".rstrip()
 
 
 def table(page: Page, elapsed_seconds: float) -> str:
@@ -48,13 +50,13 @@ def promise(page: Page) -> str:
 
 
 def _models(page: Page, elapsed_seconds: float) -> Iterator[str]:
-    for model, calls in page.by(_MODEL, requests.REQUESTS).items():
+    for model, count in page.by(_MODEL, requests.REQUESTS).items():
         here = {_MODEL: model}
         outcomes = page.by("outcome", requests.REQUESTS, **here)
         tokens = page.by("gen_ai_token_type", requests.TOKENS, **here)
         pace = tokens.get("output", 0.0) / elapsed_seconds if elapsed_seconds else 0.0
         yield f"model {model[:70]}"
-        yield f"  calls              {calls:.0f}: " + ", ".join(f"{n:.0f} {name}" for name, n in outcomes.items() if n)
+        yield f"  calls              {count:.0f}: " + ", ".join(f"{n:.0f} {name}" for name, n in outcomes.items() if n)
         yield (
             f"  tokens             {tokens.get('input', 0):,.0f} in, {tokens.get('output', 0):,.0f} out"
             f" ({pace:.1f} out a second)"
@@ -63,8 +65,8 @@ def _models(page: Page, elapsed_seconds: float) -> Iterator[str]:
         for title, metric in _LATENCIES:
             seen = {**here, "watchkeeper_vantage": "client"}
             middle, high = (page.quantile(share, metric, **seen) for share in (0.5, 0.95))
-            count = page.observations(metric, **seen)
-            yield f"  {title:16}  {_seconds(middle):>8}  {_seconds(high):>8}  {count:6.0f}"
+            seen_calls = page.observations(metric, **seen)
+            yield f"  {title:16}  {_seconds(middle):>8}  {_seconds(high):>8}  {seen_calls:6.0f}"
 
 
 def _engines(page: Page) -> Iterator[str]:
@@ -77,10 +79,10 @@ def _engines(page: Page) -> Iterator[str]:
             f" {page.total(engines.WAITING, **here):.0f} waiting"
         )
         cached = page.total(engines.CACHED_TOKENS, **here)
-        yield (
-            f"  tokens worked      {tokens.get('input', 0):,.0f} in and {cached:,.0f} from its cache,"
-            f" {tokens.get('output', 0):,.0f} out"
-        )
+        read, written = tokens.get("input", 0.0) + cached, tokens.get("output", 0.0)
+        yield f"  tokens worked      {read:,.0f} in ({cached:,.0f} of them from its cache), {written:,.0f} out"
+        if read > page.total(requests.TOKENS, gen_ai_token_type="input"):  # noqa: S106 - a label
+            yield "      more than the calls': it also works for callers that hang up"
 
 
 def _itself(page: Page) -> Iterator[str]:
@@ -93,7 +95,7 @@ def _itself(page: Page) -> Iterator[str]:
     held = page.total(health.QUEUE_LENGTH)
     yield f"  {received:,.0f} items received = {accepted:,.0f} accepted + {rejected:,.0f} rejected"
     yield (
-        f"  {accepted:,.0f} accepted = {exported:,.0f} measured + {ignored:,.0f} ignored"
+        f"  {accepted:,.0f} accepted = {exported:,.0f} exported + {ignored:,.0f} ignored"
         f" + {dropped:,.0f} dropped + {held:,.0f} held"
     )
 

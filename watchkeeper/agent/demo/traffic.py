@@ -2,13 +2,12 @@
 A real client: the official `openai` package under OpenTelemetry's instrumentation for it, calling a real engine.
 
 Runs as its own process. Everything about telemetry comes from the environment (OTEL_EXPORTER_OTLP_ENDPOINT, ...), as
-in any application. SIGTERM stops new calls, gives those under way 20 s, and prints how many calls were made.
+in any application. SIGTERM stops new calls, gives those under way 20 s, and prints a `Made`.
 """
 
 import argparse
 import asyncio
 import contextlib
-import json
 import random
 import signal
 from collections.abc import Iterator
@@ -69,6 +68,21 @@ class Call(msgspec.Struct, frozen=True):
     fault: Fault | None = None
 
 
+class Made(msgspec.Struct, frozen=True):
+    """What a client did: `seconds` from before its first call until its last one had ended."""
+
+    calls: int
+    seconds: float
+
+
+def last_words(output: str) -> Made | None:
+    """What a client wrote at its end, None when it was cut off before."""
+    for line in reversed(output.splitlines()):
+        with contextlib.suppress(msgspec.DecodeError):
+            return msgspec.json.decode(line, type=Made)
+    return None
+
+
 def plan(chance: random.Random) -> Iterator[Call]:
     """
     Endless calls, in order of time. First one of each kind, so that a short demo shows them all; then single calls at
@@ -90,8 +104,8 @@ def _call(chance: random.Random, at_seconds: float, streamed: bool, fault: Fault
     return Call(at_seconds, chance.choice(QUESTIONS), sentences, chance.choice((16, 32, 48, 96)), streamed, fault)
 
 
-async def drive(client: "AsyncOpenAI", model: str, calls: Iterator[Call], stop: asyncio.Event) -> int:
-    """Make the calls at their time until `stop`; then wait a little for those under way. Returns how many were made."""
+async def drive(client: "AsyncOpenAI", model: str, calls: Iterator[Call], stop: asyncio.Event) -> Made:
+    """Make the calls at their time until `stop`; then wait a little for those under way."""
     clock = asyncio.get_running_loop().time
     start = clock()
     made = 0
@@ -111,7 +125,7 @@ async def drive(client: "AsyncOpenAI", model: str, calls: Iterator[Call], stop: 
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
-    return made
+    return Made(made, clock() - start)
 
 
 async def _make(client: "AsyncOpenAI", model: str, call: Call) -> None:
@@ -138,7 +152,7 @@ async def _make(client: "AsyncOpenAI", model: str, call: Call) -> None:
             )
 
 
-async def _run(url: str, model: str, seed: int) -> int:
+async def _run(url: str, model: str, seed: int) -> Made:
     from openai import AsyncOpenAI
 
     stop = asyncio.Event()
@@ -170,7 +184,7 @@ def main() -> None:
     made = asyncio.run(_run(arguments.url, arguments.model, arguments.seed))
     tracers.shutdown()
     meters.shutdown()
-    print(json.dumps({"calls": made}), flush=True)
+    print(msgspec.json.encode(made).decode(), flush=True)
 
 
 if __name__ == "__main__":
