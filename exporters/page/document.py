@@ -68,6 +68,7 @@ def sentence(remark: Remark, words: Words) -> str:
     """A remark in words."""
     text = words.remarks[remark.why].format(
         names=words.listed(remark.names),
+        reasons=words.listed(tuple(words.reason(reason) for reason in remark.reasons)),
         count=count(remark.amount),
         share=share(remark.amount),
         age=words.age(remark.amount),

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from exporters.page.tally import USED, Change, Origin, Step, Tally, Value, combined, step_of
+from exporters.page.tally import USED, Change, Loss, Origin, Step, Tally, Value, combined, step_of
 from exporters.page.totals import Buckets, Estimate, quantile
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Batch, Labels
@@ -39,8 +39,8 @@ class Mark(msgspec.Struct, frozen=True):
     waiting: float | None
     outcomes: Mapping[str, float]
     """calls that ended in this step alone, by outcome"""
-    losses: Mapping[str, float]
-    """items refused or lost in this step alone"""
+    losses: Mapping[Loss, float]
+    """what was refused or lost in this step alone"""
 
 
 class Seen(msgspec.Struct, frozen=True):

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from exporters.page.history import Points, gauge_sum
-from exporters.page.tally import value_of
+from exporters.page.tally import PAGES, Value, value_of
 from watchkeeper.core.metric import Metric
+from watchkeeper.core.records import Labels
 from watchkeeper.core.vocabulary import health
 
 
 class Source(msgspec.Struct, frozen=True):
-    """Counts are since the start; `..._by` holds them by reason."""
+    """Counts are since the start; `..._by` holds them by reason. A page that could not be used is a failed read."""
 
     name: str
     up: bool | None
@@ -19,6 +20,9 @@ class Source(msgspec.Struct, frozen=True):
     accepted: float | None
     failures_by: Mapping[str, float]
     rejected_by: Mapping[str, float]
+    """items"""
+    refused_by: Mapping[str, float]
+    """requests, before their items could be counted"""
     dropped_by: Mapping[str, float]
     queue_fill: float | None
     """bytes held over bytes allowed"""
@@ -44,11 +48,14 @@ def sources_of(points: Points) -> tuple[Source, ...]:
     up = _by_label(points, health.SOURCE_UP, "source")
     last = _by_label(points, health.LAST_RECORD, "source")
     accepted = _by_label(points, health.ACCEPTED, "source")
-    failures = _by_reason(points, (health.SOURCE_FAILURES,))
-    rejected = _by_reason(points, (health.REJECTED, health.REFUSED_REQUESTS))
-    dropped = _by_reason(points, (health.DROPPED,))
+    not_taken = tuple(points.get(health.REJECTED, {}).items())
+    unread = tuple(series for series in not_taken if PAGES in series[0])
+    failures = _by_reason((*points.get(health.SOURCE_FAILURES, {}).items(), *unread))
+    rejected = _by_reason(series for series in not_taken if PAGES not in series[0])
+    refused = _by_reason(points.get(health.REFUSED_REQUESTS, {}).items())
+    dropped = _by_reason(points.get(health.DROPPED, {}).items())
     fill = _queue_fill(points)
-    names = up.keys() | last.keys() | accepted.keys() | failures.keys() | rejected.keys() | dropped.keys()
+    names = set().union(up, last, accepted, failures, rejected, refused, dropped)
     return tuple(
         Source(
             name=name,
@@ -57,6 +64,7 @@ def sources_of(points: Points) -> tuple[Source, ...]:
             accepted=accepted.get(name),
             failures_by=failures.get(name, {}),
             rejected_by=rejected.get(name, {}),
+            refused_by=refused.get(name, {}),
             dropped_by=dropped.get(name, {}),
             queue_fill=fill.get(name),
         )
@@ -72,7 +80,7 @@ def queues_of(points: Points) -> Mapping[str, float]:
 
 def destinations_of(points: Points) -> tuple[Destination, ...]:
     up = _by_label(points, health.EXPORTER_UP, "exporter")
-    failures = _by_reason(points, (health.EXPORTER_FAILURES,), "exporter")
+    failures = _by_reason(points.get(health.EXPORTER_FAILURES, {}).items(), "exporter")
     return tuple(
         Destination(name, up[name] >= 1 if name in up else None, failures.get(name, {}))
         for name in sorted(up.keys() | failures.keys())
@@ -98,16 +106,15 @@ def _by_label(points: Points, metric: Metric, label: str) -> dict[str, float]:
     return sums
 
 
-def _by_reason(points: Points, metrics: Iterable[Metric], label: str = "source") -> dict[str, dict[str, float]]:
+def _by_reason(series: Iterable[tuple[Labels, Value]], label: str = "source") -> dict[str, dict[str, float]]:
     """Counts above 0, most first."""
     sums: dict[str, dict[str, float]] = {}
-    for metric in metrics:
-        for labels, value in points.get(metric, {}).items():
-            named = dict(labels)
-            reasons = sums.setdefault(named.get(label, ""), {})
-            if value_of(value) > 0:
-                reason = named.get("reason", "")
-                reasons[reason] = reasons.get(reason, 0.0) + value_of(value)
+    for labels, value in series:
+        named = dict(labels)
+        reasons = sums.setdefault(named.get(label, ""), {})
+        if value_of(value) > 0:
+            reason = named.get("reason", "")
+            reasons[reason] = reasons.get(reason, 0.0) + value_of(value)
     return {name: dict(sorted(held.items(), key=lambda item: -item[1])) for name, held in sums.items()}
 
 

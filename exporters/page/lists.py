@@ -8,7 +8,7 @@ from exporters.page.figures import Figure, count, rate, share, size
 from exporters.page.groups import Engine, Group
 from exporters.page.itself import Destination, Source
 from exporters.page.markup import Child, Html, element, fragment
-from exporters.page.parts import absent, bar, both, by_reason, code, dot, figure, moment, section, table
+from exporters.page.parts import absent, bar, both, by_reason, code, dot, figure, moment, section, table, total
 from exporters.page.status import ERROR_SHARE_ATTENTION, QUEUE_FILL_ATTENTION
 from exporters.page.view import View
 from exporters.page.words import Words
@@ -209,27 +209,35 @@ def _source(source: Source, now: float, words: Words) -> Html:
     if source.queue_fill is not None:
         full = source.queue_fill >= QUEUE_FILL_ATTENTION
         queue = element("span", str(share(source.queue_fill)), class_="warn" if full else None)
+    counts = {
+        words.failures: source.failures_by,
+        words.rejected: source.rejected_by,
+        words.refused_requests: source.refused_by,
+        words.dropped: source.dropped_by,
+    }
     facts: list[tuple[str, Child]] = [
         (words.last_record, age),
         (words.queue, queue),
-        (words.failures, by_reason(source.failures_by)),
-        (words.rejected, by_reason(source.rejected_by)),
-        (words.dropped, by_reason(source.dropped_by)),
+        *((name, total(by)) for name, by in counts.items()),
     ]
     return element(
         "li",
         element("p", element("b", source.name or words.unnamed), dot(source.up, words)),
         element("dl", [element("div", element("dt", name), element("dd", fact)) for name, fact in facts]),
+        [
+            element("p", words.reasons_of.format(name=name, reasons=by_reason(by, words)), class_="reasons")
+            for name, by in counts.items()
+            if by
+        ],
     )
 
 
 def _destination(destination: Destination, words: Words) -> Html:
-    failed = (
-        fragment(element("span", f"{words.failures} ", class_="faint"), by_reason(destination.failures_by))
-        if destination.failures_by
-        else None
-    )
-    return element("li", element("p", element("b", destination.name), failed, dot(destination.up, words)))
+    failed = None
+    if destination.failures_by:
+        said = words.reasons_of.format(name=words.not_written, reasons=by_reason(destination.failures_by, words))
+        failed = element("p", said, class_="reasons")
+    return element("li", element("p", element("b", destination.name), dot(destination.up, words)), failed)
 
 
 def _named(name: str, detail: str, words: Words) -> Html:

@@ -44,13 +44,15 @@ def moment(at: float, text: str) -> Html:
     return element("time", text, datetime=stamp, title=stamp.replace("T", " ").replace("+00:00", " UTC"))
 
 
-def by_reason(counts: Mapping[str, float]) -> Html:
-    """A count above 0 stands out and names its reasons."""
-    total = sum(counts.values())
-    if not total:
-        return element("span", "0", class_="faint")
-    reasons = ", ".join(f"{reason} {count(amount)}" if reason else count(amount) for reason, amount in counts.items())
-    return element("span", count(total), class_="warn", title=reasons)
+def total(counts: Mapping[str, float]) -> Html:
+    """A count above 0 stands out."""
+    amount = sum(counts.values())
+    return element("span", count(amount), class_="warn" if amount else "faint")
+
+
+def by_reason(counts: Mapping[str, float], words: Words) -> str:
+    """Each reason in words with its count."""
+    return words.listed(tuple(f"{words.reason(reason)} {count(amount)}" for reason, amount in counts.items()))
 
 
 def bar(share: float, text: str) -> Html:
@@ -74,7 +76,8 @@ def dot(up: bool | None, words: Words, why: str = "") -> Html:
     if up is None:
         return absent(words.absent_state)
     state = words.up if up else words.down
-    return element("span", f"{state} ({why})" if why and not up else state, class_="up" if up else "down")
+    said = words.because.format(state=state, reason=words.reason(why)) if why and not up else state
+    return element("span", said, class_="up" if up else "down")
 
 
 def table(kind: str, headings: list[Child], rows: list[list[Child]], labels: list[str]) -> Html:

@@ -1,12 +1,13 @@
 """Is it well? One state and the reasons for it, from the view and the findings. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum, StrEnum
 from typing import Final
 
 import msgspec
 
 from exporters.page.groups import Engine
+from exporters.page.tally import Loss, Missed
 from exporters.page.view import View
 from watchkeeper.core.records import Finding, Severity
 
@@ -17,6 +18,10 @@ ERROR_SHARE_BAD: Final = 0.25
 MIN_ERRORS: Final = 3
 """of the last five minutes; fewer are no share worth naming"""
 QUEUE_FILL_ATTENTION: Final = 0.8
+SENDERS_MISTAKES: Final = frozenset(
+    ("bad_path", "bad_method", "malformed", "undecodable", "unsupported_type", "unsupported_encoding")
+)
+"""reasons to refuse a request that was none of ours to take: a stray one must not alarm anybody"""
 
 
 class State(IntEnum):
@@ -43,17 +48,22 @@ class Why(StrEnum):
     EXPORTERS_DOWN = "exporters_down"
     DROPPED = "dropped"
     REJECTED = "rejected"
+    REQUESTS_REFUSED = "requests_refused"
     QUEUE_FULL = "queue_full"
     SERIES_REFUSED = "series_refused"
 
 
 class Remark(msgspec.Struct, frozen=True):
-    """`names` are what it is about, `amount` its number (a share, a count or seconds, as `why` has it)."""
+    """
+    `names` are what it is about, `amount` its number (a share, a count or seconds, as `why` has it), `reasons` those of
+    watchkeeper's own metrics, the most frequent first.
+    """
 
     state: State
     why: Why
     names: tuple[str, ...] = ()
     amount: float = 0.0
+    reasons: tuple[str, ...] = ()
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -116,11 +126,35 @@ def _from_itself(view: View) -> list[Remark]:
     away = tuple(destination.name for destination in view.destinations if destination.up is False)
     if away:
         remarks.append(Remark(State.ATTENTION, Why.EXPORTERS_DOWN, away))
-    for name, why in (("dropped", Why.DROPPED), ("rejected", Why.REJECTED), ("series", Why.SERIES_REFUSED)):
-        if view.losses.get(name):
-            remarks.append(Remark(State.ATTENTION, why, amount=view.losses[name]))
+    remarks += _from_losses(view.losses)
     fills = {source.name: source.queue_fill for source in view.sources if source.queue_fill} | dict(view.queues)
     full = tuple(name for name, fill in fills.items() if fill >= QUEUE_FILL_ATTENTION)
     if full:
         remarks.append(Remark(State.ATTENTION, Why.QUEUE_FULL, full, max(fills.values())))
     return remarks
+
+
+def _from_losses(losses: Mapping[Loss, float]) -> list[Remark]:
+    """One for each source and kind of loss, the greatest first."""
+    whys = {
+        Missed.DROPPED: Why.DROPPED,
+        Missed.ITEMS: Why.REJECTED,
+        Missed.REQUESTS: Why.REQUESTS_REFUSED,
+        Missed.SAMPLES: Why.SERIES_REFUSED,
+    }
+    grouped: dict[tuple[Missed, str], dict[str, float]] = {}
+    for loss, amount in losses.items():
+        harmless = loss.missed is Missed.REQUESTS and loss.reason in SENDERS_MISTAKES
+        if amount > 0 and not harmless:
+            grouped.setdefault((loss.missed, loss.source), {})[loss.reason] = amount
+    remarks = [
+        Remark(
+            State.ATTENTION,
+            whys[missed],
+            (source,) if source else (),
+            sum(reasons.values()),
+            tuple(sorted(filter(None, reasons), key=lambda reason: -reasons[reason])),
+        )
+        for (missed, source), reasons in grouped.items()
+    ]
+    return sorted(remarks, key=lambda remark: (list(whys.values()).index(remark.why), -remark.amount))

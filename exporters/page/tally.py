@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -19,15 +19,34 @@ MAX_GROUPS: Final = 200
 ERRORS: Final = (Outcome.ERROR, Outcome.TIMEOUT, Outcome.REJECTED)
 """outcomes that are the service's fault; `cancelled` and `client_error` are the caller's"""
 
-LOSSES: Final = {
-    health.REJECTED: "rejected",
-    health.REFUSED_REQUESTS: "rejected",
-    health.DROPPED: "dropped",
-    health.SERIES_REFUSED: "series",
+
+class Missed(StrEnum):
+    """What did not get through."""
+
+    ITEMS = "items"
+    """refused"""
+    REQUESTS = "requests"
+    """refused before their items could be counted"""
+    DROPPED = "dropped"
+    """items taken in, then lost"""
+    SAMPLES = "samples"
+    """left out at the series limit"""
+
+
+class Loss(NamedTuple):
+    missed: Missed
+    source: str
+    reason: str
+
+
+_MISSED: Final = {
+    health.REJECTED: Missed.ITEMS,
+    health.REFUSED_REQUESTS: Missed.REQUESTS,
+    health.DROPPED: Missed.DROPPED,
+    health.SERIES_REFUSED: Missed.SAMPLES,
 }
-"""what did not get through, and the name it is summed under"""
-ENGINES: Final = "engines"
-"""the source whose refused items are pages of engines that are down: the engine says so, once"""
+PAGES: Final = ("signal", "pages")
+"""what a source fetches itself: one that it could not use is a failed read, and nothing that a sender lost"""
 
 MODEL_LABELS: Final = ("gen_ai.request.model", "gen_ai.response.model")
 SERVICE_LABEL: Final = "service.name"
@@ -102,7 +121,10 @@ class Step(msgspec.Struct, frozen=True):
     models: Mapping[str, Tally]
     services: Mapping[str, Tally]
     engines: Mapping[str, Tally]
-    losses: Mapping[str, float]
+    losses: Mapping[Loss, float]
+
+
+_Key = TypeVar("_Key", bound=str | Loss)
 
 
 def value_of(value: Value) -> float:
@@ -130,15 +152,16 @@ def address_of(labels: Mapping[str, str]) -> str:
 def step_of(index: int, changes: Iterable[Change]) -> Step:
     total = Tally()
     groups: dict[str, dict[str, Tally]] = {"model": {}, "service": {}, "engine": {}}
-    losses: dict[str, float] = {}
+    losses: dict[Loss, float] = {}
     for change in changes:
         if change.metric.kind is Kind.GAUGE:
             continue
-        if change.metric in LOSSES:
-            if change.metric != health.REJECTED or ("source", ENGINES) not in change.labels:
-                _add(losses, LOSSES[change.metric], _grown(change))
-            continue
         labels = dict(change.labels)
+        if change.metric in _MISSED:
+            if PAGES not in change.labels:
+                loss = Loss(_MISSED[change.metric], labels.get("source", ""), labels.get("reason", ""))
+                _add(losses, loss, _grown(change))
+            continue
         by_engine = change.metric in engines.METRICS
         names = {"model": model_of(labels)}
         names |= {"engine": address_of(labels)} if by_engine else {"service": service_of(labels)}
@@ -160,8 +183,8 @@ def combined(tallies: Iterable[Tally]) -> Tally:
     )
 
 
-def summed(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    sums: dict[str, float] = {}
+def summed(parts: Iterable[Mapping[_Key, float]]) -> dict[_Key, float]:
+    sums: dict[_Key, float] = {}
     for part in parts:
         for key, amount in part.items():
             _add(sums, key, amount)
@@ -217,7 +240,7 @@ def _grown(change: Change) -> float:
     return increase(before, change.now)
 
 
-def _add(sums: dict[str, float], key: str, amount: float) -> None:
+def _add(sums: dict[_Key, float], key: _Key, amount: float) -> None:
     sums[key] = sums.get(key, 0.0) + amount
 
 

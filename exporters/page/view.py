@@ -16,7 +16,7 @@ from exporters.page.itself import (
     queues_of,
     sources_of,
 )
-from exporters.page.tally import Origin, Tally, combined, step_of, summed
+from exporters.page.tally import Loss, Origin, Tally, combined, step_of, summed
 from watchkeeper.core.records import Outcome
 from watchkeeper.core.vocabulary import engines, requests
 
@@ -50,8 +50,8 @@ class View(msgspec.Struct, frozen=True):
     """calls of the last quarter of an hour that were not `ok`, by outcome"""
     recent: Tally
     """outcomes of the last five minutes"""
-    losses: Mapping[str, float]
-    """items refused or lost in the last quarter of an hour"""
+    losses: Mapping[Loss, float]
+    """what was refused or lost in the last quarter of an hour"""
     models: tuple[Group, ...]
     services: tuple[Group, ...]
     engines: tuple[Engine, ...]

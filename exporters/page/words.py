@@ -35,6 +35,7 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     well_idle: str
     unknown: str
     more: str
+    listed_more: str
     lost: str
     """in the browser, when watchkeeper no longer answers"""
 
@@ -113,15 +114,22 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     queue: str
     queues: str
     rejected: str
+    refused_requests: str
     dropped: str
     since_start: str
     no_sources: str
     exporters: str
+    not_written: str
 
     # nothing yet
     empty_title: str
     empty_steps: tuple[str, ...]
     """what is between backquotes is set as code"""
+
+    reasons: Mapping[str, str]
+    """values of the label `reason` of watchkeeper's own metrics, and of an engine's fault"""
+    reasons_of: str
+    because: str
 
     units: Mapping[str, str]
     """one amount of time: second, minute, hour, day"""
@@ -133,6 +141,10 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
         known = {outcome.value: outcome for outcome in Outcome}.get(name)
         return name if known is None else self.outcomes[known]
 
+    def reason(self, name: str) -> str:
+        """A reason that is not known here keeps its name."""
+        return self.reasons.get(name, name or self.unnamed)
+
     def age(self, seconds: float) -> str:
         return " ".join(self.units[unit].format(amount=amount) for amount, unit in age(seconds))
 
@@ -142,7 +154,7 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     def listed(self, names: tuple[str, ...], most: int = 3) -> str:
         """The first few, and how many more."""
         shown = self.separator.join(names[:most])
-        return shown if len(names) <= most else f"{shown} {self.more.format(count=len(names) - most)}"
+        return shown if len(names) <= most else self.listed_more.format(names=shown, count=len(names) - most)
 
 
 def preferred(wanted: str | None, accepted: str, known: tuple[str, ...]) -> str:

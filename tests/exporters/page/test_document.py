@@ -308,6 +308,27 @@ def test_every_swatch_of_a_legend_has_its_line(traffic: Any, page: Page, html: H
         )
 
 
+@pytest.mark.parametrize(
+    ("lang", "state", "read", "refused"),
+    [
+        ("en", "down (unreachable)", "Failed reads: unreachable 40", "Requests refused: wrong path 1"),
+        ("zh", "不可用（无法连接）", "读取失败：无法连接 40", "拒绝请求：路径错误 1"),
+    ],
+)
+def test_reasons_are_said_in_words(
+    traffic: Any, page: Page, html: Html, lang: str, state: str, read: str, refused: str
+) -> None:
+    traffic.itself()
+    traffic.engine(up=False, fault="unreachable")
+    traffic.add(health.REJECTED, {"source": "engines", "signal": "pages", "reason": "unreachable"}, 40)
+    traffic.add(health.REFUSED_REQUESTS, {"source": "otlp", "reason": "bad_path"})
+    page.write(traffic.batch())
+    text = html(lang)
+
+    for said in (state, f'<p class="reasons">{read}</p>', f'<p class="reasons">{refused}</p>'):
+        assert said in text
+
+
 def test_text_has_the_contrast_that_accessibility_asks_for() -> None:
     style = files("exporters.page").joinpath("page.css").read_text()
     light, dark = (

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from exporters.page.history import MARKS, STEP_SECONDS, WINDOW_STEPS, History
-from exporters.page.tally import MAX_GROUPS, Origin
+from exporters.page.tally import MAX_GROUPS, Loss, Missed, Origin
 from exporters.page.view import view_of
 from watchkeeper.core.labels import OTHER
 from watchkeeper.core.records import Batch, Point
@@ -222,13 +222,18 @@ def test_errors_are_what_the_service_is_to_blame_for(traffic: Any) -> None:
     assert view_of(history.seen(), traffic.at).error_share == pytest.approx(3 / 8)
 
 
-def test_pages_of_engines_that_are_down_are_no_refused_items(traffic: Any) -> None:
+def test_pages_of_engines_that_are_down_are_failed_reads_and_no_refused_items(traffic: Any) -> None:
     history = History()
     traffic.add(health.REJECTED, {"source": "engines", "signal": "pages", "reason": "unreachable"}, 40)
     traffic.add(health.REJECTED, {"source": "otlp", "signal": "traces", "reason": "full"}, 2)
     history.add(traffic.batch())
 
-    assert view_of(history.seen(), traffic.at).losses == {"rejected": 2}
+    view = view_of(history.seen(), traffic.at)
+    engines, otlp = view.sources
+
+    assert view.losses == {Loss(Missed.ITEMS, "otlp", "full"): 2}
+    assert (engines.name, engines.failures_by, engines.rejected_by) == ("engines", {"unreachable": 40}, {})
+    assert (otlp.name, otlp.failures_by, otlp.rejected_by) == ("otlp", {}, {"full": 2})
 
 
 def _engine_labels() -> dict[str, str]:

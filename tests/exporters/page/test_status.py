@@ -2,8 +2,20 @@ from typing import Any
 
 import pytest
 
+from collector.otlp.answers import (
+    BAD_METHOD,
+    BAD_PATH,
+    MALFORMED,
+    OF_A_SIGNAL,
+    OF_NO_SIGNAL,
+    UNDECODABLE,
+    UNSUPPORTED_ENCODING,
+    UNSUPPORTED_TYPE,
+)
+from exporters.page.document import sentence
 from exporters.page.findings import MAX_FINDINGS, FindingBook
 from exporters.page.history import History
+from exporters.page.served import LANGUAGES
 from exporters.page.status import STALE_SECONDS, State, Status, Why, judge
 from exporters.page.view import view_of
 from watchkeeper.core.records import Finding, Severity
@@ -124,7 +136,7 @@ def test_one_source_down_is_worth_attention_and_all_down_is_blindness(traffic: A
     [
         (health.DROPPED, {"source": "otlp", "reason": "aged"}, Why.DROPPED),
         (health.REJECTED, {"source": "otlp", "reason": "full"}, Why.REJECTED),
-        (health.REFUSED_REQUESTS, {"source": "otlp", "reason": "too_large"}, Why.REJECTED),
+        (health.REFUSED_REQUESTS, {"source": "otlp", "reason": "too_large"}, Why.REQUESTS_REFUSED),
         (health.SERIES_REFUSED, {}, Why.SERIES_REFUSED),
     ],
 )
@@ -134,6 +146,44 @@ def test_what_is_lost_or_refused_is_worth_attention(traffic: Any, metric: Any, l
     status = status_of(traffic)
 
     assert (status.state, whys(status), status.remarks[0].amount) == (State.ATTENTION, [why], 3)
+
+
+@pytest.mark.parametrize("reason", [refusal.reason for refusal in (*OF_A_SIGNAL, *OF_NO_SIGNAL)])
+def test_a_request_that_no_sender_of_ours_made_alarms_nobody(traffic: Any, reason: str) -> None:
+    traffic.call()
+    traffic.add(health.REFUSED_REQUESTS, {"source": "otlp", "reason": reason})
+    status = status_of(traffic)
+
+    mistaken = {
+        BAD_PATH, BAD_METHOD, MALFORMED, UNDECODABLE, UNSUPPORTED_TYPE, UNSUPPORTED_ENCODING,
+    }  # fmt: skip
+    if reason in {refusal.reason for refusal in mistaken}:
+        assert status == Status(State.WELL)
+    else:
+        assert (status.state, whys(status)) == (State.ATTENTION, [Why.REQUESTS_REFUSED])
+
+
+def test_items_refused_for_what_they_are_still_count(traffic: Any) -> None:
+    traffic.call()
+    traffic.add(health.REJECTED, {"source": "otlp", "signal": "traces", "reason": "undecodable"})
+
+    assert whys(status_of(traffic)) == [Why.REJECTED]
+
+
+@pytest.mark.parametrize(
+    ("lang", "said"),
+    [
+        ("en", "Requests refused by otlp in the last 15 minutes: 12 (queue full, too large)"),
+        ("zh", "otlp 最近 15 分钟拒绝请求 12 个（队列已满、内容过大）"),
+    ],
+)
+def test_a_refusal_is_said_with_its_source_and_reasons_in_words(traffic: Any, lang: str, said: str) -> None:
+    traffic.call()
+    for reason, amount in (("too_large", 2), ("queue_full", 10), ("bad_path", 7)):
+        traffic.add(health.REFUSED_REQUESTS, {"source": "otlp", "reason": reason}, amount)
+    [remark] = status_of(traffic).remarks
+
+    assert sentence(remark, LANGUAGES[lang]) == said
 
 
 def test_a_nearly_full_queue_is_worth_attention(traffic: Any) -> None:

@@ -8,10 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collector.engines.fault import Fault
+from collector.otlp.answers import OF_A_SIGNAL, OF_NO_SIGNAL
+from collector.otlp.refusals import REJECTED_REASONS
 from exporters.page.served import LANGUAGES
 from exporters.page.status import State, Why
 from exporters.page.tally import Origin
 from exporters.page.words import Words, preferred
+from exporters.prometheus.page import SERIES_LIMIT
 from watchkeeper.core.records import Outcome, Severity
 
 FIELDS = [field.name for field in msgspec.structs.fields(Words)]
@@ -59,9 +63,18 @@ def test_every_language_has_the_same_places_for_values(words: Words) -> None:
 
 def test_the_chinese_page_is_chinese() -> None:
     chinese = sentences(LANGUAGES["zh"])
-    same_everywhere = {"tag", "other_tag", "other_name", "median", "p95", "remarks.finding"}
+    same_everywhere = {"tag", "other_tag", "other_name", "median", "p95", "remarks.finding", "reasons_of", "because"}
 
     assert [n for n, text in chinese.items() if n not in same_everywhere and not re.search("[一-鿿、]", text)] == []
+
+
+@pytest.mark.parametrize("words", LANGUAGES.values(), ids=LANGUAGES.keys())
+def test_every_reason_of_our_own_parts_is_said_in_words(words: Words) -> None:
+    refusals = {refusal.reason for refusal in (*OF_A_SIGNAL, *OF_NO_SIGNAL)}
+    reasons = {*Fault, *refusals, *REJECTED_REASONS, SERIES_LIMIT, "findings_refused", "retryable", "unavailable"}
+
+    assert reasons - words.reasons.keys() == set()
+    assert words.reason("OSError") == "OSError"
 
 
 @pytest.mark.parametrize(
