@@ -50,6 +50,11 @@ ENGLISH: Final = Words(
     input="in",
     output="out",
     errors="Errors",
+    errors_of="of all calls; caller's errors and cancelled left out",
+    errors_meaning=(
+        "Calls that ended with error, timeout or rejected, as a share of all calls. Cancelled calls and the caller's "
+        "errors (a bad request, say) count as calls, not as errors."
+    ),
     in_flight="In flight",
     running="running",
     waiting="waiting",
@@ -80,6 +85,7 @@ ENGLISH: Final = Words(
     },
     no_failures="none in 15 min",
     last_quarter="15 min:",
+    left_out="left out:",
     now="now",
     highest="max {value}",
     chart="{name}, last {age}, highest {value}",
@@ -108,9 +114,9 @@ ENGLISH: Final = Words(
     up="up",
     down="down",
     kv_cache="KV cache",
-    no_engines=(
-        "No engine is watched. Name one under `engines` in the configuration; `watchkeeper doctor` looks for them."
-    ),
+    output_tokens="Tokens out",
+    no_models="No model seen yet: no call has been reported, and no engine has named what it serves.",
+    no_engines="No engine is watched. Name one in the configuration: `engines: [{url: http://127.0.0.1:8000}]`.",
     no_services="No service has reported a call yet.",
     findings="Findings",
     no_findings="No open finding.",
@@ -137,8 +143,10 @@ ENGLISH: Final = Words(
     empty_steps=(
         "Let your application send its OpenTelemetry here: set `OTEL_EXPORTER_OTLP_ENDPOINT` to the OTLP address of "
         "this watchkeeper (section `otlp` of the configuration) and make a call.",
-        "Or name your inference engines in section `engines`: their metrics pages are read without any change to them.",
-        "`watchkeeper doctor` says what it finds on this machine, which addresses it uses and what to do.",
+        "Or name your inference engines in the configuration, `engines: [{url: http://127.0.0.1:8000}]`: their metrics "
+        "pages are read without any change to them.",
+        "`watchkeeper doctor` with `--config` and your file says which addresses are in use, whether the engines named "
+        "there answer, and what to do.",
     ),
     reasons={
         "bad_certificate": "certificate not trusted",

@@ -45,9 +45,8 @@ def findings(entries: Sequence[Finding], view: View, words: Words) -> Html:
 
 
 def models(groups: Sequence[Group], words: Words) -> Html:
-    return section(
-        "models", fragment(words.models, _count_of(len(groups))), _groups(groups, MAX_MODELS, words, words.model)
-    )
+    content = _groups(groups, MAX_MODELS, words, words.model) if groups else _quiet(words.no_models)
+    return section("models", fragment(words.models, _count_of(len(groups))), content)
 
 
 def services(groups: Sequence[Group], words: Words) -> Html:
@@ -61,7 +60,7 @@ def engines(rows: Sequence[Engine], words: Words) -> Html:
         return section("engines", heading, _quiet(words.no_engines))
     why = words.absent_engine
     running, waiting = words.running.capitalize(), words.waiting.capitalize()
-    labels = [words.engine, words.state, running, waiting, words.kv_cache, f"{words.tokens} {words.output}"]
+    labels = [words.engine, words.state, running, waiting, words.kv_cache, words.output_tokens]
     cells: list[list[Child]] = [
         [
             _named(row.address, " · ".join(filter(None, (row.provider, row.model))), words),
@@ -153,19 +152,21 @@ def _finding(entry: Finding, now: float, words: Words) -> Html:
 
 def _groups(groups: Sequence[Group], most: int, words: Words, kind: str) -> Html:
     why = words.absent_group
+    quantiles = f"{words.median}\u00a0/\u00a0{words.p95}"
     labels = [
         kind,
         words.requests,
         words.error_share,
-        f"{words.ttft} {words.median} / {words.p95}",
-        f"{words.tpot} {words.median} / {words.p95}",
-        f"{words.tokens} {words.output}",
+        f"{words.ttft} {quantiles}",
+        f"{words.tpot} {quantiles}",
+        words.output_tokens,
     ]
-    quantiles = element("small", f"{words.median} / {words.p95}")
+    small = element("small", quantiles)
     headings: list[Child] = [
-        *labels[:3],
-        fragment(words.ttft, " ", quantiles),
-        fragment(words.tpot, " ", quantiles),
+        *labels[:2],
+        element("span", words.error_share, title=words.errors_meaning),
+        fragment(words.ttft, " ", small),
+        fragment(words.tpot, " ", small),
         labels[5],
     ]
     rows: list[list[Child]] = [

@@ -1,6 +1,6 @@
 """The live numbers with their last quarter of an hour. Pure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from exporters.page.chart import Line, Values, chart, highest_of
@@ -106,17 +106,14 @@ def _tokens(view: View, words: Words) -> Html:
 
 
 def _errors(view: View, words: Words) -> Html:
-    named = [
-        element(
-            "span",
-            words.outcome(outcome),
-            " ",
-            element("b", count(amount)),
-            class_="warn" if outcome in ERRORS else None,
-        )
-        for outcome, amount in sorted(view.outcomes.items(), key=lambda item: -item[1])
-    ]
-    note: Child = fragment(words.last_quarter, [fragment(" ", each) for each in named]) if named else words.no_failures
+    counted = {outcome: amount for outcome, amount in view.outcomes.items() if outcome in ERRORS}
+    left_out = {outcome: amount for outcome, amount in view.outcomes.items() if outcome not in ERRORS}
+    note = fragment(
+        element("span", words.errors_of, class_="meaning", title=words.errors_meaning),
+        element("br"),
+        fragment(words.last_quarter, _outcomes(counted, "warn", words)) if counted else words.no_failures,
+        fragment(element("br"), words.left_out, _outcomes(left_out, None, words)) if left_out else None,
+    )
     return _panel(
         "errors",
         words.errors,
@@ -126,6 +123,17 @@ def _errors(view: View, words: Words) -> Html:
         words,
         lambda top: str(share(top)),
         floor=_LEAST_SHARE,
+    )
+
+
+def _outcomes(counts: Mapping[str, float], style: str | None, words: Words) -> Html:
+    """How many calls ended how, the most frequent first."""
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    return fragment(
+        [
+            fragment(" ", element("span", words.outcome(outcome), " ", element("b", count(amount)), class_=style))
+            for outcome, amount in ordered
+        ]
     )
 
 

@@ -29,7 +29,8 @@ def both(latency: Latency | None, why: str) -> Html:
     """Median and 95th percentile side by side."""
     if latency is None:
         return absent(why)
-    return fragment(quantile(latency.p50, why), element("span", " / ", class_="faint"), quantile(latency.p95, why))
+    slash = element("span", " / ", class_="faint")
+    return element("span", quantile(latency.p50, why), slash, quantile(latency.p95, why), class_="both")
 
 
 def code(text: str) -> Html:

@@ -50,6 +50,10 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     input: str
     output: str
     errors: str
+    errors_of: str
+    """what the share is of, in short"""
+    errors_meaning: str
+    """the same in full"""
     in_flight: str
     running: str
     waiting: str
@@ -61,6 +65,7 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: Mapping[Outcome, str]
     no_failures: str
     last_quarter: str
+    left_out: str
     now: str
     highest: str
     chart: str
@@ -93,6 +98,8 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     up: str
     down: str
     kv_cache: str
+    output_tokens: str
+    no_models: str
     no_engines: str
     no_services: str
 

@@ -130,6 +130,28 @@ def test_charts_tell_their_window_and_reach_from_edge_to_edge_unclipped(
     assert ends == [[0, "visible"]] * 6
 
 
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize(("width", "height", "mobile"), SCREENS, ids=lambda value: str(value))
+def test_nothing_that_belongs_together_is_torn_apart(
+    traffic: Any, page: Page, browser: Chromium, address: str, width: int, height: int, mobile: bool, lang: str
+) -> None:
+    busy(traffic, page)
+    browser.open(f"{address}?lang={lang}", width=width, height=height, mobile=mobile)
+
+    rows = browser.evaluate("""[...document.querySelectorAll('.sources dl')].map((list) => {
+      const bottoms = [...list.children].map((fact) => Math.round(fact.getBoundingClientRect().bottom));
+      return [...new Set(bottoms)].map((bottom) => bottoms.filter((other) => other === bottom).length);
+    })""")
+    pairs = browser.evaluate("[...document.querySelectorAll('.both')].map((pair) => pair.getClientRects().length)")
+    labels = browser.evaluate("[...document.querySelectorAll('.groups td')].map((cell) => cell.dataset.label)")
+
+    assert rows
+    assert all(row in ([6], [3, 3]) for row in rows)
+    assert pairs
+    assert set(pairs) == {1}
+    assert not [label for label in labels if "p50 " in label or " p95" in label]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_follows_the_colour_scheme(page: Page, browser: Chromium, address: str, scheme: str) -> None:
     browser.open(address, width=1440, height=900, scheme=scheme)

@@ -14,7 +14,7 @@ from exporters.page.lists import MAX_MODELS, MAX_SERVICES, safe_link
 from exporters.page.markup import element, fragment
 from exporters.page.served import LANGUAGES, Page
 from watchkeeper.core.interfaces import Request
-from watchkeeper.core.records import Cause, Finding, Severity
+from watchkeeper.core.records import Cause, Finding, Outcome, Severity
 from watchkeeper.core.vocabulary import health
 
 MAX_BYTES = 60_000
@@ -327,6 +327,58 @@ def test_reasons_are_said_in_words(
 
     for said in (state, f'<p class="reasons">{read}</p>', f'<p class="reasons">{refused}</p>'):
         assert said in text
+
+
+def test_the_error_share_says_what_it_is_of_and_what_it_leaves_out(traffic: Any, page: Page, html: Html) -> None:
+    for outcome, calls in (("ok", 94), ("timeout", 1), ("error", 2), ("cancelled", 1), ("client_error", 2)):
+        for _ in range(calls):
+            traffic.call(outcome=outcome)
+    page.write(traffic.batch())
+    said = " ".join(re.sub(r"<.+?>", " ", _panel(html(), "errors").partition("<figure>")[0]).split())
+
+    assert said.endswith(
+        "3.0 % of all calls; caller's errors and cancelled left out 15 min: error 2 timeout 1 "
+        "left out: caller's error 2 cancelled 1"
+    )
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_calls_that_only_their_callers_spoilt_are_no_errors(traffic: Any, page: Page, html: Html, lang: str) -> None:
+    words = LANGUAGES[lang]
+    traffic.call(outcome="cancelled")
+    page.write(traffic.batch())
+    panel = _panel(html(lang), "errors")
+
+    assert words.no_failures in panel
+    assert f"{words.left_out} <span>{words.outcomes[Outcome.CANCELLED]} <b>1</b></span>" in panel
+    assert 'class="warn"' not in panel
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_an_engine_that_names_no_model_leaves_a_sentence_in_the_list_of_models(
+    traffic: Any, page: Page, html: Html, lang: str
+) -> None:
+    traffic.engine(up=False, model="", fault="unreachable")
+    page.write(traffic.batch())
+    models = html(lang).partition('<section id="models"')[2].partition("</section>")[0]
+
+    assert LANGUAGES[lang].no_models in models
+    assert "<table" not in models
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_what_to_set_is_said_where_no_engine_is_watched(traffic: Any, page: Page, html: Html, lang: str) -> None:
+    setting = "<code>engines: [{url: http://127.0.0.1:8000}]</code>"
+    traffic.itself()
+    page.write(traffic.batch())
+    empty = html(lang)
+    traffic.call()
+    page.write(traffic.batch(seconds=2))
+    engines = html(lang).partition('<section id="engines"')[2].partition("</section>")[0]
+
+    assert setting in empty
+    assert setting in engines
+    assert "doctor" not in engines
 
 
 def test_text_has_the_contrast_that_accessibility_asks_for() -> None:

@@ -68,6 +68,19 @@ def test_the_chinese_page_is_chinese() -> None:
     assert [n for n, text in chinese.items() if n not in same_everywhere and not re.search("[一-鿿、]", text)] == []
 
 
+def test_the_chinese_page_leaves_no_english_word_but_names() -> None:
+    names = {"token", "Token", "watchkeeper", "OpenTelemetry", "OTLP", "HTTP", "HTML", "JSON", "UTF", "temporality"}
+    left_as_they_are = {"tag", "other_tag", "other_name"}
+    bare = {
+        name: re.sub(r"`.*?`|\{\w+\}", "", text)
+        for name, text in sentences(LANGUAGES["zh"]).items()
+        if name not in left_as_they_are
+    }
+
+    assert {n: text for n, text in bare.items() if set(re.findall("[A-Za-z]{3,}", text)) - names} == {}
+    assert LANGUAGES["zh"].output_tokens == "输出 token"
+
+
 @pytest.mark.parametrize("words", LANGUAGES.values(), ids=LANGUAGES.keys())
 def test_every_reason_of_our_own_parts_is_said_in_words(words: Words) -> None:
     refusals = {refusal.reason for refusal in (*OF_A_SIGNAL, *OF_NO_SIGNAL)}
