@@ -212,8 +212,8 @@ def _source(source: Source, now: float, words: Words) -> Html:
         queue = element("span", str(share(source.queue_fill)), class_="warn" if full else None)
     counts = {
         words.failures: source.failures_by,
-        words.rejected: source.rejected_by,
         words.refused_requests: source.refused_by,
+        words.rejected: source.rejected_by,
         words.dropped: source.dropped_by,
     }
     facts: list[tuple[str, Child]] = [

@@ -291,7 +291,8 @@ def test_small_errors_are_no_mountain_and_none_have_no_maximum_but_zero(traffic:
     assert "<span>max 0%</span>" in quiet
     assert "highest 0%" in quiet
     assert "<span>max 1.0%</span>" in small
-    assert min(int(height) for height in re.findall(r"M\d+ (\d+)", small)) > 50
+    [line] = re.findall(r'class="main" d="M\d+ 100(.+?)"', small)
+    assert sum(int(rise) for rise in re.findall(r"l\d+-(\d+)", line)) == 20  # per cent of the frame's height
 
 
 def test_every_swatch_of_a_legend_has_its_line(traffic: Any, page: Page, html: Html) -> None:
