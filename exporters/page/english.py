@@ -32,7 +32,7 @@ ENGLISH: Final = Words(
         Why.REJECTED: "Items refused by {names} in the last 15 minutes: {count} ({reasons})",
         Why.REQUESTS_REFUSED: "Requests refused by {names} in the last 15 minutes: {count} ({reasons})",
         Why.QUEUE_FULL: "Queue nearly full: {names} ({share})",
-        Why.SERIES_REFUSED: "Series limit reached, samples left out in the last 15 minutes: {count}",
+        Why.SERIES_REFUSED: "Series limit reached; new label values counted as other in the last 15 minutes: {count}",
     },
     well="No open finding, no failing part.",
     well_idle="No open finding, no failing part. No calls in the last minute.",

@@ -43,7 +43,7 @@ _MISSED: Final = {
     health.REJECTED: Missed.ITEMS,
     health.REFUSED_REQUESTS: Missed.REQUESTS,
     health.DROPPED: Missed.DROPPED,
-    health.SERIES_REFUSED: Missed.SAMPLES,
+    health.SERIES_FOLDED: Missed.SAMPLES,
 }
 PAGES: Final = ("signal", "pages")
 """what a source fetches itself: one that it could not use is a failed read, and nothing that a sender lost"""
@@ -59,7 +59,7 @@ USED: Final = frozenset(
         engines.KV_CACHE, engines.ENGINE_UP, engines.ENGINE_FAULT,
         health.ACCEPTED, health.REJECTED, health.REFUSED_REQUESTS, health.DROPPED, health.LAST_RECORD,
         health.QUEUE_LENGTH, health.QUEUE_SIZE, health.QUEUE_CAPACITY, health.SOURCE_UP, health.SOURCE_FAILURES,
-        health.EXPORTER_UP, health.EXPORTER_FAILURES, health.SERIES, health.SERIES_REFUSED, health.BUILD_INFO,
+        health.EXPORTER_UP, health.EXPORTER_FAILURES, health.SERIES, health.SERIES_FOLDED, health.BUILD_INFO,
         health.MEMORY, health.START_TIME,
     )
 )  # fmt: skip

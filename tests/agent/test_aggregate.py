@@ -128,14 +128,38 @@ def test_ten_thousand_model_names_cost_a_bounded_number_of_series(aggregate: Agg
     assert counted(ledger, health.LABEL_OVERFLOW) > 0
 
 
-def test_past_the_series_limit_samples_are_left_out_and_counted(ledger: Ledger) -> None:
+def test_past_the_series_limit_totals_stay_whole_under_other(ledger: Ledger) -> None:
     aggregate = Aggregate(ledger, max_series=2, max_values_per_label=20)
+    metric = Metric("test.calls", Kind.COUNTER, "", "Calls.", ("model", "outcome"))
 
-    for model in "abc":
-        aggregate.apply(Sample(COUNTER, 1, 10.0, (("model", model),)))
+    for model in "abcdc":
+        for outcome in ("ok", "error"):
+            aggregate.apply(Sample(metric, 1, 10.0, (("model", model), ("outcome", outcome))))
 
-    assert len(aggregate) == 2
-    assert counted(ledger, health.SERIES_REFUSED) == 1
+    points = {point.labels: point.value for point in aggregate.changed()[0]}
+    assert sum(points.values()) == 10  # type: ignore[arg-type]
+    assert points[("model", "other"), ("outcome", "error")] == 4
+    assert len(points) == 4
+    assert counted(ledger, health.SERIES_FOLDED) == 6
+
+
+def test_past_the_series_limit_a_gauge_is_left_out_and_counted(ledger: Ledger) -> None:
+    aggregate = Aggregate(ledger, max_series=1, max_values_per_label=20)
+
+    for model in "ab":
+        aggregate.apply(Sample(GAUGE, 1, 10.0, (("model", model),)))
+
+    assert [point.labels for point in aggregate.changed()[0]] == [(("model", "a"),)]
+    assert counted(ledger, health.SERIES_FOLDED) == 1
+
+
+def test_past_the_series_limit_the_own_health_is_still_told(ledger: Ledger) -> None:
+    aggregate = Aggregate(ledger, max_series=1, max_values_per_label=20)
+    aggregate.apply(Sample(COUNTER, 1, 10.0, (("model", "a"),)))
+
+    aggregate.apply(Sample(health.EXPORTED, 5, 10.0, (("source", "otlp"),)))
+
+    assert {point.metric for point in aggregate.changed()[0]} == {COUNTER, health.EXPORTED}
 
 
 def test_a_gap_makes_the_gauges_it_names_go(aggregate: Aggregate) -> None:

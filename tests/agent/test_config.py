@@ -97,6 +97,13 @@ def test_a_rule_between_two_keys_is_reported_at_their_section(tmp_path: Path) ->
         ("- 1", "expected settings"),
         ("web: {port: 1}\nweb: {port: 2}", "'web' is given twice"),
         ("web: 5", "web: expected settings"),
+        ("? [a, b]\n: 1", "not valid YAML"),
+        ("? {a: 1}\n: 1", "not valid YAML"),
+        ("web: {port: 2020-99-99}", "not valid YAML"),
+        ("log_level: !!int x", "not valid YAML"),
+        (f"web: {{port: {'9' * 5000}}}", "not valid YAML"),
+        ("tick_seconds: .inf", "tick_seconds: expected a finite number"),
+        ("shutdown_seconds: 1e300", "shutdown_seconds: expected a number"),
         ("web:", "web: expected settings (key: value), got nothing"),
     ],
 )
@@ -104,6 +111,17 @@ def test_a_file_that_is_no_configuration_is_one_clear_line(tmp_path: Path, text:
     [problem] = problems(tmp_path, text)
 
     assert said in problem
+
+
+def test_merge_keys_of_yaml_work(tmp_path: Path) -> None:
+    text = "targets:\n- &first {url: http://a, timeout_seconds: 9}\n- {<<: *first, url: http://b}\n"
+
+    assert read(tmp_path, text).targets == (Target("http://a", 9.0), Target("http://b", 9.0))
+
+
+@pytest.mark.parametrize("value", ["[" * 5000, "2020-99-99", "9" * 5000])
+def test_a_variable_that_is_no_value_is_one_line(tmp_path: Path, value: str) -> None:
+    assert problems(tmp_path, "", WATCHKEEPER__WEB__PORT=value) == ("WATCHKEEPER__WEB__PORT: not a YAML value",)
 
 
 def test_a_missing_file_says_so() -> None:

@@ -1,3 +1,5 @@
+import pytest
+
 from watchkeeper.agent.aggregate import Aggregate
 from watchkeeper.agent.pipeline import Pipeline
 from watchkeeper.core.ledger import Ledger
@@ -46,6 +48,19 @@ def test_a_reading_with_nothing_in_it_is_no_record() -> None:
     pipeline.tick(7.0)
 
     assert not any(name == health.LAST_RECORD.name for name, _ in values(batches))
+
+
+def test_a_reading_that_breaks_the_pipeline_is_counted_as_lost() -> None:
+    pipeline, batches = make()
+    broken = Reading(samples=(None,), items=4)  # type: ignore[arg-type]
+
+    with pytest.raises(AttributeError):
+        pipeline.accept("otlp", broken, 6.0)
+    pipeline.tick(7.0)
+
+    found = values(batches)
+    assert found[health.DROPPED.name, (("source", "otlp"), ("reason", "fault"))] == 4
+    assert (health.EXPORTED.name, (("source", "otlp"),)) not in found
 
 
 def test_a_clock_that_steps_back_stops_nothing() -> None:

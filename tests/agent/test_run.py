@@ -3,6 +3,7 @@
 import http.client
 import http.server
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -199,6 +200,16 @@ def test_what_was_acknowledged_before_sigterm_reaches_the_collector_and_the_exit
                 for point in metric.sum.data_points
             )
     assert (code, counted) == (0, 50)
+
+
+def test_a_collector_that_never_answers_does_not_hold_up_the_shutdown(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        push = {"enabled": True, "endpoint": f"http://127.0.0.1:{silent.getsockname()[1]}", "timeout_seconds": 300}
+        settings = {"shutdown_seconds": 1, "exporters": {"otlp": push}}
+        with RunningWatchkeeper(tmp_path, settings) as running:
+            assert running.stop() == 0
+
+        assert "stopped without waiting for otlp" in running.log()
 
 
 def test_what_it_pushes_into_itself_is_not_counted_again(tmp_path: Path) -> None:

@@ -83,7 +83,8 @@ def test_a_source_that_recovers_is_up_again_and_brings_its_reading() -> None:
 
     assert readings.get(timeout=5) == ("x", READING)
     runner.report(time.monotonic())
-    runner.stop(5)
+    runner.stop()
+    assert runner.join(5)
 
     assert gauge(ledger, health.SOURCE_UP) == [1.0]
     assert source.closed
@@ -103,7 +104,8 @@ def test_a_source_that_hangs_is_shown_down_and_does_not_hold_up_the_stop() -> No
     entered.wait(5)
 
     runner.report(time.monotonic() + 3600)
-    runner.stop(0.05)
+    runner.stop()
+    assert not runner.join(0.05)
 
     assert gauge(ledger, health.SOURCE_UP) == [0.0]
     release.set()
@@ -120,7 +122,8 @@ def test_closing_a_source_that_failed_is_not_taken_for_a_recovery(caplog: pytest
     runner.start()
     failed.wait(5)
 
-    runner.stop(5)
+    runner.stop()
+    assert runner.join(5)
 
     assert [record.getMessage() for record in caplog.records] == ["x failed (retryable): peer away"]
 
@@ -130,8 +133,9 @@ def test_what_was_acknowledged_before_the_stop_is_still_read() -> None:
     runner = SourceRunner("x", Script(Reading, lambda: READING), 3600, readings, Ledger())
     runner.start()
 
-    runner.stop(5)
+    runner.stop()
 
+    assert runner.join(5)
     assert readings.get_nowait() == ("x", READING)
 
 
@@ -143,3 +147,16 @@ def test_an_exporter_that_breaks_is_shown_down_and_raises_nothing() -> None:
 
     samples = {sample.metric: sample.value for sample in ledger.drain(0.0)}
     assert samples == {health.EXPORTER_UP: 0.0, health.EXPORTER_FAILURES: 1.0}
+
+
+def test_an_exporter_that_does_not_end_is_left_behind_in_time() -> None:
+    release = threading.Event()
+
+    class Endless(Script):
+        def close(self) -> None:
+            release.wait(30)
+
+    guard = ExporterGuard("x", Endless(Reading), Ledger())
+
+    assert not guard.close(0.05)
+    release.set()

@@ -12,13 +12,18 @@ from watchkeeper.agent.aggregate import Aggregate
 from watchkeeper.agent.config import is_on
 from watchkeeper.agent.pipeline import Pipeline
 from watchkeeper.agent.process import ProcessMeter
-from watchkeeper.agent.supervisor import ExporterGuard, Readings, SourceRunner
+from watchkeeper.agent.supervisor import ExporterGuard, Failures, Readings, SourceRunner
 from watchkeeper.agent.web import Handler, WebServer
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.interfaces import Plugin, Served
 from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.vocabulary import health
 
 _LOG = logging.getLogger("watchkeeper")
+_SOURCES_SHARE: Final = 0.5
+_PIPELINE_SHARE: Final = 0.7
+"""of shutdown_seconds: by then the sources, and by then the pipeline, have to be done"""
+_STALLED_SECONDS: Final = 60.0
 _READINGS_HELD: Final = 64
 """readings waiting for the pipeline; past it sources wait, their inboxes fill and senders are refused"""
 
@@ -65,11 +70,19 @@ class Agent:
         )
         self._pipeline = Pipeline(aggregate, self._ledger, [guard.write for guard in self._exporters])
         self._process = ProcessMeter(self._ledger, time.time(), __version__, config.role)
+        self._failures = Failures("agent", "pipeline", self._count)
+        self._ticked_at = time.monotonic()
+        self._tick_seconds: float = config.tick_seconds
+        self._shutdown_seconds: float = config.shutdown_seconds
         self._thread = threading.Thread(target=self._run, name="pipeline", daemon=True)
 
     @property
     def url(self) -> str:
         return self._web.url
+
+    def is_alive(self) -> bool:
+        """Whether the pipeline still moves: what liveness probes ask for."""
+        return time.monotonic() - self._ticked_at < _STALLED_SECONDS + self._tick_seconds
 
     def start(self) -> None:
         """Take traffic. Ready once everything listens and the first tick is out."""
@@ -82,14 +95,20 @@ class Agent:
 
     def stop(self) -> None:
         """Refuse new work, carry what was acknowledged to the exporters, close. Bounded by shutdown_seconds."""
-        deadline = time.monotonic() + self._config.shutdown_seconds
+        started, budget = time.monotonic(), self._shutdown_seconds
+
+        def left(share: float) -> float:
+            return max(0.05, started + share * budget - time.monotonic())
+
         self._web.set_ready(False)
         for runner in self._runners:
-            runner.stop(max(0.1, deadline - time.monotonic()))
+            runner.stop()
+        late = [runner.name for runner in self._runners if not runner.join(left(_SOURCES_SHARE))]
         self._stopping.set()
-        self._thread.join(max(0.1, deadline - time.monotonic()))
-        for guard in self._exporters:
-            guard.close()
+        self._thread.join(left(_PIPELINE_SHARE))
+        late += [guard.name for guard in self._exporters if not guard.close(left(1.0))]
+        if late:
+            _LOG.warning("stopped without waiting for %s: shutdown_seconds (%g) were over", ", ".join(late), budget)
         self._web.stop()
 
     def _asked_for(self, plugins: tuple[Plugin, ...], sections: Any) -> list[tuple[Plugin, Any]]:
@@ -97,23 +116,29 @@ class Agent:
         return [(plugin, section) for plugin, section in pairs if self._config.role in plugin.roles and is_on(section)]
 
     def _run(self) -> None:
-        tick_at = time.monotonic() + self._config.tick_seconds
         while not (self._stopping.is_set() and self._readings.empty()):
-            try:
-                wait_seconds = max(0.0, tick_at - time.monotonic())
-                self._pipeline.accept(*self._readings.get(timeout=wait_seconds), time.time())  # no name keeps the text
-            except queue.Empty:
-                pass
-            if time.monotonic() >= tick_at:
-                self._tick()
-                tick_at = time.monotonic() + self._config.tick_seconds
-        self._tick()
+            self._failures.attempt(self._accept)
+            if time.monotonic() >= self._ticked_at + self._tick_seconds:
+                self._failures.attempt(self._tick)
+        self._failures.attempt(self._tick)
+
+    def _accept(self) -> None:
+        wait_seconds = self._ticked_at + self._tick_seconds - time.monotonic()
+        try:
+            name, reading = self._readings.get(timeout=max(0.0, wait_seconds))
+        except queue.Empty:
+            return
+        self._pipeline.accept(name, reading, time.time())
 
     def _tick(self) -> None:
+        self._ticked_at = time.monotonic()
         for runner in self._runners:
             runner.report(time.monotonic())
         self._process.report()
         self._pipeline.tick(time.time())
+
+    def _count(self, reason: str) -> None:
+        self._ledger.add(health.PIPELINE_FAILURES, 1, (("reason", reason),))
 
 
 def _build(plugin: Plugin, section: Any, ledger: Ledger, problems: list[str]) -> Any:

@@ -1,11 +1,12 @@
 """Samples to series: the totals since start that exporters carry away. One thread owns an Aggregate."""
 
+import logging
 from bisect import bisect_left
 from collections.abc import Sequence
 from math import isfinite
 from typing import Final, TypeVar
 
-from watchkeeper.core.labels import LabelBounds, clean
+from watchkeeper.core.labels import ENUMERATED, OTHER, LabelBounds, clean
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Kind, Metric
 from watchkeeper.core.records import Distribution, Exemplar, Gap, HistogramValue, Labels, Point, Sample, SeriesKey
@@ -97,6 +98,9 @@ class HistogramSeries:
         return Point(self.metric, self.labels, HistogramValue(self.bounds, tuple(self.counts), self.sum, exemplars))
 
 
+_LOG = logging.getLogger("watchkeeper.aggregate")
+_HEALTH: Final = frozenset(health.METRICS)
+
 Series = CounterSeries | HistogramSeries
 SeriesType = TypeVar("SeriesType", CounterSeries, HistogramSeries)
 
@@ -104,6 +108,9 @@ SeriesType = TypeVar("SeriesType", CounterSeries, HistogramSeries)
 class Aggregate:
     """
     Every series held, by metric and bounded labels. `changed()` hands over what moved since the last call.
+
+    Past `max_series` a new series is folded into one whose labels are `other`, so that totals stay whole; a gauge,
+    which cannot be folded, is left out. watchkeeper's own health is always admitted.
 
     `generation` rises whenever series were removed: whoever keeps a series at hand looks it up again then.
     """
@@ -117,9 +124,11 @@ class Aggregate:
         self._by_raw: dict[SeriesKey, Series] = {}
         self._changed: list[Series] = []
         self._gone: list[SeriesKey] = []
+        self._full = False
+        ledger.add(health.SERIES_FOLDED, 0)
 
     def counter(self, metric: Metric, labels: Labels) -> CounterSeries:
-        """The series of a counter or gauge; past the series limit one that leads nowhere."""
+        """The series of a counter or gauge."""
         return self._find(metric, labels, CounterSeries)
 
     def histogram(self, metric: Metric, labels: Labels) -> HistogramSeries:
@@ -158,6 +167,7 @@ class Aggregate:
         ]
         if idle:
             self._remove(idle)
+            self._full = len(self._series) >= self._max_series
             self._bounds.retain(pair for _, labels in self._series for pair in labels)
 
     def changed(self) -> tuple[tuple[Point, ...], tuple[SeriesKey, ...]]:
@@ -185,18 +195,32 @@ class Aggregate:
         return series
 
     def _admit(self, metric: Metric, labels: Labels, make: type[SeriesType]) -> Series:
-        bounded = self._bounded(labels)
-        key = (metric, bounded)
+        key = (metric, self._bounded(labels))
         series = self._series.get(key)
+        if series is None and self._is_full(metric):
+            if metric.kind is Kind.GAUGE:
+                return make(metric, key[1], [])
+            key = (metric, tuple((name, value if name in ENUMERATED else OTHER) for name, value in key[1]))
+            series = self._series.get(key)
         if series is None:
-            if len(self._series) >= self._max_series:
-                self._ledger.add(health.SERIES_REFUSED)
-                return make(metric, bounded, [])
-            series = self._series[key] = make(metric, bounded, self._changed)
+            series = self._series[key] = make(metric, key[1], self._changed)
         if len(self._by_raw) >= 4 * self._max_series:
             self._by_raw.clear()
         self._by_raw[(metric, labels)] = series
         return series
+
+    def _is_full(self, metric: Metric) -> bool:
+        if len(self._series) < self._max_series or metric in _HEALTH:
+            return False
+        self._ledger.add(health.SERIES_FOLDED)
+        if not self._full:
+            self._full = True
+            _LOG.warning(
+                "limits.max_series: %d series are held; further label values count under `other`. Raise it, or lower "
+                "the number of services, models, pods or tenants that report here",
+                self._max_series,
+            )
+        return True
 
     def _bounded(self, labels: Labels) -> Labels:
         bounded = []

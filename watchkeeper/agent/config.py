@@ -9,6 +9,7 @@ import difflib
 import re
 import typing
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -63,14 +64,13 @@ def root_type(sources: tuple[Plugin, ...], exporters: tuple[Plugin, ...]) -> typ
     section = msgspec.defstruct(
         "Exporters", [_field(plugin) for plugin in exporters], frozen=True, forbid_unknown_fields=True
     )
-    positive = Annotated[float, msgspec.Meta(gt=0)]
     return msgspec.defstruct(
         "Config",
         [
             ("role", Role, "run"),
             ("log_level", Literal["debug", "info", "warning", "error"], "info"),
-            ("tick_seconds", positive, 0.5),
-            ("shutdown_seconds", positive, 10.0),
+            ("tick_seconds", Annotated[float, msgspec.Meta(gt=0, le=60)], 0.5),
+            ("shutdown_seconds", Annotated[float, msgspec.Meta(gt=0, le=3600)], 10.0),
             ("web", WebConfig, WebConfig()),
             ("limits", LimitsConfig, LimitsConfig()),
             *(_field(plugin) for plugin in sources),
@@ -135,6 +135,8 @@ def check(value: object, wanted: Any, path: str) -> Iterator[str]:
     elif typing.get_origin(bare) is tuple and isinstance(value, list):
         for index, item in enumerate(value):
             yield from check(item, typing.get_args(bare)[0], f"{path}[{index}]")
+    elif isinstance(value, float) and not isfinite(value):
+        yield f"{path}: expected a finite number, got {value}"
     else:
         try:
             msgspec.convert(value, wanted)
@@ -202,8 +204,12 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *shared`: what is merged may be given again
+                continue
             key = self.construct_object(key_node, deep=True)
-            if isinstance(key, typing.Hashable) and key in seen:
+            if not isinstance(key, str | int | float | bool):
+                raise yaml.constructor.ConstructorError(None, None, "a key must be plain text", key_node.start_mark)
+            if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"'{key}' is given twice", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
@@ -217,7 +223,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: {error.strerror}; give a readable file") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ConfigError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from error
@@ -236,7 +242,7 @@ def _override(document: dict[str, Any], environment: Mapping[str, str], overridd
         keys = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
         try:
             value = yaml.safe_load(text)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):
             yield f"{name}: not a YAML value"
             continue
         section = document

@@ -6,7 +6,7 @@ from typing import Final
 from watchkeeper.agent.aggregate import Aggregate
 from watchkeeper.agent.requests import RequestMeter
 from watchkeeper.core.ledger import Ledger
-from watchkeeper.core.records import Batch, Reading
+from watchkeeper.core.records import Batch, Labels, Reading
 from watchkeeper.core.vocabulary import health
 
 _SWEEP_SECONDS: Final = 60.0
@@ -27,6 +27,17 @@ class Pipeline:
     def accept(self, source: str, reading: Reading, now: float) -> None:
         """Fold one reading of `source` into the series."""
         label = (("source", source),)
+        try:
+            self._fold(reading, label)
+        except BaseException:
+            self._ledger.add(health.DROPPED, reading.items, (*label, ("reason", "fault")))
+            raise
+        if reading.items:
+            self._ledger.add(health.EXPORTED, reading.items, label)
+        if reading.items or reading.completions:
+            self._ledger.set(health.LAST_RECORD, now, label)
+
+    def _fold(self, reading: Reading, label: Labels) -> None:
         for completion in reading.completions:
             self._meter.record(completion)
         for sample in reading.samples:
@@ -34,10 +45,6 @@ class Pipeline:
         for gap in reading.gaps:
             self._aggregate.forget(gap)
             self._ledger.add(health.GAPS, 1, (*label, ("reason", gap.reason.value)))
-        if reading.items:
-            self._ledger.add(health.EXPORTED, reading.items, label)
-        if reading.items or reading.completions:
-            self._ledger.set(health.LAST_RECORD, now, label)
 
     def tick(self, now: float) -> None:
         """Hand every exporter what changed since the last tick."""

@@ -7,7 +7,7 @@ from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Completion, Labels, Outcome, Vantage
 from watchkeeper.core.vocabulary import engines, requests
 
-_MAX_KINDS: Final = 10_000
+_MAX_KINDS: Final = 4_096
 _CLIENT: Final = Vantage.CLIENT
 _OK: Final = Outcome.OK
 _CALL_FIELDS: Final = (

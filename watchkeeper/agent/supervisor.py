@@ -82,11 +82,18 @@ class SourceRunner:
         hung = since is not None and monotonic - since > HUNG_SECONDS
         self._ledger.set(health.SOURCE_UP, 0.0 if hung or self._failures.in_a_row else 1.0, self._label)
 
-    def stop(self, deadline_seconds: float) -> None:
-        """Close the source, read what it had acknowledged, end the thread."""
+    def stop(self) -> None:
+        """Begin to close the source; its thread then reads what was acknowledged, and ends."""
+        threading.Thread(target=self._close, name=f"close-{self.name}", daemon=True).start()
+
+    def join(self, seconds: float) -> bool:
+        """Wait for the end; False when it did not come in time."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _close(self) -> None:
         Failures("source", self.name, self._count).attempt(self.source.close)
         self._stop.set()
-        self._thread.join(deadline_seconds)
 
     def _run(self) -> None:
         wait_seconds = 0.0
@@ -125,8 +132,15 @@ class ExporterGuard:
         self._failures.attempt(lambda: self.exporter.write(batch))
         self._ledger.set(health.EXPORTER_UP, 0.0 if self._failures.in_a_row else 1.0, self._label)
 
-    def close(self) -> None:
-        Failures("exporter", self.name, self._count).attempt(self.exporter.close)
+    def close(self, seconds: float) -> bool:
+        """Close within a time; False when it goes on longer, and is left behind."""
+        failures = Failures("exporter", self.name, self._count)
+        closing = threading.Thread(
+            target=lambda: failures.attempt(self.exporter.close), name=f"close-{self.name}", daemon=True
+        )
+        closing.start()
+        closing.join(seconds)
+        return not closing.is_alive()
 
     def _count(self, reason: str) -> None:
         self._ledger.add(health.EXPORTER_FAILURES, 1, (*self._label, ("reason", reason)))

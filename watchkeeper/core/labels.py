@@ -6,6 +6,14 @@ from collections.abc import Iterable
 from typing import Final
 
 OTHER: Final = "other"
+ENUMERATED: Final = frozenset(
+    (
+        "cache.location", "cache.source", "cache.unit", "exporter", "gen_ai.operation.name",
+        "gen_ai.response.finish_reason", "gen_ai.token.type", "outcome", "phase", "queue", "reason", "signal", "source",
+        "watchkeeper.vantage",
+    )
+)  # fmt: skip
+"""labels whose values are a short list by design"""
 MAX_CHARACTERS: Final = 128
 
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]")

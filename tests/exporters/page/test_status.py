@@ -137,7 +137,7 @@ def test_one_source_down_is_worth_attention_and_all_down_is_blindness(traffic: A
         (health.DROPPED, {"source": "otlp", "reason": "aged"}, Why.DROPPED),
         (health.REJECTED, {"source": "otlp", "reason": "full"}, Why.REJECTED),
         (health.REFUSED_REQUESTS, {"source": "otlp", "reason": "too_large"}, Why.REQUESTS_REFUSED),
-        (health.SERIES_REFUSED, {}, Why.SERIES_REFUSED),
+        (health.SERIES_FOLDED, {}, Why.SERIES_REFUSED),
     ],
 )
 def test_what_is_lost_or_refused_is_worth_attention(traffic: Any, metric: Any, labels: Any, why: Why) -> None:

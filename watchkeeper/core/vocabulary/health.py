@@ -72,8 +72,13 @@ GAPS: Final = Metric(
     "watchkeeper.gaps", Kind.COUNTER, "{gap}", "Numbers that should have been there, by reason.", ("source", "reason"),
 )  # fmt: skip
 SERIES: Final = Metric("watchkeeper.series", Kind.GAUGE, "{series}", "Series held now.")
-SERIES_REFUSED: Final = Metric(
-    "watchkeeper.series.refused", Kind.COUNTER, "{sample}", "Samples left out because the series limit is reached.",
+SERIES_FOLDED: Final = Metric(
+    "watchkeeper.series.folded", Kind.COUNTER, "{series}",
+    "New series that became `other`, or for gauges were left out, because the series limit is reached.",
+)  # fmt: skip
+PIPELINE_FAILURES: Final = Metric(
+    "watchkeeper.pipeline.failures", Kind.COUNTER, "{failure}",
+    "Readings or ticks that the pipeline failed on, by kind of error.", ("reason",),
 )  # fmt: skip
 LABEL_VALUES: Final = Metric(
     "watchkeeper.labels.values", Kind.GAUGE, "{value}", "Distinct values admitted for a label.", ("label",),
@@ -92,6 +97,6 @@ START_TIME: Final = Metric("process.start.time", Kind.GAUGE, "s", "Unix time at 
 METRICS: Final = (
     RECEIVED, ACCEPTED, REJECTED, REFUSED_REQUESTS, IGNORED, DROPPED, EXPORTED, INVALID_VALUES, LAST_RECORD,
     QUEUE_LENGTH, QUEUE_SIZE, QUEUE_CAPACITY, SOURCE_UP, SOURCE_FAILURES, SOURCE_READ_TIME, EXPORTER_UP,
-    EXPORTER_FAILURES, GAPS, SERIES, SERIES_REFUSED, LABEL_VALUES, LABEL_OVERFLOW, BUILD_INFO, CPU_TIME, MEMORY,
-    START_TIME,
+    EXPORTER_FAILURES, GAPS, SERIES, SERIES_FOLDED, PIPELINE_FAILURES, LABEL_VALUES, LABEL_OVERFLOW,
+    BUILD_INFO, CPU_TIME, MEMORY, START_TIME,
 )  # fmt: skip
