@@ -42,9 +42,9 @@ class WebConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Bounds that keep memory flat whatever arrives."""
 
-    max_series: Annotated[int, msgspec.Meta(ge=100)] = 20_000
-    """series held at most (a histogram is one); samples past it are counted and left out"""
-    max_values_per_label: Annotated[int, msgspec.Meta(ge=10)] = 500
+    max_series: Annotated[int, msgspec.Meta(ge=100)] = 5_000
+    """series held at most (a histogram is one); further ones are folded into `other`"""
+    max_values_per_label: Annotated[int, msgspec.Meta(ge=10)] = 250
     """distinct values admitted for a label; the next ones become `other`"""
 
 
