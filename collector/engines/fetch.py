@@ -64,18 +64,21 @@ async def fetch(
                 response.headers.get("Location", ""),
                 _number(response.headers.get(_INCARNATION)),
             )
-    except aiohttp.ClientSSLError as error:
-        raise Refused(
-            Fault.BAD_CERTIFICATE, f"its certificate is not accepted ({_short(error)}); set `ca_file`"
-        ) from error
-    except (aiohttp.ClientConnectorError, aiohttp.ServerConnectionError, aiohttp.ClientOSError) as error:
-        raise Refused(
-            Fault.UNREACHABLE, f"cannot be reached ({_short(error)}); is it running, on this port?"
-        ) from error
-    except aiohttp.ClientPayloadError as error:
-        raise Refused(Fault.TRUNCATED, "the page breaks off; half a page is not used") from error
     except (aiohttp.ClientError, UnicodeError) as error:
-        raise Refused(Fault.MALFORMED, f"it does not answer in HTTP ({type(error).__name__})") from error
+        fault, detail = _meaning(error)
+        error.__traceback__ = None  # aiohttp's reader keeps the error, and its traceback the reader and half a page
+    raise Refused(fault, detail)
+
+
+def _meaning(error: Exception) -> tuple[Fault, str]:
+    """What a failed GET says about the engine."""
+    if isinstance(error, aiohttp.ClientSSLError):
+        return Fault.BAD_CERTIFICATE, f"its certificate is not accepted ({_short(error)}); set `ca_file`"
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ServerConnectionError | aiohttp.ClientOSError):
+        return Fault.UNREACHABLE, f"cannot be reached ({_short(error)}); is it running, on this port?"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return Fault.TRUNCATED, "the page breaks off; half a page is not used"
+    return Fault.MALFORMED, f"it does not answer in HTTP ({type(error).__name__})"
 
 
 def judge(answer: Answer, tables: Sequence[Table]) -> bytes:
@@ -126,8 +129,8 @@ def _inflate(packed: bytes, limit: int) -> bytes:
     inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)
     try:
         body = inflater.decompress(packed, limit + 1)
-    except zlib.error as error:
-        raise Refused(Fault.MALFORMED, "the page is compressed in a way that was not asked for") from error
+    except zlib.error:
+        raise Refused(Fault.MALFORMED, "the page is compressed in a way that was not asked for") from None
     if len(body) > limit:
         raise _too_large(limit)
     if not inflater.eof:

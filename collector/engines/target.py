@@ -120,7 +120,7 @@ class Target:
         :raises Refused: with what is wrong and what to do
         """
         candidates = (self._path,) if self._path else tuple(dict.fromkeys(p for t in self._tables for p in t.paths))
-        refusals = []
+        refusals = []  # what was said, not the errors: their tracebacks would hold this frame, and it the page
         for path in candidates:
             try:
                 async with asyncio.timeout(self.config.timeout_seconds):
@@ -131,14 +131,14 @@ class Target:
                 detail = f"has not answered within {self.config.timeout_seconds:g} s"
                 raise Refused(Fault.TIMED_OUT, detail) from None
             except Refused as refused:
-                refusals.append(refused)
+                refusals.append((refused.fault, refused.detail))
                 if refused.fault not in _TRY_ELSEWHERE:
                     break
             else:
                 self._path = path
                 return scraped, time.thread_time() - began_cpu
         self._path = self.config.fixed_path
-        raise refusals[0]
+        raise Refused(*refusals[0])
 
     async def ask(self, session: aiohttp.ClientSession, questions: Sequence[Question]) -> str:
         """The first answer that the engine gives to one of `questions`; empty when it gives none."""
@@ -179,7 +179,7 @@ class Target:
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or "it is not ASCII"
             detail = f"bearer_token_file {self.config.bearer_token_file} cannot be read: {why}"
-            raise Refused(Fault.NOT_PERMITTED, detail) from error
+            raise Refused(Fault.NOT_PERMITTED, detail) from None
         if not token.isprintable():
             detail = f"bearer_token_file {self.config.bearer_token_file} must hold one line"
             raise Refused(Fault.NOT_PERMITTED, detail)
