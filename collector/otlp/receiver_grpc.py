@@ -12,7 +12,7 @@ from grpc import aio
 from collector.otlp import answers
 from collector.otlp.answers import Declined, Refusal
 from collector.otlp.config import OtlpConfig
-from collector.otlp.intake import Encoding, Intake, Refused, Signal
+from collector.otlp.intake import Encoding, Intake, Refused, Signal, Taken
 from collector.otlp.refusal_log import RefusalLog
 
 METHODS: Final = {
@@ -75,19 +75,27 @@ class GrpcReceiver(grpc.GenericRpcHandler):
 
     def _export(self, signal: Signal) -> Callable[[Any, Any], Any]:
         async def export(_messages: object, context: aio.ServicerContext[bytes, bytes]) -> bytes:
-            try:
-                body = await self._received(signal, context)
-                taken = self._intake.take(signal, Encoding.PROTOBUF, body, _headers(context), self._clock())
-            except Declined as declined:
-                return await self._refuse(signal, context, declined.refusal)
-            except Refused as error:
-                return await self._refuse(signal, context, answers.refusal_of(error))
-            except Exception as error:  # noqa: BLE001 - gRPC would send the words of the error to the sender
-                self._refusals.add_fault(signal, error)
-                return await self._abort(context, answers.INTERNAL)
+            taken = await self._taken(signal, context)
+            if isinstance(taken, Refusal):
+                return await self._abort(context, taken)
             return answers.accepted(signal, Encoding.PROTOBUF, taken)
 
         return export
+
+    async def _taken(self, signal: Signal, context: aio.ServicerContext[bytes, bytes]) -> Taken | Refusal:
+        """Apart from the answer: gRPC keeps the error that ends a call, and with it all that its frames hold."""
+        try:
+            body = await self._received(signal, context)
+            return self._intake.take(signal, Encoding.PROTOBUF, body, _headers(context), self._clock())
+        except Declined as declined:
+            refusal = declined.refusal
+        except Refused as error:
+            refusal = answers.refusal_of(error)
+        except Exception as error:  # noqa: BLE001 - gRPC would send the words of the error to the sender
+            self._refusals.add_fault(signal, error)
+            return answers.INTERNAL
+        self._refusals.add(signal, refusal)
+        return refusal
 
     async def _received(self, signal: Signal, context: aio.ServicerContext[bytes, bytes]) -> bytes:
         """
@@ -122,10 +130,6 @@ class GrpcReceiver(grpc.GenericRpcHandler):
             yield
         finally:
             self._turns.release()
-
-    async def _refuse(self, signal: Signal, context: aio.ServicerContext[bytes, bytes], refusal: Refusal) -> bytes:
-        self._refusals.add(signal, refusal)
-        return await self._abort(context, refusal)
 
     async def _abort(self, context: aio.ServicerContext[bytes, bytes], refusal: Refusal) -> bytes:
         trailers = answers.trailers(refusal, self._refusals.delay_seconds())
