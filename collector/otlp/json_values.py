@@ -60,9 +60,12 @@ def identifier(value: str | None) -> bytes:
     if not value:
         return b""
     try:
-        return bytes.fromhex(value)
+        found = bytes.fromhex(value)
     except ValueError:
         raise refusals.Rejected(refusals.INVALID_ID) from None
+    if 2 * len(found) != len(value):  # fromhex skips blanks
+        raise refusals.Rejected(refusals.INVALID_ID)
+    return found
 
 
 def plain(value: json_schema.AnyValue | None, depth: int = MAX_DEPTH) -> object:

@@ -59,6 +59,8 @@ _DEFAULT_BOUNDS: Final = (
 )  # fmt: skip
 """OpenTelemetry's own, made for milliseconds: in seconds they put every call into the second bucket"""
 _MAX_ATTRIBUTES: Final = 128
+_MAX_TOTAL: Final = 1e15
+"""in the metric's own unit; more is no measurement, and twice 1e308 would make a total infinite for good"""
 _OWN_SCOPE: Final = "watchkeeper"
 """scope of what a watchkeeper's own exporter pushes; taking it in again would count everything twice"""
 
@@ -92,10 +94,13 @@ class Metrics:
             tally.ignored[refusals.OWN_METRICS] += sum(1 for _ in item.points)
             return
         row = METRICS[item.name]
+        scale = _scale(row.metric, item.unit)
         suppressed = not row.always and self._senders.reports_calls(origin.sender, now)
         for point in item.points:
             try:
                 if item.kind is not row.metric.kind or len(point.attributes) > _MAX_ATTRIBUTES:
+                    raise refusals.Rejected(refusals.INVALID_HISTOGRAM)
+                if abs(point.value.total or 0.0) * scale > _MAX_TOTAL:
                     raise refusals.Rejected(refusals.INVALID_HISTOGRAM)
                 increment = self._series.increment(_identity(item, origin, point), point.value, item.temporality)
             except refusals.Rejected as why:
@@ -125,9 +130,14 @@ class Metrics:
         return Sample(row.metric, value, when(point.value.time_ns, now), ordered(row.metric, labels))
 
 
+def _scale(metric: Metric, unit: str) -> float:
+    """What a value in `unit` is multiplied by to be in the metric's."""
+    return _SECONDS.get(unit, 1.0) if metric.unit == "s" else 1.0
+
+
 def _distribution(metric: Metric, unit: str, increment: Increment) -> Distribution:
     """In the metric's unit."""
-    scale = _SECONDS.get(unit, 1.0) if metric.unit == "s" else 1.0
+    scale = _scale(metric, unit)
     if metric.unit == "s" and scale == 1.0 and increment.bounds == _DEFAULT_BOUNDS:
         return Distribution((), (float(sum(increment.counts)),), increment.total)
     bounds = tuple(bound * scale for bound in increment.bounds)

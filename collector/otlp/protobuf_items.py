@@ -11,6 +11,8 @@ _OK_BYTES: Final = b"\x18\x01"
 _ERROR_BYTES: Final = b"\x18\x02"
 _CHUNKS: Final = frozenset(name.encode() for name in FIRST_CHUNK_EVENTS)
 _EXCEPTION: Final = EXCEPTION_EVENT.encode()
+_LEAST_EVENT_BYTES: Final = 2 + len(min((*_CHUNKS, _EXCEPTION), key=len))
+"""of an event with a name that is looked for"""
 
 
 def span(raw: bytes, attributes: Attributes) -> Observed:
@@ -92,6 +94,8 @@ def _read_events(seen: Observed, events: Iterable[bytes]) -> None:
     """The first chunk of a stream, and the last exception."""
     wants_exception = seen.status == ERROR and "error_type" not in seen.found
     for raw in events:
+        if len(raw) < _LEAST_EVENT_BYTES:
+            continue
         at_ns, name, attributes = _event(raw)
         if name in _CHUNKS and not seen.first_chunk_ns:
             seen.first_chunk_ns = at_ns

@@ -8,6 +8,8 @@ from typing import Final, NamedTuple
 from collector.otlp import refusals
 
 MAX_SERIES: Final = 20_000
+MAX_DELTAS: Final = 20_000
+"""points that bring only what is new, remembered so that one sent again is known"""
 DELTA: Final = 1
 CUMULATIVE: Final = 2
 NO_RECORDED_VALUE: Final = 1
@@ -57,9 +59,10 @@ class Series:
         """:param started_at: unix seconds at which this process started"""
         self._started_ns = int(started_at * 1e9)
         self._last: OrderedDict[tuple[bytes, int], DataPoint] = OrderedDict()
+        self._deltas: OrderedDict[tuple[bytes, int, int], None] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._last)
+        return len(self._last) + len(self._deltas)
 
     def increment(self, key: bytes, point: DataPoint, temporality: int) -> Increment:
         """
@@ -73,15 +76,13 @@ class Series:
         if point.flags & NO_RECORDED_VALUE:
             raise Ignored(refusals.STALE)
         check(point)
+        if temporality == DELTA:
+            return self._delta(key, point)
         identity = (key, point.start_ns)
         last = self._last.pop(identity, None)
         if last is None and len(self._last) >= MAX_SERIES:
             self._last.popitem(last=False)
         self._last[identity] = point
-        if temporality == DELTA:
-            if last is not None and last.time_ns == point.time_ns:
-                raise Ignored(refusals.DUPLICATE)
-            return _new(point)
         if last is None:
             if not point.start_ns or point.start_ns < self._started_ns:
                 raise Ignored(refusals.BASELINE)
@@ -90,6 +91,16 @@ class Series:
             self._last[identity] = last
             raise Ignored(refusals.DUPLICATE)
         return _new(_difference(point, last))
+
+    def _delta(self, key: bytes, point: DataPoint) -> Increment:
+        """Known again by its interval, in whatever order it comes."""
+        interval = (key, point.start_ns, point.time_ns)
+        if interval in self._deltas:
+            raise Ignored(refusals.DUPLICATE)
+        if len(self._deltas) >= MAX_DELTAS:
+            self._deltas.popitem(last=False)
+        self._deltas[interval] = None
+        return _new(point)
 
 
 def check(point: DataPoint) -> None:

@@ -16,6 +16,8 @@ from collector.otlp import refusals, wire
 
 MAX_ATTRIBUTES: Final = 4096
 MAX_EVENTS: Final = 16_384
+_MAX_FIELDS: Final = MAX_ATTRIBUTES + MAX_EVENTS + 4096
+"""with its links, and what a newer protocol may add"""
 _COUNT_ABOVE_BYTES: Final = 1 << 16
 """items longer than this are counted through before they are parsed"""
 
@@ -94,7 +96,7 @@ _parse_log = _Log.FromString
 def span(raw: bytes) -> ShallowSpan:
     """:raises Rejected: not a span, or more attributes or events than anybody needs"""
     if len(raw) > _COUNT_ABOVE_BYTES:
-        _bound(raw, ((9, MAX_ATTRIBUTES), (11, MAX_EVENTS)))
+        _bound(raw, {9: MAX_ATTRIBUTES, 11: MAX_EVENTS})
     try:
         parsed = cast(ShallowSpan, _parse_span(raw))
     except DecodeError:
@@ -105,17 +107,17 @@ def span(raw: bytes) -> ShallowSpan:
 def log(raw: bytes) -> ShallowLog:
     """:raises Rejected: not a log record, or more attributes than anybody needs"""
     if len(raw) > _COUNT_ABOVE_BYTES:
-        _bound(raw, ((6, MAX_ATTRIBUTES),))
+        _bound(raw, {6: MAX_ATTRIBUTES})
     try:
         return cast(ShallowLog, _parse_log(raw))
     except DecodeError:
         raise refusals.Rejected(refusals.UNDECODABLE) from None
 
 
-def _bound(raw: bytes, limits: tuple[tuple[int, int], ...]) -> None:
+def _bound(raw: bytes, limits: dict[int, int]) -> None:
+    """Stops at the first field too many, whichever it is."""
     try:
-        for number, limit in limits:
-            wire.count(raw, number, limit)
+        wire.bound(raw, limits, _MAX_FIELDS)
     except wire.CountExceeded:
         raise refusals.Rejected(refusals.TOO_MANY_ITEMS) from None
     except wire.Malformed:

@@ -158,17 +158,18 @@ def _other(body: bytes, position: int, end: int, scoped: Scoped) -> int:
     return stop
 
 
-def count(buffer: bytes, number: int, limit: int) -> int:
+def bound(buffer: bytes, limits: dict[int, int], max_fields: int) -> None:
     """
-    How often field `number` occurs at the top of a message.
+    Walk the top of a message, at most to the first field too many.
 
+    :param limits: field number to how often it may occur
+    :param max_fields: how many fields there may be in all
     :raises Malformed: it is broken
-    :raises CountExceeded: more than `limit` times
+    :raises CountExceeded: more than that
     """
-    found = 0
-    for field, _, _, _ in fields(buffer, 0, len(buffer)):
-        if field == number:
-            found += 1
-            if found > limit:
-                raise CountExceeded
-    return found
+    room = dict(limits)
+    for seen, (number, _, _, _) in enumerate(fields(buffer, 0, len(buffer))):
+        if number in room:
+            room[number] -= 1
+        if seen >= max_fields or room.get(number, 0) < 0:
+            raise CountExceeded

@@ -142,6 +142,15 @@ class TestOneBrokenItem:
         assert taken.message == "rejected: too_many_items 1"
         assert len(otlp.read().completions) == 1
 
+    @pytest.mark.parametrize("tag", [b"\x4a", b"\x5a", b"\x6a"], ids=["attributes", "events", "links"])
+    def test_too_many_fields_are_not_walked_to_their_end(self, protobuf: Any, tag: bytes) -> None:
+        """The broken end would say undecodable, were it reached."""
+        many = protobuf.span(CHAT).SerializeToString() + (tag + b"\x00") * (1 << 16) + b"\xff"
+        taken = send(protobuf, many, protobuf.span(CHAT).SerializeToString())
+
+        assert taken.message == "rejected: too_many_items 1"
+        assert len(protobuf.read().completions) == 1
+
     def test_nested_too_deep(self, otlp: Any) -> None:
         deep: object = "x"
         for _ in range(anyvalue.MAX_DEPTH + 2):
@@ -175,6 +184,8 @@ class TestOneBrokenItem:
             ("[]", "undecodable"),
             ('{"name": 5}', "undecodable"),
             ('{"traceId": "zz"}', "invalid_id"),
+            ('{"traceId": "' + "ab " * 16 + '", "spanId": "abababababababab"}', "invalid_id"),
+            ('{"traceId": "' + "ab" * 16 + '", "spanId": " abababababababab"}', "invalid_id"),
             ("{}", "invalid_id"),
             ('{"attributes": [{"key": "a", "value": {"doubleValue": 1e999}}]}', "undecodable"),
             ('{"attributes": [{"key": "a", "value": {"stringValue": 5}}]}', "undecodable"),

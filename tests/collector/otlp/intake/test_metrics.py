@@ -121,6 +121,24 @@ class TestIncrements:
         assert values(otlp) == [Distribution(BOUNDS, (1.0, 2.0, 3.0), 6.0)] * 2
         assert otlp.ignored == {"duplicate": 1}
 
+    def test_a_delta_without_a_start_sent_again_late_brings_nothing(self, otlp: Any) -> None:
+        first, second = (histogram(otlp, temporality=DELTA, start=-otlp.now, at=at) for at in (0.0, 1.0))
+        for metric in (first, second, first):
+            otlp.send(metric)
+
+        assert len(values(otlp)) == 2
+        assert otlp.ignored == {"duplicate": 1}
+
+    def test_deltas_do_not_push_out_running_totals(self, protobuf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(series, "MAX_SERIES", 5)
+        monkeypatch.setattr(series, "MAX_DELTAS", 5)
+        protobuf.send(histogram(protobuf))
+        protobuf.send(*(histogram(protobuf, temporality=DELTA, start=n - 50.0, at=n - 49.0) for n in range(20)))
+        protobuf.send(histogram(protobuf, (1, 2, 4), 7.0, at=1.0))
+
+        assert len(protobuf.intake._metrics._series) == 6
+        assert values(protobuf)[-1] == Distribution(BOUNDS, (0.0, 0.0, 1.0), 1.0)
+
     def test_series_differ_by_any_attribute(self, otlp: Any) -> None:
         otlp.send(histogram(otlp), histogram(otlp, attributes={**LABELS, "stream": True}))
 
@@ -150,6 +168,8 @@ class TestBadPoints:
             ({"total": float("nan")}, "invalid_histogram"),
             ({"total": float("inf")}, "invalid_histogram"),
             ({"total": -1.0}, "invalid_histogram"),
+            ({"total": 1e308}, "invalid_histogram"),
+            ({"total": 1e308, "temporality": DELTA}, "invalid_histogram"),
         ],
     )
     def test_a_point_that_contradicts_itself_is_rejected_alone(
