@@ -9,6 +9,7 @@ import msgspec
 
 from collector.otlp import json_schema, json_values, refusals, values
 from collector.otlp.attributes import Attributes
+from collector.otlp.json_repair import repaired
 from collector.otlp.metrics import METRICS, MetricItem, Point
 from collector.otlp.observed import ERROR, EXCEPTION_EVENT, FIRST_CHUNK_EVENTS, Observed, valid_ids
 from collector.otlp.origins import Origin, Origins
@@ -19,6 +20,9 @@ from watchkeeper.core.metric import Kind
 
 _OBJECTS_PER_ITEM: Final = 8
 """a span of 14 attributes has 30, but few requests bring as many items as they may"""
+_BROKEN: Final = (msgspec.DecodeError, UnicodeDecodeError, refusals.Rejected)
+_Group = tuple[dict[str, object], str, list[Any]]
+"""resource, scope's name, items"""
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
@@ -44,7 +48,7 @@ class Batch:
 
     __slots__ = ("groups", "items")
 
-    def __init__(self, groups: list[tuple[dict[str, object], str, list[Any]]]) -> None:
+    def __init__(self, groups: list[_Group]) -> None:
         self.groups = groups
         self.items = sum(_size(item) for _, _, items in groups for item in items)
 
@@ -67,13 +71,7 @@ class Decoder:
         if not body.strip():
             return Batch([])
         bound_objects(body, max_items * _OBJECTS_PER_ITEM, max_items)
-        try:
-            groups = _groups(shape, shape.whole.decode(body), self._resource)
-        except RecursionError:
-            raise refusals.Undecodable(refusals.TOO_DEEP) from None
-        except (msgspec.DecodeError, refusals.Rejected):
-            groups = self._one_by_one(shape, body, max_items)
-        batch = Batch(groups)
+        batch = Batch(self._groups(shape, body, max_items))
         if batch.items > max_items:
             raise _too_many(max_items)
         return batch
@@ -120,16 +118,31 @@ class Decoder:
                 else:
                     yield item, origin
 
-    def _one_by_one(self, shape: _Shape, body: bytes, max_items: int) -> list[tuple[dict[str, object], str, list[Any]]]:
-        """:raises Undecodable: not even the containers can be read"""
-        if body.count(b",") > max_items * _OBJECTS_PER_ITEM:
-            raise refusals.Undecodable(refusals.UNDECODABLE)
+    def _groups(self, shape: _Shape, body: bytes, max_items: int) -> list[_Group]:
+        """
+        Whole if it can be; else with what JSON forbids replaced; else one item after the other.
+
+        :raises Undecodable: none of that
+        """
         try:
-            groups = _groups(shape, shape.split.decode(body), self._resource)
+            try:
+                return _groups(shape, shape.whole.decode(body), self._resource)
+            except _BROKEN:
+                mended = repaired(body)
+            try:
+                return _groups(shape, shape.whole.decode(mended), self._resource)
+            except _BROKEN:
+                return self._one_by_one(shape, mended, max_items)
         except RecursionError:
             raise refusals.Undecodable(refusals.TOO_DEEP) from None
-        except (msgspec.DecodeError, refusals.Rejected):
+        except _BROKEN:
             raise refusals.Undecodable(refusals.UNDECODABLE) from None
+
+    def _one_by_one(self, shape: _Shape, body: bytes, max_items: int) -> list[_Group]:
+        """:raises Undecodable: more than can be looked through"""
+        if body.count(b",") > max_items * _OBJECTS_PER_ITEM:
+            raise refusals.Undecodable(refusals.UNDECODABLE)
+        groups = _groups(shape, shape.split.decode(body), self._resource)
         if sum(len(items) for _, _, items in groups) > max_items:
             raise _too_many(max_items)
         return [(resource, scope, [_decoded(shape, raw) for raw in items]) for resource, scope, items in groups]
@@ -198,9 +211,7 @@ def _too_many(max_items: int) -> refusals.TooMany:
     return refusals.TooMany(refusals.TOO_MANY_ITEMS, f"more than {max_items} items in one request")
 
 
-def _groups(
-    shape: _Shape, request: Any, read_resource: Callable[[Any], dict[str, object]]
-) -> list[tuple[dict[str, object], str, list[Any]]]:
+def _groups(shape: _Shape, request: Any, read_resource: Callable[[Any], dict[str, object]]) -> list[_Group]:
     return [
         (
             read_resource(group.resource),
@@ -216,7 +227,7 @@ def _decoded(shape: _Shape, raw: msgspec.Raw) -> Any:
     """None: broken."""
     try:
         return shape.item.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except (*_BROKEN, RecursionError):
         return None
 
 

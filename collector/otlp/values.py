@@ -160,7 +160,7 @@ def parsed_json(value: str) -> object:
         return None
     try:
         return _decode_json(value)
-    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
+    except (msgspec.DecodeError, RecursionError, UnicodeError):
         return None
 
 

@@ -200,6 +200,36 @@ class TestOneBrokenItem:
         assert f"rejected: {reason} 1" == taken.message
         assert len(sent.read().completions) == 1
 
+    @pytest.mark.parametrize(
+        ("wrong", "read"),
+        [
+            (rb"\ud83d", "\ufffd"), (rb"\uDE00 \uD83D", "\ufffd \ufffd"), (rb"\ud83d\ud83d\ude00", "\ufffd\U0001f600"),
+            (rb"\\ud83d \ud83d", r"\ud83d" + " \ufffd"), (rb"\u00e9\n\"\ud83d", '\xe9\n"\ufffd'),
+            (b"\xff", "\ufffd"), (b"\xed\xa0\x80\xe2", "\ufffd\ufffd\ufffd\ufffd"),
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize("name", ["unread", "gen_ai.request.model"])
+    def test_a_string_that_json_forbids_costs_no_span(
+        self, wrong: bytes, read: str, name: str, both: tuple[Any, Any]
+    ) -> None:
+        sent = both[1]
+        _, body = sent.body(sent.span({**CHAT, name: "@"}), sent.span(CHAT))
+        taken = sent.intake.take(Signal.TRACES, Encoding.JSON, body.replace(b'"@"', b'"' + wrong + b'"'), {}, sent.now)
+        models = [call.request_model for call in sent.read().completions]
+
+        assert taken.rejected == 0
+        assert sorted(models) == (["", ""] if name == "unread" else ["", read])
+
+    def test_beside_a_string_that_json_forbids_a_broken_span_is_still_rejected_alone(
+        self, both: tuple[Any, Any]
+    ) -> None:
+        sent = both[1]
+        _, body = sent.body(sent.span({**CHAT, "unread": "@"}))
+        body = body.replace(b'"@"', b'"\xff\\ud83d"').replace(b'"spans": [', b'"spans": [5, ')
+
+        assert sent.intake.take(Signal.TRACES, Encoding.JSON, body, {}, sent.now).rejected == 1
+        assert len(sent.read().completions) == 1
+
     @pytest.mark.parametrize("start", ["-1", "NaN", "1e9", "99999999999999999999999", "x"])
     def test_a_json_time_that_is_none(self, start: str, both: tuple[Any, Any]) -> None:
         sent = both[1]
