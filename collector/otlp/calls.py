@@ -45,17 +45,52 @@ class Call(msgspec.Struct, gc=False, eq=False):
     """whether a log record without ids was found to be this call"""
     identity: Completion | None = None
     """kept while text may still come as log records of its own"""
+    duration_seconds: float | None = None
+    first_token_seconds: float | None = None
+    """both as the client saw them"""
+    output_tokens: int | None = None
 
     def holds(self, start: float, end: float) -> bool:
         """Whether the interval lies within the call's own, give or take the clocks."""
         return bool(self.start) and self.start - SLACK_SECONDS <= start and end <= self.end + SLACK_SECONDS
+
+    def add(self, seen: Completion, bits: int) -> float | None:
+        """
+        Take note of the facets in `bits`, new with this observation. Seconds per output token after the first, when
+        they complete what tells it: from this observer's own two times if it has both, else with the one known.
+        """
+        self.given |= bits
+        if self.output_tokens is None:
+            self.output_tokens = seen.output_tokens
+        if seen.vantage is not _CLIENT:
+            return None
+        duration, first = seen.duration_seconds, seen.time_to_first_token_seconds
+        if duration is None or first is None:
+            duration = self.duration_seconds if duration is None else duration
+            first = self.first_token_seconds if first is None else first
+        self.duration_seconds, self.first_token_seconds = duration, first
+        completed = bits & facets.CLIENT not in (0, facets.CLIENT) and not facets.CLIENT & ~self.given
+        tokens = seen.output_tokens or self.output_tokens or 0
+        if not completed or duration is None or first is None or tokens < 2 or duration < first:
+            return None
+        return (duration - first) / (tokens - 1)
 
 
 def _call(seen: Completion, start: float) -> Call:
     client = seen.vantage is _CLIENT
     end = start + (seen.duration_seconds or 0.0) if start else 0.0
     return Call(
-        facets.of(seen), start, end, client, not client, seen.request_model, seen.response_model, seen.response_id
+        facets.of(seen),
+        start,
+        end,
+        client,
+        not client,
+        seen.request_model,
+        seen.response_model,
+        seen.response_id,
+        duration_seconds=seen.duration_seconds if client else None,
+        first_token_seconds=seen.time_to_first_token_seconds if client else None,
+        output_tokens=seen.output_tokens,
     )
 
 

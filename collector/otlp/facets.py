@@ -39,11 +39,15 @@ def of(call: Completion) -> int:
     return bits
 
 
-def only(call: Completion, bits: int, request_model: str, response_model: str) -> Completion:
+def only(
+    call: Completion, bits: int, request_model: str, response_model: str, pace_seconds: float | None = None
+) -> Completion:
     """
     A record of a call that was counted already, with just the facets in `bits`.
 
     Models are filled in where this observer did not know them. Output tokens stay: they turn a duration into a pace.
+
+    :param pace_seconds: per output token, where `bits` bring only half of what tells it
     """
     duration = bits & (CLIENT_DURATION | ENGINE_DURATION)
     first_token = bits & (CLIENT_FIRST_TOKEN | ENGINE_FIRST_TOKEN)
@@ -55,6 +59,7 @@ def only(call: Completion, bits: int, request_model: str, response_model: str) -
         response_model=call.response_model or response_model,
         duration_seconds=call.duration_seconds if duration else None,
         time_to_first_token_seconds=call.time_to_first_token_seconds if first_token else None,
+        pace_seconds=pace_seconds,
         queue_seconds=call.queue_seconds if phases else None,
         prefill_seconds=call.prefill_seconds if phases else None,
         decode_seconds=call.decode_seconds if phases else None,

@@ -26,8 +26,8 @@ class Tally:
         """What this observation adds to a call that was counted before; ignored for `reason` when it adds nothing."""
         bits = facets.of(seen) & ~call.given
         if bits:
-            call.given |= bits
-            self.completions.append(facets.only(seen, bits, call.request_model, call.response_model))
+            pace = call.add(seen, bits)
+            self.completions.append(facets.only(seen, bits, call.request_model, call.response_model, pace))
         else:
             self.ignored[reason] += 1
 

@@ -101,6 +101,16 @@ def test_time_per_token_is_absent_where_it_means_nothing(change: dict[str, Any])
     assert Meter(Completion(**CALL | change)).value(requests.SERVER_PER_TOKEN) == []
 
 
+def test_time_per_token_may_come_with_the_record_that_brings_its_missing_half() -> None:
+    late = Completion(at=101.0, counts=False, request_model="m", duration_seconds=1.1, pace_seconds=0.1)
+    failed = Completion(at=101.0, counts=False, request_model="m", pace_seconds=0.1, error_type="E")
+    meter = Meter(late, failed)
+
+    assert meter.value(requests.SERVER_PER_TOKEN).sum == 0.1
+    assert sum(meter.value(requests.CLIENT_DURATION).counts) == 1
+    assert meter.value(requests.SERVER_FIRST_TOKEN) == []
+
+
 def test_a_number_that_is_not_known_is_absent_not_zero() -> None:
     meter = Meter(Completion(at=1.0))
 

@@ -121,11 +121,16 @@ class _Kind:
                 series.observe(first, at, trace_id, span_id)
             tokens = call.output_tokens
             if duration is not None and tokens is not None and tokens > 1 and duration >= first:
-                if self._pace is None:
-                    self._pace = self._aggregate.histogram(requests.SERVER_PER_TOKEN, self._vantage)
-                self._pace.observe((duration - first) / (tokens - 1), at, trace_id, span_id)
+                self._observe_pace((duration - first) / (tokens - 1), call)
+        if call.pace_seconds is not None and not call.error_type:
+            self._observe_pace(call.pace_seconds, call)
         if not self._is_client:
             self._time_phases(call)
+
+    def _observe_pace(self, seconds: float, call: Completion) -> None:
+        if self._pace is None:
+            self._pace = self._aggregate.histogram(requests.SERVER_PER_TOKEN, self._vantage)
+        self._pace.observe(seconds, call.at, call.trace_id, call.span_id)
 
     def _time_phases(self, call: Completion) -> None:
         for metric, seconds in (

@@ -115,6 +115,8 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     queue_seconds: float | None = None
     prefill_seconds: float | None = None
     decode_seconds: float | None = None
+    pace_seconds: float | None = None
+    """per output token after the first; only where duration and first token come in different records of the call"""
     streamed: bool = False
     input_tokens: int | None = None
     output_tokens: int | None = None

@@ -16,11 +16,52 @@ CALL = {
 }
 LEGACY = {**CALL, "gen_ai.system": "openai"}
 del LEGACY["gen_ai.provider.name"]
+UNTIMED = {**CALL, "gen_ai.usage.output_tokens": 11}
+TIMED = {**UNTIMED, "gen_ai.response.time_to_first_chunk": 0.5}
 WORDS = [{"role": "user", "parts": [{"type": "text", "content": "hi"}]}]
 
 
 def counted(calls: Any) -> int:
     return sum(call.counts for call in calls)
+
+
+class TestPace:
+    """Time per output token, where a call's duration and its first token come in different records."""
+
+    def records(self, otlp: Any, log: Any, span: Any) -> list[Any]:
+        return [otlp.log(DETAILS, log, trace=1, span=1), otlp.span(span, trace=1, span=1, start=-1.5)]
+
+    @pytest.mark.parametrize("log_first", [True, False])
+    @pytest.mark.parametrize("both_know", [True, False])
+    def test_it_is_told_once_in_any_order(self, otlp: Any, log_first: bool, both_know: bool) -> None:
+        log, span = self.records(otlp, TIMED, TIMED if both_know else UNTIMED)
+        for item in (log, span, log, span) if log_first else (span, log, span, log):
+            otlp.send(item)
+        calls = otlp.read().completions
+        whole = [call for call in calls if None not in (call.duration_seconds, call.time_to_first_token_seconds)]
+        paces = [call.pace_seconds for call in calls if call.pace_seconds is not None]
+
+        assert [call.duration_seconds for call in calls if call.duration_seconds is not None] == [pytest.approx(1.5)]
+        assert [call.time_to_first_token_seconds for call in calls if call.time_to_first_token_seconds] == [0.5]
+        assert (len(whole), len(paces)) == ((1, 0) if both_know and not log_first else (0, 1))
+        assert paces in ([], [pytest.approx(0.1)])
+
+    @pytest.mark.parametrize(
+        "change", [{"gen_ai.usage.output_tokens": 1}, {"gen_ai.response.time_to_first_chunk": 1.6}], ids=str
+    )
+    def test_it_is_not_made_of_numbers_that_do_not_fit(self, otlp: Any, change: dict[str, object]) -> None:
+        log, span = self.records(otlp, {**TIMED, **change}, {**UNTIMED, "gen_ai.usage.output_tokens": 1})
+        otlp.send(log)
+        otlp.send(span)
+
+        assert [call.pace_seconds for call in otlp.read().completions] == [None, None]
+
+    def test_an_engines_view_is_not_mixed_with_its_clients(self, otlp: Any) -> None:
+        otlp.send(otlp.span(UNTIMED, trace=1, span=1))
+        engine = {"gen_ai.latency.time_to_first_token": 0.2, "gen_ai.latency.e2e": 0.8, "gen_ai.usage.output_tokens": 5}
+        [_, added] = otlp.calls(otlp.span(engine, name="llm_request", trace=1, span=2, parent=1))
+
+        assert (added.counts, added.time_to_first_token_seconds, added.pace_seconds) == (False, 0.2, None)
 
 
 class TestDetails:
