@@ -1,10 +1,18 @@
+import select
 import socket
+import subprocess
+import sys
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import pytest
 
-from watchkeeper.agent.web import WebServer
+from watchkeeper.agent.web import WebServer, default_bounds
+from watchkeeper.core.bounded_http import Bounds
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.interfaces import Answer, Request
 
@@ -65,3 +73,152 @@ def test_an_unknown_path_is_404_and_names_no_library(server: WebServer) -> None:
 def test_a_port_in_use_is_one_line_that_names_the_key() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError, match=r"^web\.port: .* is in use"):
         WebServer("127.0.0.1", taken.getsockname()[1], {})
+
+
+def patient(**changed: float) -> Bounds:
+    """Bounds that no test waits for, but for those `changed`."""
+    return Bounds(**{"max_connections": 100, "head_seconds": 60, "request_seconds": 60, "idle_seconds": 60} | changed)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., WebServer]]:
+    started: list[WebServer] = []
+
+    def start(bounds: Bounds) -> WebServer:
+        started.append(WebServer("127.0.0.1", 0, {"/large": large}, bounds))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+def large(_: Request) -> Answer:
+    return Answer(bytes(64 << 20), "text/plain")
+
+
+def connect(server: WebServer) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=30)
+
+
+def received(connection: socket.socket) -> bytes:
+    """All that comes until the other side closes."""
+    parts = []
+    with suppress(ConnectionResetError):
+        while part := connection.recv(1 << 16):
+            parts.append(part)
+    return b"".join(parts)
+
+
+class TestBounds:
+    def test_a_head_that_stays_half_open_is_closed(self, serve: Callable[..., WebServer]) -> None:
+        server = serve(patient(head_seconds=0.2))
+        with connect(server) as connection:
+            connection.sendall(b"GET /healthz HT")
+            assert received(connection) == b""
+
+        assert get(server, "/healthz")[0] == 200
+
+    def test_a_connection_that_asks_nothing_is_closed(self, serve: Callable[..., WebServer]) -> None:
+        server = serve(patient(idle_seconds=0.2))
+        with connect(server) as connection:
+            assert received(connection) == b""
+
+    def test_a_connection_whose_peer_does_not_read_is_closed(self, serve: Callable[..., WebServer]) -> None:
+        server = serve(patient(request_seconds=0.2))
+        with connect(server) as connection:
+            connection.sendall(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+            hung_up = select.poll()
+            hung_up.register(connection, 0)  # POLLERR and POLLHUP alone: nothing is read
+            assert hung_up.poll(30_000)
+
+        assert get(server, "/healthz")[0] == 200
+
+    def test_one_connection_too_many_is_told_so_and_room_comes_back(self, serve: Callable[..., WebServer]) -> None:
+        server = serve(patient(max_connections=2))
+        with connect(server), connect(server), connect(server) as third:
+            answer = received(third)
+
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nServer: watchkeeper\r\n" in answer
+        assert answer.endswith(b"\r\n\r\ntoo many connections; retry later\n")
+        status = 503
+        while status != 200:
+            with suppress(ConnectionError, urllib.error.URLError):  # the 503 may come before the request is sent
+                status, _ = get(server, "/healthz")
+
+    def test_a_method_that_changes_things_is_refused(self, server: WebServer) -> None:
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(server.url, data=b"x", timeout=5)
+
+        assert (caught.value.code, caught.value.headers["Allow"]) == (405, "GET, HEAD")
+
+    def test_head_has_the_headers_of_get_and_no_body(self, server: WebServer) -> None:
+        with connect(server) as connection:
+            connection.sendall(b"HEAD /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            head, _, body = received(connection).partition(b"\r\n\r\n")
+
+        assert b"Content-Length: 3" in head
+        assert body == b""
+
+    def test_bytes_that_are_not_http_are_answered_400_without_quoting_them(self, server: WebServer) -> None:
+        with connect(server) as connection:
+            connection.sendall(b"canary canary canary\r\n\r\n")
+            answer = received(connection)
+
+        assert answer.split()[1] == b"400"
+        assert b"canary" not in answer
+
+    def test_a_page_that_keeps_breaking_is_one_line_without_its_words(
+        self, server: WebServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for _ in range(5):
+            get(server, "/broken")
+
+        [line] = [record.getMessage() for record in caplog.records]
+        assert line.startswith("/broken failed: RuntimeError at ")
+        assert "mistake" not in caplog.text
+
+    def test_at_most_half_of_the_descriptors_are_for_this_port(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("resource.getrlimit", lambda _: (200, 200))
+
+        assert default_bounds().max_connections == 100
+
+
+OUT_OF_DESCRIPTORS = """
+import logging, resource, sys
+from watchkeeper.agent.web import WebServer
+from watchkeeper.core.bounded_http import Bounds
+
+logging.basicConfig(stream=sys.stderr)
+server = WebServer("127.0.0.1", 0, {}, Bounds(1000, 0.5, 0.5, 60.0))
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+server.start()
+print(server.port, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_without_descriptors_one_line_says_what_to_do_and_the_port_recovers(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with (
+        log.open("wb") as errors,
+        subprocess.Popen(
+            [sys.executable, "-c", OUT_OF_DESCRIPTORS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
+        ) as process,
+        ExitStack() as stack,
+    ):
+        stack.callback(process.kill)
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        for _ in range(60):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+            connection.sendall(b"GET /hea")
+        while b"ulimit -n" not in log.read_bytes():
+            time.sleep(0.01)
+
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=60) as answer:
+            assert answer.status == 200
+
+    assert len(log.read_text().splitlines()) == 1

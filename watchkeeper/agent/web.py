@@ -2,20 +2,34 @@
 
 import asyncio
 import errno
+import logging
+import resource
 import socket
 import threading
+import traceback
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
+from watchkeeper.core.bounded_http import BoundedServer, Bounds, SparingLog
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.interfaces import Answer, Request
 
 Handler = Callable[[Request], Answer]
 
 _SECURITY: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Server": "watchkeeper"}
-_KEEP_ALIVE_SECONDS: Final = 75.0
+_TEXT: Final = "text/plain; charset=utf-8"
+_STOP_SECONDS: Final = 1.0
+_BUSY: Final = b"too many connections; retry later\n"
+_LOG: Final = logging.getLogger("watchkeeper.web")
+
+
+def default_bounds() -> Bounds:
+    """At most half of the descriptors that this process may open, so that others on this port starve nobody else."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = 1000 if descriptors == resource.RLIM_INFINITY else min(1000, max(1, descriptors // 2))
+    return Bounds(max_connections=most, head_seconds=10.0, request_seconds=30.0, idle_seconds=75.0)
 
 
 class WebServer:
@@ -25,8 +39,11 @@ class WebServer:
     :raises ConfigError: the address is taken or not ours
     """
 
-    def __init__(self, host: str, port: int, routes: Mapping[str, Handler]) -> None:
-        self._routes = routes
+    def __init__(self, host: str, port: int, routes: Mapping[str, Handler], bounds: Bounds | None = None) -> None:
+        """:param bounds: default_bounds() when None"""
+        self._routes = {**routes, "/healthz": self._healthz, "/readyz": self._readyz}
+        self._bounds = bounds or default_bounds()
+        self._log = SparingLog(_LOG)
         self._socket = _listen(host, port)
         self.host = host
         self.port: int = self._socket.getsockname()[1]
@@ -62,43 +79,61 @@ class WebServer:
         self._loop.close()
 
     async def _serve(self) -> None:
-        app = web.Application()
-        app.on_response_prepare.append(_secure)
-        for path, handler in self._routes.items():
-            app.router.add_get(path, _adapt(handler))
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/readyz", self._readyz)
-        runner = web.AppRunner(app, access_log=None, keepalive_timeout=_KEEP_ALIVE_SECONDS, shutdown_timeout=1.0)
-        await runner.setup()
-        await web.SockSite(runner, self._socket).start()
+        self._loop.set_exception_handler(self._loop_failed)
+        server = BoundedServer(self, self._bounds, self._socket, None, self._log)
+        server.start()
         self._started.set()
         await self._stop.wait()
-        await runner.cleanup()
+        await server.stop(_STOP_SECONDS)
 
-    async def _healthz(self, _: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
+    async def answer(self, request: web.BaseRequest, began: float) -> web.StreamResponse:
+        handler = self._routes.get(request.path)
+        if handler is None:
+            return _response(Answer(b"404: Not Found", _TEXT, 404))
+        if request.method not in ("GET", "HEAD"):
+            return _response(Answer(b"405: Method Not Allowed", _TEXT, 405, {"Allow": "GET, HEAD"}))
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        return _response(handler(Request(path=request.path, query=dict(request.query), headers=headers)))
 
-    async def _readyz(self, _: web.Request) -> web.Response:
-        ready = self._ready.is_set()
-        return web.Response(text="ok\n" if ready else "not ready\n", status=200 if ready else 503)
+    def failed(self, request: web.BaseRequest, fault: BaseException | None) -> web.StreamResponse:
+        if fault is None:
+            return _response(Answer(b"400: Bad Request", _TEXT, 400))
+        self._tell(f"{request.path} failed" if request.path in self._routes else "a request failed", fault)
+        return _response(Answer(b"500: Internal Server Error", _TEXT, 500))
+
+    def broke_off(self, fault: BaseException | None) -> None:
+        self._tell("an answer broke off", fault)
+
+    def one_too_many(self) -> bytes:
+        advice = f"{self._bounds.max_connections} are open; find out who opens so many on this port"
+        self._log.error("a connection was turned away", advice)
+        headers = {**_SECURITY, "Content-Type": _TEXT, "Connection": "close", "Retry-After": "1"}
+        lines = ("HTTP/1.1 503 Service Unavailable", *(f"{name}: {value}" for name, value in headers.items()))
+        return "\r\n".join((*lines, f"Content-Length: {len(_BUSY)}", "", "")).encode() + _BUSY
+
+    def too_slow(self) -> None:
+        """Nothing to say: browsers that fell asleep do that."""
+
+    def _loop_failed(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """asyncio's own handler would log a traceback every time."""
+        self._tell("fault in the event loop", context.get("exception"))
+
+    def _tell(self, what: str, fault: BaseException | None) -> None:
+        """What and where, but not its words: they may quote."""
+        frames = traceback.extract_tb(fault.__traceback__) if fault else []
+        place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
+        self._log.error(what, f"{type(fault).__name__} at {place}; please report it")
+
+    def _healthz(self, _: Request) -> Answer:
+        return Answer(b"ok\n", _TEXT)
+
+    def _readyz(self, _: Request) -> Answer:
+        return Answer(b"ok\n", _TEXT) if self._ready.is_set() else Answer(b"not ready\n", _TEXT, 503)
 
 
-async def _secure(_: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_SECURITY)
-
-
-def _adapt(handler: Handler) -> Callable[[web.Request], "asyncio.Future[web.StreamResponse]"]:
-    async def handle(incoming: web.Request) -> web.StreamResponse:
-        headers = {name.lower(): value for name, value in incoming.headers.items()}
-        request = Request(path=incoming.path, query=dict(incoming.query), headers=headers)
-        answer = handler(request)
-        return web.Response(
-            body=answer.body,
-            status=answer.status,
-            headers={"Content-Type": answer.content_type, **answer.headers},
-        )
-
-    return handle  # type: ignore[return-value]  # aiohttp takes any coroutine function
+def _response(answer: Answer) -> web.Response:
+    headers = {**_SECURITY, "Content-Type": answer.content_type, **answer.headers}
+    return web.Response(body=answer.body, status=answer.status, headers=headers)
 
 
 def _listen(host: str, port: int) -> socket.socket:

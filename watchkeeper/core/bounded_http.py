@@ -1,0 +1,300 @@
+"""aiohttp's server with what it lacks: a bound on connections, deadlines for peers, calm without descriptors."""
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+import ssl
+import struct
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any, Final, Protocol
+
+import msgspec
+from aiohttp import web
+from aiohttp.web_protocol import _ErrInfo
+
+_LINGER_SECONDS: Final = 2.0
+"""how long the rest of a refused body is read and thrown away, so that the sender gets to see the answer"""
+_TLS_HANDSHAKE_SECONDS: Final = 10.0
+_ACCEPTED_AT_ONCE: Final = 64
+_ACCEPT_AGAIN_SECONDS: Final = 1.0
+_RESET: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER that drops what was not sent yet"""
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    max_connections: int
+    head_seconds: float
+    """a connection whose request head is not complete after this time is closed"""
+    request_seconds: float
+    """a connection whose peer has not taken its answer after this time is closed"""
+    idle_seconds: float
+    """a connection without a request for this time is closed"""
+
+
+class Service(Protocol):
+    """What is answered."""
+
+    async def answer(self, request: web.BaseRequest, began: float) -> web.StreamResponse:
+        """:param began: loop time at which the head began to arrive"""
+        ...
+
+    def failed(self, request: web.BaseRequest, fault: BaseException | None) -> web.StreamResponse:
+        """The answer when `answer` raised `fault`; without one, to bytes that are not HTTP."""
+        ...
+
+    def broke_off(self, fault: BaseException | None) -> None:
+        """A fault of ours after the answer was begun."""
+        ...
+
+    def one_too_many(self) -> bytes:
+        """What a connection beyond the bound is told, head and body."""
+        ...
+
+    def too_slow(self) -> None:
+        """A connection was closed that did not keep a deadline."""
+        ...
+
+
+class SparingLog:
+    """A line about the same thing once in a while, with how often it happened since the last. Not thread-safe."""
+
+    def __init__(
+        self, log: logging.Logger, interval_seconds: float = 60.0, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._log = log
+        self._interval_seconds = interval_seconds
+        self._monotonic = monotonic
+        self._said: dict[str, tuple[float, int]] = {}
+
+    def error(self, what: str, detail: str) -> None:
+        """:param what: one of few, as it is remembered"""
+        now = self._monotonic()
+        said_at, unsaid = self._said.get(what, (float("-inf"), 0))
+        if now - said_at < self._interval_seconds:
+            self._said[what] = (said_at, unsaid + 1)
+            return
+        self._said[what] = (now, 0)
+        more = f" ({unsaid} times more in between)" if unsaid else ""
+        self._log.error("%s: %s%s", what, detail, more)
+
+
+class BoundedServer:
+    """Answers one listening socket on the running loop."""
+
+    def __init__(
+        self, service: Service, bounds: Bounds, listener: socket.socket, tls: ssl.SSLContext | None, log: SparingLog
+    ) -> None:
+        """:param listener: is closed by `stop`"""
+        self._bounds = bounds
+        self._listener = listener
+        self._tls = tls
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self._connections = _Connections(service, bounds)
+        self._opening: set[asyncio.Task[None]] = set()
+        self._again: asyncio.TimerHandle | None = None
+        self._sweeper: asyncio.Task[None]
+
+    def start(self) -> None:
+        self._listener.setblocking(False)
+        self._listen()
+        self._sweeper = self._loop.create_task(self._sweep())
+
+    async def stop(self, timeout_seconds: float) -> None:
+        """Close the socket, then every connection; requests being answered have `timeout_seconds`."""
+        if self._again is not None:
+            self._again.cancel()
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
+        for task in (self._sweeper, *self._opening):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        open_ = self._connections.all()
+        await self._connections.shutdown(timeout_seconds)
+        for connection in open_:
+            connection.abort()
+
+    def _listen(self) -> None:
+        self._loop.add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
+        """
+        Not left to asyncio, which on running out of descriptors logs a traceback for each connection that waits, and
+        multiplies its tries.
+        """
+        for _ in range(_ACCEPTED_AT_ONCE):
+            try:
+                accepted, _ = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._log.error("no connection can be accepted", _accept_advice(error))
+                self._loop.remove_reader(self._listener)
+                self._again = self._loop.call_later(_ACCEPT_AGAIN_SECONDS, self._listen)
+                return
+            task = self._loop.create_task(self._open(accepted))
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+
+    async def _open(self, accepted: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(
+                self._connections,
+                accepted,
+                ssl=self._tls,
+                ssl_handshake_timeout=_TLS_HANDSHAKE_SECONDS if self._tls else None,
+            )
+        except OSError:  # the peer has gone, or does not speak TLS
+            accepted.close()
+
+    async def _sweep(self) -> None:
+        """Until cancelled, close the connections that are overdue."""
+        seconds = min(1.0, self._bounds.head_seconds / 4, self._bounds.request_seconds / 4)
+        while True:
+            await asyncio.sleep(seconds)
+            self._connections.close_overdue(self._loop.time())
+
+
+def _accept_advice(error: OSError) -> str:
+    why = os.strerror(error.errno or 0)
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"{why}; raise the limit on open files (ulimit -n, LimitNOFILE=), or find who opens so many connections"
+    return f"{why}; tried again every second"
+
+
+class _Connection(web.RequestHandler):
+    """Knows since when its peer keeps it waiting."""
+
+    __slots__ = ("_answering_since", "_closing_since", "_head_since", "_owner", "_request", "_wire")
+
+    def __init__(self, owner: "_Connections", **settings: Any) -> None:
+        super().__init__(owner, **settings)
+        self._owner = owner
+        self._wire: asyncio.Transport
+        self._request: web.BaseRequest | None = None
+        self._head_since: float | None = None
+        self._answering_since: float | None = None
+        self._closing_since: float | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream server has no other
+        self._wire = transport
+        if self._owner.full():
+            transport.write(self._owner.service.one_too_many())
+            transport.close()
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._request is None and self._head_since is None:
+            self._head_since = self._loop.time()
+        super().data_received(data)
+        if self._request is not None and self._messages and isinstance(self._messages[-1][0], _ErrInfo):
+            # aiohttp answers what is not HTTP in its turn, but lets the reader of a broken body wait for ever
+            self._request.content.set_exception(web.RequestPayloadError())
+
+    def head_arrived(self, request: web.BaseRequest) -> float:
+        """The head is complete; loop time at which it began."""
+        began = self._head_since or self._loop.time()
+        self._head_since = None
+        self._request = request
+        return began
+
+    def answered(self) -> None:
+        self._request = None
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send it; this waits for a peer that reads slowly."""
+        self._answering_since = self._loop.time()
+        try:
+            return await super().finish_response(request, resp, start_time)
+        finally:
+            self._answering_since = None
+
+    def overdue(self, now: float, bounds: Bounds) -> bool:
+        """The peer has sent half a head, or not read our answer, for too long."""
+        if self._closing_since is None and self._wire.is_closing():
+            self._closing_since = now  # what was written still waits for the peer, maybe for ever
+        return (
+            _is_past(self._head_since, now, bounds.head_seconds)
+            or _is_past(self._answering_since, now, bounds.request_seconds)
+            or _is_past(self._closing_since, now, bounds.request_seconds)
+        )
+
+    def abort(self) -> None:
+        """Close it without waiting for what was written to be read."""
+        self._head_since, self._closing_since = None, float("inf")  # overdue once, not again until it is gone
+        if self._wire.get_write_buffer_size():  # else the kernel would keep trying to send what it holds
+            wire = self._wire.get_extra_info("socket")
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.force_close()
+        self._wire.abort()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Bytes that are not HTTP (400), or a fault of our own. Neither words nor traceback leave."""
+        response = self._owner.service.failed(request, None if status == HTTPStatus.BAD_REQUEST else exc)
+        response.force_close()
+        return response
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """What went wrong after the answer was begun; aiohttp would log a traceback."""
+        fault = kw.get("exc_info")
+        if not isinstance(fault, web.RequestPayloadError):  # that one is a broken body, refused already
+            self._owner.service.broke_off(fault)
+
+
+def _is_past(since: float | None, now: float, seconds: float) -> bool:
+    return since is not None and now - since > seconds
+
+
+class _Connections(web.Server):
+    """Makes connections, and knows those that are open."""
+
+    def __init__(self, service: Service, bounds: Bounds) -> None:
+        super().__init__(self._answer)
+        self.service = service
+        self._bounds = bounds
+        self._settings: dict[str, Any] = {
+            "loop": asyncio.get_running_loop(),
+            "keepalive_timeout": bounds.idle_seconds,
+            "lingering_time": _LINGER_SECONDS,
+            "auto_decompress": False,
+            "access_log": None,
+        }
+
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(self, **self._settings)
+
+    def all(self) -> list[_Connection]:
+        return [connection for connection in self._connections if isinstance(connection, _Connection)]
+
+    def full(self) -> bool:
+        return len(self._connections) >= self._bounds.max_connections
+
+    def close_overdue(self, now: float) -> None:
+        for connection in self.all():
+            if connection.overdue(now, self._bounds):
+                self.service.too_slow()
+                connection.abort()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection = request.protocol
+        assert isinstance(connection, _Connection)  # noqa: S101 - `__call__` makes no other
+        began = connection.head_arrived(request)
+        try:
+            return await self.service.answer(request, began)
+        finally:
+            connection.answered()
