@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,20 @@ def test_a_good_file_is_ok_and_a_bad_one_lists_every_mistake_on_standard_error(
         "watchkeeper: log_lvl: unknown setting; did you mean 'log_level'?",
         "watchkeeper: webb: unknown setting; did you mean 'web'?",
     ]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("command", ["version", "metrics", "config-schema"])
+def test_output_that_cannot_be_written_is_one_line_and_exit_1(command: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run([sys.executable, "-m", "watchkeeper", command], stdout=full, stderr=subprocess.PIPE)
+
+    words = b"watchkeeper: the output cannot be written: No space left on device; make room or send it elsewhere\n"
+    assert (ended.returncode, ended.stderr) == (1, words)
+
+
+def test_without_standard_output_nothing_is_said_and_nothing_fails() -> None:
+    command = [sys.executable, "-m", "watchkeeper", "version"]
+    ended = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *command], stderr=subprocess.PIPE)
+
+    assert (ended.returncode, ended.stderr) == (0, b"")

@@ -1,6 +1,7 @@
 """`watchkeeper run | check-config | config-schema | metrics | doctor | demo | version`. Only this exits the process."""
 
 import argparse
+import errno
 import gc
 import json
 import logging
@@ -17,6 +18,7 @@ from watchkeeper.agent import registry
 from watchkeeper.core.errors import ConfigError
 
 EXIT_CONFIG = 2
+_UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -25,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: int = options.command(options)
+        print(end="", flush=True)  # here, where it can still be said that it was not written
     except ConfigError as error:
         for problem in error.problems:
             print(f"watchkeeper: {problem}", file=sys.stderr)
@@ -32,7 +35,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if error.errno not in _UNWRITTEN:
+            raise
+        print(
+            f"watchkeeper: the output cannot be written: {error.strerror}; make room or send it elsewhere",
+            file=sys.stderr,
+        )
+        _drop_output()
+        return 1
     return code
+
+
+def _drop_output() -> None:
+    """What is still buffered would be written, and fail, once more at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _parser() -> argparse.ArgumentParser:
