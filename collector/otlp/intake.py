@@ -19,6 +19,7 @@ from collector.otlp.messages import Messages
 from collector.otlp.metrics import MetricItem, Metrics
 from collector.otlp.observed import Observed
 from collector.otlp.origins import Origin, Origins
+from collector.otlp.pending import Pending
 from collector.otlp.refusals import Overloaded, Refused, TooMany, Undecodable
 from collector.otlp.senders import Senders
 from collector.otlp.tally import Tally
@@ -26,13 +27,15 @@ from collector.otlp.traces import Traces
 from watchkeeper.core.inbox import Inbox
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Metric
-from watchkeeper.core.records import Reading
+from watchkeeper.core.records import Reading, Sample
 from watchkeeper.core.vocabulary import health, operations, requests
 
 __all__ = ["EMITS", "Encoding", "Intake", "Overloaded", "Refused", "Signal", "Taken", "TooMany", "Undecodable"]
 
 MAX_TEXT_CHARACTERS: Final = 1 << 16
 """of a prompt, and of an answer"""
+_PENDING_SHARE: Final = 0.25
+"""of the queue, for metrics of senders not known yet"""
 _ITEM_BYTES: Final = 1024
 """room asked for an item before it is known what becomes of it"""
 
@@ -97,7 +100,9 @@ class Intake:
         self._inbox: Inbox[Reading] = Inbox(config.queue_capacity_bytes)
         self._queue_length = 0
         attributes, origins = Attributes(config.tenant_attribute), Origins(config.tenant_attribute)
-        self._calls, self._messages, senders = Calls(), Messages(MAX_TEXT_CHARACTERS), Senders()
+        self._pending = Pending(int(config.queue_capacity_bytes * _PENDING_SHARE))
+        self._calls, self._messages = Calls(), Messages(MAX_TEXT_CHARACTERS)
+        self._senders = senders = Senders()
         self._attributes = attributes
         self._traces = Traces(self._calls, self._messages, senders, MAX_TEXT_CHARACTERS)
         self._logs = Logs(self._calls, self._messages, senders, MAX_TEXT_CHARACTERS)
@@ -111,11 +116,11 @@ class Intake:
     @property
     def queue_length(self) -> int:
         """Accepted items held."""
-        return self._queue_length
+        return self._queue_length + len(self._pending)
 
     @property
     def queue_size_bytes(self) -> int:
-        return self._inbox.size_bytes
+        return self._inbox.size_bytes + self._pending.size_bytes
 
     def take(self, signal: Signal, encoding: Encoding, body: bytes, headers: Mapping[str, str], now: float) -> Taken:
         """
@@ -134,16 +139,17 @@ class Intake:
             return self._take(signal, encoding, body, tenant, now)
 
     def read(self, now: float) -> Reading:
-        """Everything taken since the last call."""
+        """Everything taken since the last call, but for metrics that wait for their sender to be known."""
         with self._lock:
             held = self._inbox.take()
             self._queue_length = 0
+            released = self._release(now)
             self._calls.forget_old(now)
             self._messages.forget_old(now)
         return Reading(
-            samples=tuple(sample for reading in held for sample in reading.samples),
+            samples=(*(sample for reading in held for sample in reading.samples), *released),
             completions=tuple(call for reading in held for call in reading.completions),
-            items=sum(reading.items for reading in held),
+            items=sum(reading.items for reading in held) + len(released),
         )
 
     def close(self) -> None:
@@ -156,8 +162,8 @@ class Intake:
         decoder = self._decoders[encoding]
         tally = Tally()
         batch = decoder.split(body, signal.value, self._max_items)
-        room = self._inbox.capacity_bytes - self._inbox.size_bytes
-        if len(self._inbox) and len(body) + _ITEM_BYTES * batch.items > room:
+        room = self._inbox.capacity_bytes - self.queue_size_bytes
+        if (len(self._inbox) or len(self._pending)) and len(body) + _ITEM_BYTES * batch.items > room:
             raise Overloaded(refusals.QUEUE_FULL)
         if signal is Signal.TRACES:
             self._traces.take(decoder.spans(batch, tenant, tally), tally, now)
@@ -169,7 +175,8 @@ class Intake:
         tally.invalid.update(self._attributes.invalid)
         self._attributes.invalid.clear()
         rejected = tally.rejected.total()
-        self._hold(tally, batch.items - rejected - tally.ignored.total())
+        self._hold(tally, batch.items - rejected - tally.ignored.total() - len(tally.held))
+        self._settle(tally, now)
         self._count(signal, batch.items, tally)
         return Taken(rejected, _explained(tally)) if rejected else Taken()
 
@@ -178,6 +185,23 @@ class Intake:
             reading = Reading(tuple(tally.samples), (), tuple(tally.completions), items)
             self._inbox.put(reading, tally.size_bytes)
             self._queue_length += items
+
+    def _settle(self, tally: Tally, now: float) -> None:
+        """Metrics that came before the first calls of their sender tell of the same calls."""
+        for sender, sample in tally.held:
+            self._pending.hold(sender, sample, now)
+        for sender in self._senders.new():
+            if same := self._pending.drop(sender):
+                reason = (("signal", Signal.METRICS.value), ("reason", refusals.SAME_CALL))
+                self._ledger.add(health.IGNORED, same, (("source", "otlp"), *reason))
+
+    def _release(self, now: float) -> list[Sample]:
+        """Metrics whose senders have sent no calls in the meantime; all of them once nothing more can come."""
+        released = self._pending.early()
+        for sender, samples in self._pending.due(now, everything=self._closed):
+            self._senders.missed(sender, now)
+            released += samples
+        return released
 
     def _count(self, signal: Signal, items: int, tally: Tally) -> None:
         labels = (("source", "otlp"), ("signal", signal.value))

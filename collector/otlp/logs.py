@@ -39,6 +39,8 @@ class Logs:
             if event == DETAILS:
                 self._details(seen, origin, reader, tally, now)
             elif event in EVENTS:
+                if seen.trace_id:  # else it has no span either, and its metrics are all there is
+                    self._senders.saw(origin.sender, now)
                 self._message(seen, event, body, spoken, tally, now)
             elif event.startswith(_OTHER_EVENTS):
                 tally.ignored[refusals.EVENT_NOT_USED] += 1

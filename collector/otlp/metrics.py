@@ -95,7 +95,9 @@ class Metrics:
             return
         row = METRICS[item.name]
         scale = _scale(row.metric, item.unit)
-        suppressed = not row.always and self._senders.reports_calls(origin.sender, now)
+        sender = origin.sender
+        suppressed = not row.always and self._senders.reports_calls(sender, now)
+        known = row.always or self._senders.reports_none(sender, now)
         for point in item.points:
             try:
                 if item.kind is not row.metric.kind or len(point.attributes) > _MAX_ATTRIBUTES:
@@ -110,8 +112,12 @@ class Metrics:
             else:
                 if suppressed:
                     tally.ignored[refusals.SAME_CALL] += 1
+                    continue
+                sample = self._sample(row, item, point, increment, origin, now)
+                if known:
+                    tally.samples.append(sample)
                 else:
-                    tally.samples.append(self._sample(row, item, point, increment, origin, now))
+                    tally.held.append((sender, sample))
 
     def _sample(
         self, row: Row, item: MetricItem, point: Point, increment: Increment, origin: Origin, now: float

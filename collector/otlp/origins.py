@@ -3,6 +3,7 @@
 from typing import Final, NamedTuple
 
 from collector.otlp import anyvalue, refusals, values, wire
+from collector.otlp.senders import Sender
 
 _MAX_CACHED: Final = 1024
 _MAX_CACHED_BYTES: Final = 4096
@@ -53,7 +54,7 @@ class Origin(NamedTuple):
     """the provider whose client library the scope instruments"""
 
     @property
-    def sender(self) -> tuple[str, str]:
+    def sender(self) -> Sender:
         return self.service, self.instance
 
 

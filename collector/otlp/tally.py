@@ -4,20 +4,23 @@ from collections import Counter
 
 from collector.otlp import facets
 from collector.otlp.calls import Call
+from collector.otlp.senders import Sender
 from watchkeeper.core.records import Completion, Sample
 
 _COMPLETION_BYTES = 1024
-_SAMPLE_BYTES = 512
+SAMPLE_BYTES = 512
 
 
 class Tally:
     """`rejected`, `ignored` and `invalid` by reason or field."""
 
-    __slots__ = ("completions", "ignored", "invalid", "rejected", "samples")
+    __slots__ = ("completions", "held", "ignored", "invalid", "rejected", "samples")
 
     def __init__(self) -> None:
         self.completions: list[Completion] = []
         self.samples: list[Sample] = []
+        self.held: list[tuple[Sender, Sample]] = []
+        """samples that wait for their sender to be known"""
         self.rejected: Counter[str] = Counter()
         self.ignored: Counter[str] = Counter()
         self.invalid: Counter[str] = Counter()
@@ -35,4 +38,4 @@ class Tally:
     def size_bytes(self) -> int:
         """About what the records take in memory."""
         text = sum(len(call.text.prompt) + len(call.text.answer) for call in self.completions if call.text)
-        return _COMPLETION_BYTES * len(self.completions) + _SAMPLE_BYTES * len(self.samples) + text
+        return _COMPLETION_BYTES * len(self.completions) + SAMPLE_BYTES * len(self.samples) + text

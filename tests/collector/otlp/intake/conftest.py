@@ -18,6 +18,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from collector.otlp.config import OtlpConfig
 from collector.otlp.intake import Encoding, Intake, Signal, Taken
+from collector.otlp.pending import HOLD_SECONDS
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Completion, Reading
 from watchkeeper.core.vocabulary import health
@@ -115,6 +116,10 @@ class Otlp:
 
     def read(self, now: float = NOW) -> Reading:
         return self.intake.read(now)
+
+    def settled(self) -> Reading:
+        """What is there when metrics have waited long enough for calls of the same sender."""
+        return self.read(self.now + HOLD_SECONDS)
 
     def calls(self, *items: Message, **how: Any) -> tuple[Completion, ...]:
         self.send(*items, **how)

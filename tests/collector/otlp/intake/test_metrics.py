@@ -8,8 +8,9 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from collector.otlp import metrics, series
 from collector.otlp.intake import EMITS
+from collector.otlp.pending import HOLD_SECONDS
 from watchkeeper.core.records import Distribution
-from watchkeeper.core.vocabulary import requests
+from watchkeeper.core.vocabulary import health, requests
 
 DURATION = "gen_ai.client.operation.duration"
 LABELS = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "m"}
@@ -48,7 +49,7 @@ def histogram(
 
 
 def values(otlp: Any) -> list[Any]:
-    return [sample.value for sample in otlp.read().samples]
+    return [sample.value for sample in otlp.settled().samples]
 
 
 class TestIncrements:
@@ -217,7 +218,7 @@ class TestMeaning:
         else:
             metric = histogram(otlp, name=name, unit=row.metric.unit)
         otlp.send(metric)
-        [sample] = otlp.read().samples
+        [sample] = otlp.settled().samples
 
         assert row.metric == sample.metric
         assert sample.metric in EMITS
@@ -230,7 +231,7 @@ class TestMeaning:
 
     def test_usage_keeps_its_token_type(self, otlp: Any) -> None:
         otlp.send(histogram(otlp, name="gen_ai.client.token.usage", attributes={"gen_ai.token.type": "output"}))
-        [sample] = otlp.read().samples
+        [sample] = otlp.settled().samples
 
         assert sample.labels[-2:] == (("watchkeeper.vantage", "client"), ("gen_ai.token.type", "output"))
 
@@ -267,13 +268,13 @@ class TestMeaning:
         self, otlp: Any, scope: str, vantage: str
     ) -> None:
         otlp.send(histogram(otlp, name="gen_ai.server.time_to_first_token"), scope=scope)
-        [sample] = otlp.read().samples
+        [sample] = otlp.settled().samples
 
         assert ("watchkeeper.vantage", vantage) in sample.labels
 
     def test_a_url_as_server_address_becomes_host_and_port(self, otlp: Any) -> None:
         otlp.send(histogram(otlp, attributes={"server.address": "http://127.0.0.1:18080/v1/"}))
-        [sample] = otlp.read().samples
+        [sample] = otlp.settled().samples
 
         assert sample.labels[-2:] == (("server.address", "127.0.0.1"), ("server.port", "18080"))
 
@@ -286,7 +287,7 @@ class TestSameUsage:
         otlp.send(otlp.span({"gen_ai.operation.name": "chat"}), resource=INSTANCE)
         otlp.send(histogram(otlp), resource=INSTANCE)
 
-        assert otlp.read().samples == ()
+        assert otlp.settled().samples == ()
         assert otlp.ignored == {"same_call": 1}
 
     def test_each_of_several_senders_in_one_request_is_noted(self, protobuf: Any) -> None:
@@ -305,17 +306,95 @@ class TestSameUsage:
         otlp.send(otlp.span({"gen_ai.operation.name": "chat"}), resource=INSTANCE)
         otlp.send(histogram(otlp, name="gen_ai.client.operation.time_per_output_chunk"), resource=INSTANCE)
 
-        assert [sample.metric for sample in otlp.read().samples] == [requests.CLIENT_PER_CHUNK]
+        assert [sample.metric for sample in otlp.settled().samples] == [requests.CLIENT_PER_CHUNK]
 
     def test_another_instance_is_taken_from_its_metrics(self, otlp: Any) -> None:
         otlp.send(otlp.span({"gen_ai.operation.name": "chat"}), resource=INSTANCE)
         otlp.send(histogram(otlp), resource={**INSTANCE, "service.instance.id": "2"})
 
-        assert len(otlp.read().samples) == 1
+        assert len(otlp.settled().samples) == 1
 
     def test_when_the_spans_stop_the_metrics_go_on_from_there(self, otlp: Any) -> None:
         otlp.send(otlp.span({"gen_ai.operation.name": "chat"}), resource=INSTANCE)
         otlp.send(histogram(otlp), resource=INSTANCE)
         otlp.send(histogram(otlp, (1, 2, 4), 7.0, at=601.0), resource=INSTANCE, now=otlp.now + 601)
+        [sample] = otlp.read(otlp.now + 611).samples
 
-        assert values(otlp) == [Distribution(BOUNDS, (0.0, 0.0, 1.0), 1.0)]
+        assert [sample.value] == [Distribution(BOUNDS, (0.0, 0.0, 1.0), 1.0)]
+
+
+class TestBeforeTheCalls:
+    """Metrics of a sender not known yet wait for its calls."""
+
+    def call(self, otlp: Any, kind: str) -> Any:
+        if kind == "a span":
+            return otlp.span({"gen_ai.operation.name": "chat"})
+        event = "gen_ai.choice" if kind == "a message" else "gen_ai.client.inference.operation.details"
+        return otlp.log(event, LABELS, trace=1, span=1, body={"message": {"content": "x"}})
+
+    def balance(self, otlp: Any) -> float:
+        accepted = sum(otlp.counts(health.ACCEPTED).values())
+        return accepted - sum(otlp.ignored.values()) - otlp.intake.queue_length
+
+    @pytest.mark.parametrize("kind", ["a span", "a call told by a log record", "a message"])
+    def test_they_are_dropped_when_the_first_call_comes(self, otlp: Any, kind: str) -> None:
+        otlp.send(histogram(otlp), resource=INSTANCE)
+        assert otlp.read(otlp.now + HOLD_SECONDS - 0.1).samples == ()
+        assert otlp.intake.queue_length == 1
+        otlp.send(self.call(otlp, kind), resource=INSTANCE, now=otlp.now + HOLD_SECONDS - 0.1)
+
+        assert otlp.settled().samples == ()
+        assert otlp.ignored["same_call"] == 1
+        labels = (("source", "otlp"), ("signal", "metrics"), ("reason", "same_call"))
+        assert otlp._counts[(health.IGNORED, labels)] == 1
+
+    def test_a_message_without_a_trace_tells_of_no_span(self, otlp: Any) -> None:
+        otlp.send(histogram(otlp), resource=INSTANCE)
+        otlp.send(otlp.log("gen_ai.choice"), resource=INSTANCE)
+
+        assert len(otlp.settled().samples) == 1
+
+    def test_they_go_out_when_none_comes_and_later_ones_at_once(self, otlp: Any) -> None:
+        otlp.send(histogram(otlp), resource=INSTANCE)
+        otlp.send(otlp.span({"gen_ai.operation.name": "chat"}), resource={**INSTANCE, "service.instance.id": "2"})
+        reading = otlp.settled()
+        assert (len(reading.samples), reading.items) == (1, 2)
+        later = otlp.now + HOLD_SECONDS
+        otlp.send(histogram(otlp, (1, 2, 4), 7.0, at=1.0), resource=INSTANCE, now=later)
+
+        assert len(otlp.read(later).samples) == 1
+
+    def test_every_point_is_in_the_books_while_it_waits(self, otlp: Any) -> None:
+        senders = [{**INSTANCE, "service.instance.id": str(n)} for n in range(3)]
+        for sender in senders:
+            otlp.send(histogram(otlp), histogram(otlp, attributes={"a": 1}), resource=sender)
+        assert (self.balance(otlp), otlp.intake.queue_length) == (0, 6)
+        assert otlp.intake.queue_size_bytes > 0
+        otlp.send(otlp.span({"gen_ai.operation.name": "chat"}), resource=senders[0])
+        assert (self.balance(otlp), otlp.intake.queue_length) == (0, 5)
+        exported = otlp.read().items
+        assert (self.balance(otlp), exported) == (1, 1)
+        exported += otlp.settled().items
+
+        assert (self.balance(otlp), exported, otlp.intake.queue_length) == (5, 5, 0)
+
+    def test_at_the_end_all_go_out(self, otlp: Any) -> None:
+        otlp.send(histogram(otlp))
+        otlp.intake.close()
+
+        assert len(otlp.read().samples) == 1
+
+    def test_a_clock_set_back_does_not_make_them_wait(self, otlp: Any) -> None:
+        otlp.send(histogram(otlp))
+
+        assert len(otlp.read(otlp.now - 3600).samples) == 1
+
+    def test_there_is_a_bound_and_what_waited_longest_goes_out_early(self, otlp: Any) -> None:
+        sent = otlp.fresh(queue_capacity_bytes=20 * 512 * 4)
+        for n in range(30):
+            sent.send(histogram(sent), resource={"service.name": str(n)})
+        early = [dict(sample.labels)["service.name"] for sample in sent.read().samples]
+
+        assert early == [str(n) for n in range(10)]
+        assert sent.intake.queue_length == 20
+        assert len(sent.settled().samples) == 20

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from collector.otlp.intake import Encoding, Intake, Signal
+from collector.otlp.pending import HOLD_SECONDS
 from watchkeeper.core.records import Completion, Outcome
 from watchkeeper.core.testkit import recorded
 
@@ -105,17 +106,21 @@ class TestCaptured:
         assert sorted(reasons) == (["stop", "tool_call"] if client == V2 and traces_first else
                                    ["stop", "stop", "tool_call"])  # fmt: skip
 
-    def test_its_metrics_are_used_only_without_its_spans(self, protobuf: Any, client: str, encoding: Encoding) -> None:
+    @pytest.mark.parametrize("traces_first", [True, False])
+    def test_its_metrics_are_used_only_without_its_spans(
+        self, protobuf: Any, client: str, encoding: Encoding, traces_first: bool
+    ) -> None:
         alone, beside = protobuf.fresh(), protobuf.fresh()
+        order = (Signal.TRACES, Signal.METRICS) if traces_first else (Signal.METRICS, Signal.TRACES)
         send(alone.intake, client, Signal.METRICS, encoding)
-        send(beside.intake, client, Signal.TRACES, encoding)
-        send(beside.intake, client, Signal.METRICS, encoding)
-        used = {sample.metric.name for sample in beside.read(NOW).samples}
+        for signal in order:
+            send(beside.intake, client, signal, encoding)
+        used = {sample.metric.name for sample in beside.read(NOW + HOLD_SECONDS).samples}
 
         assert used <= {"gen_ai.client.operation.time_per_output_chunk"}
         if body(client, Signal.METRICS, encoding) is not None:
             durations = [
-                sample.value for sample in alone.read(NOW).samples
+                sample.value for sample in alone.read(NOW + HOLD_SECONDS).samples
                 if sample.metric.name == "gen_ai.client.operation.duration"
             ]  # fmt: skip
             assert sum(sum(value.counts) for value in durations) == CALLS[client]
