@@ -222,3 +222,18 @@ def test_without_descriptors_one_line_says_what_to_do_and_the_port_recovers(tmp_
             assert answer.status == 200
 
     assert len(log.read_text().splitlines()) == 1
+
+
+def test_probes_tell_when_the_pipeline_stands_still() -> None:
+    alive = True
+    server = WebServer("127.0.0.1", 0, {}, is_alive=lambda: alive)
+    server.start()
+    server.set_ready(True)
+    try:
+        before = [get(server, path)[0] for path in ("/healthz", "/readyz")]
+        alive = False
+        after = [get(server, path)[0] for path in ("/healthz", "/readyz")]
+    finally:
+        server.stop()
+
+    assert (before, after) == ([200, 200], [503, 503])

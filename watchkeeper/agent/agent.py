@@ -56,7 +56,7 @@ class Agent:
             if (part := _build(plugin, section, self._ledger, problems))
         ]
         try:
-            self._web = WebServer(config.web.host, config.web.port, routes)
+            self._web = WebServer(config.web.host, config.web.port, routes, is_alive=self.is_alive)
         except ConfigError as error:
             problems.extend(error.problems)
         if problems:

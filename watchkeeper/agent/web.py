@@ -39,8 +39,19 @@ class WebServer:
     :raises ConfigError: the address is taken or not ours
     """
 
-    def __init__(self, host: str, port: int, routes: Mapping[str, Handler], bounds: Bounds | None = None) -> None:
-        """:param bounds: default_bounds() when None"""
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        routes: Mapping[str, Handler],
+        bounds: Bounds | None = None,
+        is_alive: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """
+        :param bounds: default_bounds() when None
+        :param is_alive: whether what feeds the pages still moves; asked by /healthz and /readyz
+        """
+        self._is_alive = is_alive
         self._routes = {**routes, "/healthz": self._healthz, "/readyz": self._readyz}
         self._bounds = bounds or default_bounds()
         self._log = SparingLog(_LOG)
@@ -125,10 +136,11 @@ class WebServer:
         self._log.error(what, f"{type(fault).__name__} at {place}; please report it")
 
     def _healthz(self, _: Request) -> Answer:
-        return Answer(b"ok\n", _TEXT)
+        return Answer(b"ok\n", _TEXT) if self._is_alive() else Answer(b"stalled\n", _TEXT, 503)
 
     def _readyz(self, _: Request) -> Answer:
-        return Answer(b"ok\n", _TEXT) if self._ready.is_set() else Answer(b"not ready\n", _TEXT, 503)
+        ready = self._ready.is_set() and self._is_alive()
+        return Answer(b"ok\n", _TEXT) if ready else Answer(b"not ready\n", _TEXT, 503)
 
 
 def _response(answer: Answer) -> web.Response:
