@@ -14,7 +14,7 @@ from watchkeeper.core.vocabulary.requests import METRICS as REQUESTS
 READ_INTERVAL_SECONDS: Final = 0.2
 _OWN_HEALTH: Final = (
     health.RECEIVED, health.ACCEPTED, health.REJECTED, health.REFUSED_REQUESTS, health.IGNORED, health.INVALID_VALUES,
-    health.QUEUE_LENGTH, health.QUEUE_SIZE, health.QUEUE_CAPACITY,
+    health.CALLS_FORGOTTEN, health.QUEUE_LENGTH, health.QUEUE_SIZE, health.QUEUE_CAPACITY,
 )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ OTLP bodies in, one Reading out: decode, normalise, count each call once, hold u
 Everything is bounded before it is parsed, and whatever was acknowledged is in the next Reading.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from threading import Lock
@@ -38,6 +39,10 @@ _PENDING_SHARE: Final = 0.25
 """of the queue, for metrics of senders not known yet"""
 _ITEM_BYTES: Final = 1024
 """room asked for an item before it is known what becomes of it"""
+
+_QUIET_SECONDS: Final = 60.0
+_SOURCE: Final = (("source", "otlp"),)
+_LOG: Final = logging.getLogger("watchkeeper.otlp")
 
 EMITS: Final[tuple[Metric, ...]] = (
     requests.CLIENT_DURATION, requests.CLIENT_FIRST_CHUNK, requests.CLIENT_PER_CHUNK, requests.CLIENT_TOKEN_USAGE,
@@ -111,6 +116,7 @@ class Intake:
             Encoding.PROTOBUF: protobuf_bodies.Decoder(attributes, origins),
             Encoding.JSON: json_bodies.Decoder(attributes, origins),
         }
+        self._forgot_at = float("-inf")
         self._start_at_zero()
 
     @property
@@ -177,6 +183,7 @@ class Intake:
         rejected = tally.rejected.total()
         self._hold(tally, batch.items - rejected - tally.ignored.total() - len(tally.held))
         self._settle(tally, now)
+        self._tell_forgotten(now)
         self._count(signal, batch.items, tally)
         return Taken(rejected, _explained(tally)) if rejected else Taken()
 
@@ -194,6 +201,18 @@ class Intake:
             if same := self._pending.drop(sender):
                 reason = (("signal", Signal.METRICS.value), ("reason", refusals.SAME_CALL))
                 self._ledger.add(health.IGNORED, same, (("source", "otlp"), *reason))
+
+    def _tell_forgotten(self, now: float) -> None:
+        """One line when it begins, and again only after a while without."""
+        if not (forgotten := self._calls.forgotten()):
+            return
+        self._ledger.add(health.CALLS_FORGOTTEN, forgotten, _SOURCE)
+        if now - self._forgot_at > _QUIET_SECONDS:
+            _LOG.warning(
+                "otlp forgets spans before their 120 s, the memory of recent calls is full: calls that arrive twice may"
+                " be counted twice; share the load among more watchkeepers (watchkeeper.calls.forgotten counts them)"
+            )
+        self._forgot_at = now
 
     def _release(self, now: float) -> list[Sample]:
         """Metrics whose senders have sent no calls in the meantime; all of them once nothing more can come."""
@@ -216,6 +235,7 @@ class Intake:
 
     def _start_at_zero(self) -> None:
         """Every series is there from the start, so that its first increase shows."""
+        self._ledger.add(health.CALLS_FORGOTTEN, 0, _SOURCE)
         for signal in Signal:
             tally = Tally()
             tally.rejected.update(dict.fromkeys(refusals.REJECTED_REASONS, 0))

@@ -64,12 +64,13 @@ class Traces:
         for item in understood:
             if isinstance(item.record, Completion):
                 self._call(item, item.record, tally, now)
-            elif not self._calls.link(item.trace_id, item.span_id, item.parent_id, now) and item.record is not None:
-                tally.ignored[refusals.DUPLICATE] += 1
-            elif item.record is not None:
+            elif item.record is None:
+                self._calls.link(item.trace_id, item.span_id, item.parent_id, now)
+                tally.ignored[item.reason] += 1
+            elif self._calls.operation(item.trace_id, item.span_id, item.parent_id, now):
                 tally.samples.append(item.record)
             else:
-                tally.ignored[item.reason] += 1
+                tally.ignored[refusals.DUPLICATE] += 1
 
     def _understand(self, seen: Observed, origin: Origin, reader: Reader, now: float) -> _Understood:
         operation = reader.operation(seen)

@@ -40,6 +40,11 @@ INVALID_VALUES: Final = Metric(
     "Numbers left out because they cannot be right (NaN, negative duration, wrong type), by field.",
     ("source", "field"),
 )  # fmt: skip
+CALLS_FORGOTTEN: Final = Metric(
+    "watchkeeper.calls.forgotten", Kind.COUNTER, "{span}",
+    "Spans forgotten before their 120 s because the memory of recent calls is full: calls that arrive twice may be "
+    "counted twice.", ("source",),
+)  # fmt: skip
 LAST_RECORD: Final = Metric(
     "watchkeeper.pipeline.last_record.timestamp", Kind.GAUGE, "s",
     "Unix time at which the source last brought something.", ("source",),
@@ -95,8 +100,8 @@ MEMORY: Final = Metric("process.memory.usage", Kind.GAUGE, "By", "Resident memor
 START_TIME: Final = Metric("process.start.time", Kind.GAUGE, "s", "Unix time at which watchkeeper started.")
 
 METRICS: Final = (
-    RECEIVED, ACCEPTED, REJECTED, REFUSED_REQUESTS, IGNORED, DROPPED, EXPORTED, INVALID_VALUES, LAST_RECORD,
-    QUEUE_LENGTH, QUEUE_SIZE, QUEUE_CAPACITY, SOURCE_UP, SOURCE_FAILURES, SOURCE_READ_TIME, EXPORTER_UP,
-    EXPORTER_FAILURES, GAPS, SERIES, SERIES_FOLDED, PIPELINE_FAILURES, LABEL_VALUES, LABEL_OVERFLOW,
+    RECEIVED, ACCEPTED, REJECTED, REFUSED_REQUESTS, IGNORED, DROPPED, EXPORTED, INVALID_VALUES,
+    CALLS_FORGOTTEN, LAST_RECORD, QUEUE_LENGTH, QUEUE_SIZE, QUEUE_CAPACITY, SOURCE_UP, SOURCE_FAILURES,
+    SOURCE_READ_TIME, EXPORTER_UP, EXPORTER_FAILURES, GAPS, SERIES, SERIES_FOLDED, PIPELINE_FAILURES, LABEL_VALUES, LABEL_OVERFLOW,
     BUILD_INFO, CPU_TIME, MEMORY, START_TIME,
 )  # fmt: skip

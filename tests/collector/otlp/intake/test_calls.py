@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from collector.otlp import calls as memory
+from collector.otlp import links
 from watchkeeper.core.records import Completion, Vantage
+from watchkeeper.core.vocabulary import health
 
 CHAT = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "m"}
 ENGINE = {"gen_ai.latency.e2e": 0.4, "gen_ai.latency.time_in_queue": 0.1, "gen_ai.latency.time_to_first_token": 0.2}
@@ -19,6 +21,11 @@ def counted(calls: tuple[Completion, ...]) -> int:
 
 def every_order(items: list[Any]) -> list[Any]:
     return list(itertools.permutations(items))
+
+
+def forgotten(otlp: Any) -> float:
+    otlp.counts()
+    return float(otlp._counts[(health.CALLS_FORGOTTEN, (("source", "otlp"),))])
 
 
 NESTED = ["agent", "outer", "http", "inner"]
@@ -208,17 +215,67 @@ class TestBounds:
     def test_spans_are_bounded_in_number(self, protobuf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(memory, "MAX_SPANS", 10)
         for trace in range(1, 5):
-            protobuf.send(*(protobuf.span(HTTP, trace=trace, span=n) for n in range(1, 5)))
+            protobuf.send(*(protobuf.span(CHAT, trace=trace, span=n) for n in range(1, 5)))
 
         assert len(protobuf.intake._calls) <= 10
 
-    def test_a_trace_is_bounded_in_spans(self, protobuf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(memory, "MAX_SPANS_PER_TRACE", 10)
-        calls = protobuf.calls(*(protobuf.span(CHAT, trace=1, span=n, parent=n + 1000) for n in range(1, 51)))
+    def test_other_spans_are_bounded_in_number_and_push_out_no_call(
+        self, protobuf: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(memory, "MAX_SPANS", 10)
+        monkeypatch.setattr(links, "MAX_LINKS", 10)
+        monkeypatch.setattr(links, "MAX_LINKS_PER_TRACE", 4)
+        call = protobuf.span(CHAT, trace=1, span=100)
+        protobuf.send(call)
+        for trace in (1, 2, 3, 4):
+            protobuf.send(*(protobuf.span(HTTP, trace=trace, span=n) for n in range(1, 7)))
+
+        assert len(protobuf.intake._calls) == 1 + 8
+        assert counted(protobuf.calls(call)) == 1, "the first time"
+        assert protobuf.ignored["duplicate"] == 1
+        assert forgotten(protobuf) == 0
+
+    def test_every_call_of_one_huge_trace_is_counted_once(self, protobuf: Any) -> None:
+        """Seen by a framework and in it by a client, in many requests, and all of it sent again."""
+        spans = []
+        for n in range(1, 1501):
+            outer = protobuf.span(CHAT, trace=1, span=2 * n, parent=1, start=n / 100 - 20, end=n / 100 - 19.9)
+            inner = protobuf.span(
+                CHAT, trace=1, span=2 * n + 1, parent=2 * n, start=n / 100 - 19.99, end=n / 100 - 19.95
+            )
+            spans += [outer, inner]
+        batches = [spans[at : at + 500] for at in range(0, len(spans), 500)]
+        calls = tuple(call for batch in batches + batches for call in protobuf.calls(*batch))
+
+        assert counted(calls) == 1500
+        assert forgotten(protobuf) == 0
+
+    def test_a_trace_alone_makes_room_for_itself_and_says_so(
+        self, protobuf: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(memory, "MAX_SPANS", 10)
+        monkeypatch.setattr(memory, "_COVERED_SLACK", 5)
+        spans = [protobuf.span(CHAT, trace=1, span=n, parent=n + 1000) for n in range(1, 51)]
+        calls = tuple(call for span in spans for call in protobuf.calls(span))
 
         assert counted(calls) == 50
         [trace] = protobuf.intake._calls._traces.values()
-        assert (len(trace.spans), len(trace.covered)) == (10, 10)
+        assert len(trace.spans) == 10
+        assert len(trace.covered) <= 25
+        assert forgotten(protobuf) == 40
+        assert len(caplog.messages) == 1
+        assert counted(protobuf.calls(spans[-1])) == 0
+
+    def test_a_forgotten_trace_is_counted_unless_it_is_old(
+        self, protobuf: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(memory, "MAX_TRACES", 2)
+        protobuf.send(protobuf.span(CHAT), protobuf.span(CHAT))
+        protobuf.send(protobuf.span(CHAT), now=protobuf.now + memory.MAX_AGE_SECONDS + 1)
+        assert forgotten(protobuf) == 0
+        protobuf.send(protobuf.span(CHAT), protobuf.span(CHAT), now=protobuf.now + memory.MAX_AGE_SECONDS + 2)
+
+        assert forgotten(protobuf) == 1
 
     def test_old_traces_are_forgotten(self, protobuf: Any) -> None:
         protobuf.send(protobuf.span(CHAT))
