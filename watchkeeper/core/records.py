@@ -86,7 +86,7 @@ class Text(msgspec.Struct, frozen=True, gc=False):
         return f"Text({len(self.prompt)} + {len(self.answer)} characters)"
 
 
-class Completion(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Completion(msgspec.Struct, frozen=True, gc=False):
     """
     One finished model call as one observer saw it. Durations in seconds, tokens as counts, None = not known.
 
