@@ -4,16 +4,13 @@ import re
 from typing import Final
 
 _REPLACEMENT: Final = rb"\ufffd"
-_KEPT: Final = re.compile(
-    rb"(?:[^\\]++"
-    rb"|\\[^u]"
-    rb"|\\u(?![dD][89a-fA-F])"
-    rb"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    rb")*+",
+_ESCAPE: Final = re.compile(
+    rb"\\(?:"
+    rb"u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a whole pair
+    rb"|(u[dD][89a-fA-F][0-9a-fA-F]{2})"  # half of one
+    rb"|.)",
     re.DOTALL,
 )
-"""all up to half a surrogate pair without the other half"""
-_LONE: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
 def repaired(body: bytes) -> bytes:
@@ -24,16 +21,4 @@ def repaired(body: bytes) -> bytes:
     b'"cut \\\\ufffd, whole \\\\ud83d\\\\ude00"'
     """
     text = body.decode(errors="replace").encode()
-    if b"\\u" not in text:
-        return text
-    parts = []
-    position = 0
-    while True:
-        kept = _KEPT.match(text, position)
-        end = kept.end() if kept else position
-        lone = _LONE.match(text, end)
-        if lone is None:
-            parts.append(text[position:])
-            return b"".join(parts)
-        parts += (text[position:end], _REPLACEMENT)
-        position = lone.end()
+    return _ESCAPE.sub(lambda escape: _REPLACEMENT if escape[1] else escape[0], text)

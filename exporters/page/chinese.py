@@ -32,7 +32,7 @@ CHINESE: Final = Words(
         Why.REJECTED: "{names} 最近 15 分钟拒收数据 {count} 条（{reasons}）",
         Why.REQUESTS_REFUSED: "{names} 最近 15 分钟拒绝请求 {count} 个（{reasons}）",
         Why.QUEUE_FULL: "队列即将占满：{names}（{share}）",
-        Why.SERIES_REFUSED: "时间序列数已达上限，最近 15 分钟有 {count} 个新标签值归入 other",
+        Why.SERIES_REFUSED: "时间序列数已达上限，最近 15 分钟有 {count} 个新标签值归入 `other`",
     },
     well="当前无告警，各组件正常。",
     well_idle="当前无告警，各组件正常。最近 1 分钟没有调用。",
