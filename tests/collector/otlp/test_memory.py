@@ -112,4 +112,4 @@ def test_refused_messages_leave_nothing_behind(uncollected: Uncollected) -> None
         got |= {send(body) for body in bodies * BODIES}
 
         assert got == {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED}
-        assert uncollected.grew_less_than(64 * MIB, before)  # a leak would keep 20 times 25 MiB
+        assert uncollected.grew_less_than(120 * MIB, before)  # allocators keep some; a leak would be 20 times 25 MiB
