@@ -70,4 +70,6 @@ TABLE: Final = Table(
         "time to first token, request duration, queue time, finish reasons and errors: send watchkeeper the "
         "application's OpenTelemetry, which has them",
     ),
+    port=8080,
+    on_by_default=False,
 )

@@ -120,7 +120,7 @@ def _used(page: Page, row: Row) -> list[tuple[str, From, Series]]:
     if chosen is None:
         return []
     name, source = chosen
-    return [(name, source, series) for series in page.families[name].series]
+    return [(name, source, series) for series in source.choose(page, page.families[name].series)]
 
 
 def _claimed(page: Page, table: Table) -> frozenset[str]:

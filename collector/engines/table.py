@@ -1,12 +1,12 @@
 """What a table says: which family of an engine's page becomes which metric of the vocabulary, and how."""
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 
-from collector.engines.page import Series, Value
+from collector.engines.page import Page, Series, Value
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Labels
 
@@ -26,6 +26,10 @@ def as_it_is(series: Series) -> Value | None:
     return series.value
 
 
+def every(_page: Page, series: Sequence[Series]) -> Iterable[Series]:
+    return series
+
+
 def words(known: Mapping[str, str], otherwise: str | None) -> Translate:
     """Translation by a word list; `otherwise` is for words that the list does not have."""
     return lambda value: known.get(value, otherwise)
@@ -43,14 +47,18 @@ class From(msgspec.Struct, frozen=True):
     """
     One family, named as the engine writes it.
 
-    `value` reads a series where its plain value is not what is wanted: scaling, a histogram's sum, a number that
-    stands in a label; None leaves the series out. `constants` are labels that this family implies.
+    `choose` picks the family's series that count, or makes of several the one that is meant. `value` then reads a
+    series where its plain value is not what is wanted: scaling, a histogram's sum, a number that stands in a label;
+    None leaves the series out. `constants` are labels that this family implies. `note` says for people what `choose`
+    and `value` do.
     """
 
     name: str
     labels: tuple[Label, ...] = ()
     value: Callable[[Series], Value | None] = as_it_is
     constants: Labels = ()
+    choose: Callable[[Page, Sequence[Series]], Iterable[Series]] = every
+    note: str = ""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -79,7 +87,7 @@ class Table(msgspec.Struct, frozen=True):
 
     `name` is its `gen_ai.provider.name`. `matches` sees all family names of a page, `_` for `:`. `switch_on` tells how
     to make the engine expose its page, and `off_mark` is in its answer when it does not. `lacks` names what the engine
-    exposes under no flag and where to get it.
+    exposes under no flag and where to get it. `port` is where it listens unless told otherwise.
     """
 
     name: str
@@ -94,6 +102,8 @@ class Table(msgspec.Struct, frozen=True):
     """asked when the page's series carry no model"""
     version: tuple[Question, ...] = ()
     lacks: tuple[str, ...] = ()
+    port: int = 8000
+    on_by_default: bool = True
 
 
 def detect(names: Set[str], tables: Sequence[Table]) -> Table | None:
