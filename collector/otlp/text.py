@@ -10,6 +10,7 @@ import msgspec
 
 from collector.otlp import values
 from collector.otlp.attributes import INDEXED, Found, Piece
+from watchkeeper.core.finish_reasons import canonical
 from watchkeeper.core.records import Text
 
 _MAX_DEPTH: Final = 24
@@ -106,7 +107,7 @@ class Said:
             self._walk(part.response, _MAX_DEPTH)
 
     def _reason(self, word: object) -> None:
-        if isinstance(word, str) and len(self.reasons) < _MAX_TOOLS and (reason := values.finish_reason(word)):
+        if isinstance(word, str) and len(self.reasons) < _MAX_TOOLS and (reason := canonical(word)):
             self.reasons.append(reason)
 
     def _walk(self, value: object, depth: int) -> None:

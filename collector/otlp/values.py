@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from watchkeeper.core.finish_reasons import NOT_GIVEN, canonical
+
 Parse = Callable[[object], object]
 
 
@@ -28,8 +30,7 @@ MAX_JSON_CHARACTERS: Final = 1 << 20
 """longer JSON in a string is not parsed: as Python objects it takes up to 20 times its size"""
 _MAX_REASONS: Final = 64
 
-_NOT_GIVEN: Final = frozenset(("", "none", "null", "undefined"))
-_LONGEST_NOT_GIVEN: Final = max(map(len, _NOT_GIVEN))
+_LONGEST_NOT_GIVEN: Final = max(map(len, NOT_GIVEN))
 _QUOTED: Final = re.compile(r'"(.*)"', re.DOTALL)
 _RUST: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|µs|μs|us|ms|s)")
 _RUST_SECONDS: Final = {"ns": 1e-9, "µs": 1e-6, "μs": 1e-6, "us": 1e-6, "ms": 1e-3, "s": 1.0}
@@ -44,7 +45,7 @@ def text(value: object) -> object:
         stripped = value.strip()
         if stripped[:1] == '"' and (quoted := _QUOTED.fullmatch(stripped)):
             stripped = quoted[1].strip()
-        return None if len(stripped) <= _LONGEST_NOT_GIVEN and stripped.lower() in _NOT_GIVEN else stripped
+        return None if len(stripped) <= _LONGEST_NOT_GIVEN and stripped.lower() in NOT_GIVEN else stripped
     if value is None or isinstance(value, bool | int | float):
         return None if value is None else str(value)
     return INVALID
@@ -77,7 +78,7 @@ def number(value: object) -> object:
     """A finite float."""
     if isinstance(value, str):
         stripped = value.strip()
-        if stripped.lower() in _NOT_GIVEN:
+        if stripped.lower() in NOT_GIVEN:
             return None
         try:
             value = float(stripped)
@@ -125,7 +126,7 @@ def flag(value: object) -> object:
     word = str(value).strip().lower()
     if word in ("true", "1"):
         return True
-    return False if word in ("false", "0") else (None if word in _NOT_GIVEN else INVALID)
+    return False if word in ("false", "0") else (None if word in NOT_GIVEN else INVALID)
 
 
 def port(value: object) -> object:
@@ -164,33 +165,6 @@ def parsed_json(value: str) -> object:
         return None
 
 
-REASONS: Final = {
-    "stop": "stop", "end_turn": "stop", "stop_sequence": "stop", "completed": "stop", "complete": "stop",
-    "eos": "stop", "eos_token": "stop", "finished": "stop", "pause_turn": "stop",
-    "length": "length", "max_tokens": "length", "max_output_tokens": "length", "incomplete": "length",
-    "model_context_window_exceeded": "length", "error_limit": "length",
-    "content_filter": "content_filter", "content-filter": "content_filter", "safety": "content_filter",
-    "refusal": "content_filter", "recitation": "content_filter", "blocklist": "content_filter",
-    "prohibited_content": "content_filter", "spii": "content_filter", "guardrail_intervened": "content_filter",
-    "content_filtered": "content_filter", "image_safety": "content_filter", "error_toxic": "content_filter",
-    "tool_call": "tool_call", "tool_calls": "tool_call", "tool-calls": "tool_call", "function_call": "tool_call",
-    "tool_use": "tool_call",
-    "error": "error", "malformed_function_call": "error", "failed": "error",
-    "abort": "abort", "aborted": "abort", "cancelled": "abort", "canceled": "abort",
-    "repetition": "repetition",
-    "compaction": "compaction",
-}  # fmt: skip
-"""Finish reasons as seen, in lower case, to the canonical set; anything else is `other`."""
-
-
-def finish_reason(word: str) -> str:
-    """One canonical reason, "" for none given."""
-    word = word.strip().strip('"').lower()
-    if word.startswith("finishreason."):  # the text of a Python enumeration
-        word = word[len("finishreason.") :]
-    return "" if word in _NOT_GIVEN else REASONS.get(word, "other")
-
-
 def finish_reasons(value: object) -> object:
     """An array of strings, one string, or one string that holds a JSON array, to canonical reasons."""
     if isinstance(value, str):
@@ -200,7 +174,7 @@ def finish_reasons(value: object) -> object:
         return None
     if not isinstance(value, list):
         return INVALID
-    words = (finish_reason(item) for item in value[:_MAX_REASONS] if isinstance(item, str))
+    words = (canonical(item) for item in value[:_MAX_REASONS] if isinstance(item, str))
     return tuple(word for word in words if word) or None
 
 
