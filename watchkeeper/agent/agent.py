@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from watchkeeper import __version__
 from watchkeeper.agent.aggregate import Aggregate
-from watchkeeper.agent.config import is_on
+from watchkeeper.agent.config import is_on, price_list
 from watchkeeper.agent.pipeline import Pipeline
+from watchkeeper.agent.prices import PriceList
 from watchkeeper.agent.process import ProcessMeter
 from watchkeeper.agent.supervisor import ExporterGuard, Failures, Readings, SourceRunner
 from watchkeeper.agent.web import Handler, WebServer
@@ -37,6 +38,7 @@ class Agent:
 
     def __init__(self, config: Any, sources: tuple[Plugin, ...], exporters: tuple[Plugin, ...]) -> None:
         self._config = config
+        prices = PriceList(price_list(config.cost))
         self._ledger = Ledger()
         self._readings: Readings = queue.Queue(_READINGS_HELD)
         self._stopping = threading.Event()
@@ -68,7 +70,8 @@ class Agent:
             max_series=config.limits.max_series,
             max_values_per_label=config.limits.max_values_per_label,
         )
-        self._pipeline = Pipeline(aggregate, self._ledger, [guard.write for guard in self._exporters])
+        writes = [guard.write for guard in self._exporters]
+        self._pipeline = Pipeline(aggregate, self._ledger, writes, prices)
         self._process = ProcessMeter(self._ledger, time.time(), __version__, config.role)
         self._failures = Failures("agent", "pipeline", self._count)
         self._ticked_at = time.monotonic()

@@ -16,6 +16,8 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 import yaml
 
+from watchkeeper.agent import prices
+from watchkeeper.agent.prices import CostConfig, Price
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.interfaces import Plugin
 
@@ -57,6 +59,7 @@ class Config(typing.Protocol):
     shutdown_seconds: float
     web: WebConfig
     limits: LimitsConfig
+    cost: CostConfig
 
 
 def root_type(sources: tuple[Plugin, ...], exporters: tuple[Plugin, ...]) -> type[msgspec.Struct]:
@@ -73,6 +76,7 @@ def root_type(sources: tuple[Plugin, ...], exporters: tuple[Plugin, ...]) -> typ
             ("shutdown_seconds", Annotated[float, msgspec.Meta(gt=0, le=3600)], 10.0),
             ("web", WebConfig, WebConfig()),
             ("limits", LimitsConfig, LimitsConfig()),
+            ("cost", CostConfig, CostConfig()),
             *(_field(plugin) for plugin in sources),
             ("exporters", section, section()),
         ],
@@ -118,7 +122,32 @@ def mistakes(config: Any, sources: tuple[Plugin, ...], exporters: tuple[Plugin, 
                 other = taken.setdefault((section.host, port), f"{name}.{field}")
                 if other != f"{name}.{field}":
                     found.append(f"{name}.{field}: {port} is also {other}; give each a port of its own")
+    try:
+        price_list(config.cost)
+    except ConfigError as error:
+        found.extend(error.problems)
     return tuple(found)
+
+
+class _PricesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    prices: tuple[Price, ...]
+
+
+def price_list(cost: CostConfig) -> tuple[Price, ...]:
+    """
+    The configured lines and those of the file.
+
+    :raises ConfigError: the file cannot be read or is no price list, or lines contradict each other
+    """
+    listed: tuple[tuple[str, tuple[Price, ...]], ...] = (("cost.prices", cost.prices),)
+    if cost.prices_file:
+        document = _read(Path(cost.prices_file))
+        if found := [f"{cost.prices_file}: {problem}" for problem in check(document, _PricesFile, "")]:
+            raise ConfigError(*found)
+        listed += ((f"{cost.prices_file}: prices", msgspec.convert(document, _PricesFile).prices),)
+    if found := [problem for path, lines in listed for problem in prices.problems(lines, path)]:
+        raise ConfigError(*found)
+    return tuple(line for _, lines in listed for line in lines)
 
 
 def check(value: object, wanted: Any, path: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ import itertools
 import textwrap
 import typing
 from collections.abc import Iterator, Sequence
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -67,6 +68,7 @@ _AGENT_KEYS = {
     "shutdown_seconds": "at most so long for draining after SIGTERM",
     "web": "the one HTTP port: metrics, page, health",
     "limits": "bounds that keep memory flat whatever arrives",
+    "cost": "the price list that watchkeeper.cost is counted by",
     "exporters": "destinations",
 }
 
@@ -102,7 +104,7 @@ def _type_name(kind: Any) -> str:
         return " ".join([_type_name(kind), *limits])
     if typing.get_origin(kind) is typing.Literal:
         return " or ".join(f"`{choice}`" for choice in typing.get_args(kind))
-    names = {int: "whole number", float: "number", str: "text", bool: "true or false"}
+    names = {int: "whole number", float: "number", str: "text", bool: "true or false", date: "date"}
     if kind in names:
         return names[kind]
     if typing.get_origin(kind) is dict:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from watchkeeper.agent.aggregate import Aggregate
+from watchkeeper.agent.prices import PriceList
 from watchkeeper.agent.requests import RequestMeter
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Batch, Labels, Reading
@@ -17,9 +18,11 @@ Write = Callable[[Batch], None]
 class Pipeline:
     """`writes` are the exporters' writes, each already guarded: one that fails never stops another."""
 
-    def __init__(self, aggregate: Aggregate, ledger: Ledger, writes: Sequence[Write]) -> None:
+    def __init__(
+        self, aggregate: Aggregate, ledger: Ledger, writes: Sequence[Write], prices: PriceList | None = None
+    ) -> None:
         self._aggregate = aggregate
-        self._meter = RequestMeter(aggregate)
+        self._meter = RequestMeter(aggregate, prices)
         self._ledger = ledger
         self._writes = writes
         self._swept_at = 0.0

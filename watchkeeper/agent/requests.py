@@ -3,6 +3,8 @@
 from typing import Final
 
 from watchkeeper.agent.aggregate import Aggregate, CounterSeries, HistogramSeries
+from watchkeeper.agent.costs import Charge
+from watchkeeper.agent.prices import PriceList
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Completion, Labels, Outcome, Vantage
 from watchkeeper.core.vocabulary import engines, requests
@@ -25,10 +27,11 @@ _CALL_FIELDS: Final = (
 
 
 class RequestMeter:
-    """Adds every Completion to the series of an Aggregate."""
+    """Adds every Completion to the series of an Aggregate. Without prices no cost is counted."""
 
-    def __init__(self, aggregate: Aggregate) -> None:
+    def __init__(self, aggregate: Aggregate, prices: PriceList | None = None) -> None:
         self._aggregate = aggregate
+        self._prices = prices or None
         self._generation = aggregate.generation
         self._kinds: dict[tuple[str | bool, ...], _Kind] = {}
 
@@ -52,7 +55,7 @@ class RequestMeter:
             self._generation = self._aggregate.generation
         kind = self._kinds.get(key)
         if kind is None:
-            kind = self._kinds[key] = _Kind(self._aggregate, call)
+            kind = self._kinds[key] = _Kind(self._aggregate, call, self._prices)
         if call.counts:
             kind.count(call)
         if call.finish_reasons:
@@ -63,7 +66,7 @@ class RequestMeter:
 class _Kind:
     """The series of calls that share every label, each made when first needed."""
 
-    def __init__(self, aggregate: Aggregate, call: Completion) -> None:
+    def __init__(self, aggregate: Aggregate, call: Completion, prices: PriceList | None) -> None:
         self._aggregate = aggregate
         self._call = tuple((label, value) for label, field in _CALL_FIELDS if (value := getattr(call, field)))
         self._engine = tuple(pair for pair in self._call if pair[0] in engines.ENGINE)
@@ -79,6 +82,7 @@ class _Kind:
         self._finish_reasons: dict[str, CounterSeries] = {}
         self._outcomes: dict[Outcome, CounterSeries] = {}
         self._ok: CounterSeries | None = None
+        self._charge = Charge(aggregate, prices, call, self._call) if prices else None
 
     def count(self, call: Completion) -> None:
         """Requests and tokens: once a call."""
@@ -99,6 +103,8 @@ class _Kind:
             self._total("cache_write").add(call.cache_write_tokens, at)
         if call.reasoning_tokens:
             self._total("reasoning").add(call.reasoning_tokens, at)
+        if self._charge is not None:
+            self._charge.add(call)
 
     def finish(self, call: Completion) -> None:
         """Finish reasons, whichever record of the call brings them."""

@@ -8,7 +8,7 @@ from typing import Final
 OTHER: Final = "other"
 ENUMERATED: Final = frozenset(
     (
-        "cache.location", "cache.source", "cache.unit", "exporter", "gen_ai.operation.name",
+        "cache.location", "cache.source", "cache.unit", "currency", "exporter", "gen_ai.operation.name",
         "gen_ai.response.finish_reason", "gen_ai.token.type", "outcome", "phase", "queue", "reason", "signal", "source",
         "watchkeeper.vantage",
     )

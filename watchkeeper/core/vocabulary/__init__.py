@@ -3,8 +3,11 @@
 from typing import Final
 
 from watchkeeper.core.metric import Metric
-from watchkeeper.core.vocabulary import engines, health, operations, requests
+from watchkeeper.core.vocabulary import cost, engines, health, operations, requests
 
 METRICS: Final[tuple[Metric, ...]] = tuple(
-    sorted((*requests.METRICS, *operations.METRICS, *engines.METRICS, *health.METRICS), key=lambda metric: metric.name)
+    sorted(
+        (*requests.METRICS, *operations.METRICS, *engines.METRICS, *cost.METRICS, *health.METRICS),
+        key=lambda metric: metric.name,
+    )
 )
