@@ -8,7 +8,7 @@ import msgspec
 
 from collector.engines.page import Page, Series, Value
 from watchkeeper.core.metric import Metric
-from watchkeeper.core.records import Labels
+from watchkeeper.core.records import Distribution, Labels
 
 Translate = Callable[[str], str | None]
 """an engine's label value to ours; None leaves the series out"""
@@ -24,6 +24,23 @@ class Fold(StrEnum):
 
 def as_it_is(series: Series) -> Value | None:
     return series.value
+
+
+def sum_of(series: Series) -> float | None:
+    """What a histogram has added up: the total of what it observed."""
+    return series.value.sum if isinstance(series.value, Distribution) else None
+
+
+def scaled(factor: float) -> Callable[[Series], Value | None]:
+    """The value in another unit."""
+
+    def scale(series: Series) -> Value:
+        value = series.value
+        if isinstance(value, Distribution):
+            return Distribution(tuple(bound * factor for bound in value.bounds), value.counts, value.sum * factor)
+        return value * factor
+
+    return scale
 
 
 def every(_page: Page, series: Sequence[Series]) -> Iterable[Series]:
@@ -87,7 +104,9 @@ class Table(msgspec.Struct, frozen=True):
 
     `name` is its `gen_ai.provider.name`. `matches` sees all family names of a page, `_` for `:`. `switch_on` tells how
     to make the engine expose its page, and `off_mark` is in its answer when it does not. `lacks` names what the engine
-    exposes under no flag and where to get it. `port` is where it listens unless told otherwise.
+    exposes under no flag and where to get it. `port` is where it listens unless told otherwise. `wraps` marks a server
+    around engines: the prefix that it puts before the families of the engine it runs, empty when it passes them on as
+    they are; None for an engine.
     """
 
     name: str
@@ -104,6 +123,7 @@ class Table(msgspec.Struct, frozen=True):
     lacks: tuple[str, ...] = ()
     port: int = 8000
     on_by_default: bool = True
+    wraps: str | None = None
 
 
 def detect(names: Set[str], tables: Sequence[Table]) -> Table | None:
