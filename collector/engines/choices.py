@@ -36,7 +36,7 @@ def in_turn(*choices: Choice) -> Choice:
 
 def one_per_data_rank(_page: Page, series: Sequence[Series]) -> Iterator[Series]:
     """
-    One series per `dp_rank` of series whose other ranks (tp_rank, pp_rank, moe_ep_rank, ...) all tell the same requests.
+    One series per `dp_rank`, of series whose other ranks (tp_rank, pp_rank, moe_ep_rank) all tell the same requests.
 
     It loses those labels: a total goes on when another rank is taken. The first pipeline stage is asked where it is
     told apart. Of numbers the largest counts, as one rank may lag; of histograms that of the lowest rank, since two

@@ -52,6 +52,11 @@ def words(known: Mapping[str, str], otherwise: str | None) -> Translate:
     return lambda value: known.get(value, otherwise)
 
 
+def status_class(status: str) -> str | None:
+    """`4xx` of `404` and of `4xx`; a success is no failure."""
+    return f"{status[0]}xx" if status[:1] in ("4", "5") else None
+
+
 class Label(msgspec.Struct, frozen=True):
     """One label of the engine's that is kept. `theirs` missing on a series leaves the label out."""
 
@@ -106,7 +111,7 @@ class Table(msgspec.Struct, frozen=True):
     to make the engine expose its page, and `off_mark` is in its answer when it does not. `lacks` names what the engine
     exposes under no flag and where to get it. `port` is where it listens unless told otherwise. `wraps` marks a server
     around engines: the prefix that it puts before the families of the engine it runs, empty when it passes them on as
-    they are; None for an engine.
+    they are; None for an engine. `consumed` are paths of a server's whose answer is gone once it was read.
     """
 
     name: str
@@ -124,6 +129,7 @@ class Table(msgspec.Struct, frozen=True):
     port: int = 8000
     on_by_default: bool = True
     wraps: str | None = None
+    consumed: tuple[str, ...] = ()
 
 
 def detect(names: Set[str], tables: Sequence[Table]) -> Table | None:
@@ -137,6 +143,11 @@ def starts_with(prefix: str, *, never: tuple[str, ...] = ()) -> Callable[[Set[st
         any(name.startswith(prefix) for name in names) and not any(name.startswith(never) for name in names)
     )
 
+
+PREFIXES: Final = (
+    "vllm_", "sglang_", "trtllm_", "nv_trt_llm_", "nv_inference_", "lmdeploy_", "llamacpp_", "tgi_", "dynamo_", "ray_",
+)  # fmt: skip
+"""how names begin on pages of engines that mark theirs"""
 
 FINISH_REASONS: Final = {
     reason: reason for reason in ("stop", "length", "content_filter", "error", "abort", "repetition", "compaction")

@@ -16,6 +16,7 @@ from collector.engines.table import (
     Row,
     Table,
     starts_with,
+    status_class,
     words,
 )
 from watchkeeper.core.records import Labels, Vantage
@@ -34,11 +35,6 @@ _CACHED_BY_SOURCE: Final = {
 _PROMPT_BY_SOURCE: Final = {"local_cache_hit": "device", "external_kv_transfer": "remote"}
 _LOADED: Final = "only in vLLM 0.11 and newer"
 _SPECULATIVE: Final = "only with --speculative-config"
-
-
-def _status_class(status: str) -> str | None:
-    """`4xx` of `404` and of `4xx`; a success is no failure."""
-    return f"{status[0]}xx" if status[:1] in ("4", "5") else None
 
 
 def _when_on(series: Series) -> float | None:
@@ -141,7 +137,7 @@ ROWS: Final = (
     ),
     Row(
         engines.FAILED,
-        (From("http_requests_total", (Label("status", "error.type", _status_class),)),),
+        (From("http_requests_total", (Label("status", "error.type", status_class),)),),
         hint="only from the OpenAI server, once it has answered something",
     ),
 )

@@ -1,16 +1,21 @@
 """An engine's HTTP side, under the test's control, and a source that reads it."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
 from collector.engines import TABLES, EngineTarget
+from collector.engines.mapping import observe, samples
+from collector.engines.page import parse
 from collector.engines.source import EnginesSource
+from collector.engines.table import Table
 from collector.engines.target import Target
 from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.metric import Metric
+from watchkeeper.core.records import Distribution
 
 Respond = Callable[[BaseHTTPRequestHandler], None]
 
@@ -111,3 +116,45 @@ def new_source(ledger: Ledger) -> Iterator[Callable[..., EnginesSource]]:
 def answer() -> Any:
     """`answer(body, status, **headers)`: how a fake engine responds."""
     return page
+
+
+class Said:
+    """What a page says in our words, all its totals in full."""
+
+    def __init__(self, table: Table, body: str) -> None:
+        self.observation = observe(parse(body.encode(), 1000), table, {})
+        totals = {key: total.value for key, total in self.observation.totals.items()}
+        self.samples = samples(self.observation, totals, 1.0)
+
+    def by(self, metric: Metric, *labels: str) -> Mapping[tuple[str, ...], float | Distribution]:
+        """Values of `metric` by the values of these labels of it; "" for one that is not there."""
+        return {
+            tuple(dict(sample.labels).get(label, "") for label in labels): sample.value
+            for sample in self.samples
+            if sample.metric == metric
+        }
+
+
+@pytest.fixture
+def read() -> Any:
+    """`read(table, *lines)`: what a page of these lines says."""
+    return lambda table, *lines: Said(table, "\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def histogram() -> Any:
+    """`histogram(name, labels, count=, total=)`: its lines without TYPE."""
+
+    def lines(name: str, labels: str = "", *, count: int, total: float) -> str:
+        more = f"{labels}," if labels else ""
+        own = f"{{{labels}}}" if labels else ""
+        return "\n".join(
+            (
+                f'{name}_bucket{{{more}le="1"}} 0',
+                f'{name}_bucket{{{more}le="+Inf"}} {count}',
+                f"{name}_sum{own} {total}",
+                f"{name}_count{own} {count}",
+            )
+        )
+
+    return lines

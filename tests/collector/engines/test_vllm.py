@@ -2,11 +2,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from collector.engines import TABLES, llama_cpp, vllm
+from collector.engines import vllm
 from collector.engines.deltas import Deltas
 from collector.engines.mapping import Observation, observe, samples
 from collector.engines.page import parse
-from collector.engines.table import Table, detect
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Distribution, Sample
 from watchkeeper.core.vocabulary import engines, requests
@@ -268,37 +267,3 @@ def test_a_restart_of_the_engine_keeps_our_counter_growing() -> None:
         step(deltas, 30, 1e9 + 7, 1e9 + 10),
         step(deltas, 31, 1e9 + 7, 1e9 + 15),
     ] == [0.0, 20.0, 30.0, 1.0]
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        {"vllm_prompt_tokens", "nv_inference_request_success"},
-        {"vllm_prompt_tokens", "dynamo_frontend_requests"},
-        {"ray_vllm_prompt_tokens"},
-        {"sglang_prompt_tokens"},
-        {"prompt_tokens", "num_request_max"},
-        {"python_gc_objects_collected"},
-        set(),
-    ],
-)
-def test_a_page_of_another_engine_is_nobodys(names: set[str]) -> None:
-    assert detect(names, TABLES) is None
-
-
-def test_no_page_matches_two_tables() -> None:
-    ours = {"vllm_prompt_tokens", "http_requests"}
-    theirs = {"llamacpp_prompt_tokens"}
-
-    assert [table.name for table in TABLES if table.matches(ours)] == ["vllm"]
-    assert [table.name for table in TABLES if table.matches(theirs)] == ["llama_cpp"]
-    assert detect(ours, TABLES) is vllm.TABLE
-    assert detect(theirs, TABLES) is llama_cpp.TABLE
-
-
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_every_label_that_a_row_sets_is_one_of_its_metrics(table: Table) -> None:
-    for row in table.rows:
-        for source in row.sources:
-            names = [name for name, _ in (*row.constants, *source.constants)] + [label.ours for label in source.labels]
-            assert set(names) <= set(row.metric.labels), row.metric.name

@@ -3,7 +3,7 @@
 from typing import Final
 
 from watchkeeper.core.metric import Kind, Metric
-from watchkeeper.core.vocabulary import buckets
+from watchkeeper.core.vocabulary import buckets, requests
 
 ENGINE: Final = (
     "k8s.namespace.name",
@@ -13,6 +13,7 @@ ENGINE: Final = (
     "gen_ai.request.model",
     "server.address",
     "server.port",
+    requests.ROLE,
 )
 
 INTER_TOKEN_LATENCY: Final = Metric(
@@ -45,7 +46,8 @@ CACHED_TOKENS: Final = Metric(
 )  # fmt: skip
 WORK_TIME: Final = Metric(
     "watchkeeper.engine.work_time", Kind.COUNTER, "s",
-    "Seconds spent on tokens by phase (prefill, decode), where an engine gives only totals.", (*ENGINE, "phase"),
+    "Seconds spent, where an engine gives only totals: prefill, decode; queue, request (with the queue in it).",
+    (*ENGINE, "phase"),
 )  # fmt: skip
 RUNNING: Final = Metric(
     "watchkeeper.engine.requests.running", Kind.GAUGE, "{request}",
@@ -53,6 +55,13 @@ RUNNING: Final = Metric(
 )  # fmt: skip
 WAITING: Final = Metric(
     "watchkeeper.engine.requests.waiting", Kind.GAUGE, "{request}", "Requests in the engine's queue.", ENGINE,
+)  # fmt: skip
+RECEIVED: Final = Metric(
+    "watchkeeper.engine.requests.received", Kind.COUNTER, "{request}", "Requests that reached the engine.", ENGINE,
+)  # fmt: skip
+SWAPPED: Final = Metric(
+    "watchkeeper.engine.requests.swapped", Kind.GAUGE, "{request}",
+    "Requests whose KV cache was moved to the host's memory.", ENGINE,
 )  # fmt: skip
 FINISHED: Final = Metric(
     "watchkeeper.engine.requests.finished", Kind.COUNTER, "{request}",
@@ -83,7 +92,7 @@ PREFIX_QUERIES: Final = Metric(
 )  # fmt: skip
 PREFIX_HITS: Final = Metric(
     "watchkeeper.engine.prefix_cache.hits", Kind.COUNTER, "1",
-    "Tokens or blocks (cache.unit) found in the prefix cache.", (*ENGINE, "cache.unit", "cache.location"),
+    "Tokens, blocks or requests (cache.unit) found in the prefix cache.", (*ENGINE, "cache.unit", "cache.location"),
 )  # fmt: skip
 PREFIX_HIT_RATIO: Final = Metric(
     "watchkeeper.engine.prefix_cache.hit_ratio", Kind.GAUGE, "1",
@@ -102,9 +111,17 @@ DRAFT_TOKENS: Final = Metric(
 ACCEPTED_TOKENS: Final = Metric(
     "watchkeeper.engine.spec_decode.accepted_tokens", Kind.COUNTER, "{token}", "Drafted tokens accepted.", ENGINE,
 )  # fmt: skip
+ACCEPT_LENGTH: Final = Metric(
+    "watchkeeper.engine.spec_decode.accept_length", Kind.GAUGE, "{token}",
+    "Tokens a speculative step brings, its own included: mean over the engine's last steps.", ENGINE,
+)  # fmt: skip
+ACCEPT_RATIO: Final = Metric(
+    "watchkeeper.engine.spec_decode.accept_ratio", Kind.GAUGE, "1",
+    "Share of drafted tokens accepted: mean over the engine's last steps.", ENGINE,
+)  # fmt: skip
 ENGINE_UP: Final = Metric(
     "watchkeeper.engine.up", Kind.GAUGE, "",
-    "1 when the engine's page was read and understood at the last try, else 0.", ENGINE,
+    "1 when the engine's page was read and understood at the last try, or while its pushes come, else 0.", ENGINE,
 )  # fmt: skip
 ENGINE_FAULT: Final = Metric(
     "watchkeeper.engine.fault", Kind.GAUGE, "",
@@ -128,7 +145,7 @@ RESETS: Final = Metric(
 
 METRICS: Final = (
     INTER_TOKEN_LATENCY, QUEUE_TIME, PREFILL_TIME, DECODE_TIME, INFERENCE_TIME, TOKENS, CACHED_TOKENS, WORK_TIME,
-    RUNNING, WAITING, FINISHED, FAILED, REJECTED, KV_CACHE, KV_CACHE_MAX, KV_CACHE_CAPACITY, PREFIX_QUERIES,
-    PREFIX_HITS, PREFIX_HIT_RATIO, PREEMPTIONS, DRAFTS, DRAFT_TOKENS, ACCEPTED_TOKENS, ENGINE_UP, ENGINE_FAULT,
-    SCRAPE_DURATION, SCRAPE_CPU, UNMAPPED, RESETS,
+    RUNNING, WAITING, SWAPPED, RECEIVED, FINISHED, FAILED, REJECTED, KV_CACHE, KV_CACHE_MAX, KV_CACHE_CAPACITY,
+    PREFIX_QUERIES, PREFIX_HITS, PREFIX_HIT_RATIO, PREEMPTIONS, DRAFTS, DRAFT_TOKENS, ACCEPTED_TOKENS, ACCEPT_LENGTH,
+    ACCEPT_RATIO, ENGINE_UP, ENGINE_FAULT, SCRAPE_DURATION, SCRAPE_CPU, UNMAPPED, RESETS,
 )  # fmt: skip

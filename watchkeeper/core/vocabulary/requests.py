@@ -17,6 +17,8 @@ WHAT: Final = (
 )
 CALL: Final = (*WHO, *WHAT)
 VANTAGE: Final = "watchkeeper.vantage"
+ROLE: Final = "watchkeeper.engine.role"
+"""prefill, decode, unified, dynamic: engines that share each request count it once per role"""
 TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105 - a label's name
 ERROR_TYPE: Final = "error.type"
 
@@ -35,21 +37,21 @@ CLIENT_PER_CHUNK: Final = Metric(
 CLIENT_TOKEN_USAGE: Final = Metric(
     "gen_ai.client.token.usage", Kind.HISTOGRAM, "{token}",
     "Input and output tokens of one call. For percentiles; for totals use watchkeeper.tokens.",
-    (*CALL, VANTAGE, TOKEN_TYPE), buckets.TOKENS,
+    (*CALL, VANTAGE, ROLE, TOKEN_TYPE), buckets.TOKENS,
 )  # fmt: skip
 SERVER_DURATION: Final = Metric(
     "gen_ai.server.request.duration", Kind.HISTOGRAM, "s",
     "Duration of a request at the model server, or the nearest measurement there is (see watchkeeper.vantage).",
-    (*CALL, VANTAGE, ERROR_TYPE), buckets.DURATION,
+    (*CALL, VANTAGE, ROLE, ERROR_TYPE), buckets.DURATION,
 )  # fmt: skip
 SERVER_FIRST_TOKEN: Final = Metric(
     "gen_ai.server.time_to_first_token", Kind.HISTOGRAM, "s",
-    "Time to the first token of a successful request: queue and prefill.", (*CALL, VANTAGE), buckets.FIRST_TOKEN,
+    "Time to the first token of a successful request: queue and prefill.", (*CALL, VANTAGE, ROLE), buckets.FIRST_TOKEN,
 )  # fmt: skip
 SERVER_PER_TOKEN: Final = Metric(
     "gen_ai.server.time_per_output_token", Kind.HISTOGRAM, "s",
     "(duration - time to first token) / (output tokens - 1) of a successful request.",
-    (*CALL, VANTAGE), buckets.PER_TOKEN,
+    (*CALL, VANTAGE, ROLE), buckets.PER_TOKEN,
 )  # fmt: skip
 REQUESTS: Final = Metric(
     "watchkeeper.requests", Kind.COUNTER, "{request}",
