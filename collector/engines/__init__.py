@@ -4,12 +4,23 @@ Source `engines`: reads the metrics page of inference engines and says it in one
 An engine more is a file with its table and its name in TABLES.
 """
 
-import ssl
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from collector.engines import llama_cpp, vllm
+from collector.engines import (
+    dynamo,
+    llama_cpp,
+    lmdeploy,
+    mindie,
+    nim,
+    ray_serve,
+    sglang,
+    tensorrt_llm,
+    tgi,
+    triton,
+    vllm,
+)
 from collector.engines.config import EngineTarget
 from collector.engines.table import Table
 from watchkeeper.core.errors import ConfigError
@@ -23,14 +34,26 @@ if TYPE_CHECKING:
     from collector.engines.target import Target
 
 TABLES: Final[tuple[Table, ...]] = (
+    dynamo.FRONTEND,
+    dynamo.WORKER,
+    ray_serve.TABLE,
+    triton.VLLM,
     vllm.TABLE,
+    sglang.TABLE,
+    tensorrt_llm.TABLE,
+    triton.TENSORRT_LLM,
+    tgi.TABLE,
+    lmdeploy.TABLE,
     llama_cpp.TABLE,
+    mindie.TABLE,
+    nim.TABLE,
+    triton.OTHER,
 )
 """the first one that knows a page takes it"""
 
 
 def build(config: tuple[EngineTarget, ...], ledger: Ledger) -> "EnginesSource":
-    """:raises ConfigError: the same engine twice, or a `ca_file` that cannot be used"""
+    """:raises ConfigError: the same engine twice, or certificates that cannot be used"""
     from collector.engines.source import EnginesSource
 
     return EnginesSource(_targets(config, ledger))
@@ -46,10 +69,10 @@ def problems(config: tuple[EngineTarget, ...]) -> tuple[str, ...]:
 
 
 def probe(config: tuple[EngineTarget, ...]) -> tuple[str, ...]:
-    from collector.engines.probe import examine
+    from collector.engines.probe import lines, look
 
     try:
-        return examine(_targets(config, Ledger()))
+        return tuple(line for found in look(_targets(config, Ledger())) for line in lines(found))
     except ConfigError as error:
         return tuple(f"! {problem}" for problem in error.problems)
 
@@ -61,16 +84,15 @@ def poll_seconds(config: tuple[EngineTarget, ...]) -> float:
 
 def _targets(config: tuple[EngineTarget, ...], ledger: Ledger) -> "tuple[Target, ...]":
     from collector.engines.target import Target
+    from collector.engines.tls import CertificateError
 
     problems = [*_repeated(config)]
     targets = []
     for index, target in enumerate(config):
         try:
-            tls = ssl.create_default_context(cafile=target.ca_file) if target.ca_file else None
-            targets.append(Target(target, TABLES, ledger, tls))
-        except OSError as error:
-            why = error.strerror or "not a PEM certificate"
-            problems.append(f"engines[{index}].ca_file: {target.ca_file}: {why}; give a readable PEM file")
+            targets.append(Target(target, TABLES, ledger))
+        except CertificateError as problem:
+            problems.append(f"engines[{index}].{problem}")
     if problems:
         raise ConfigError(*problems)
     return tuple(targets)

@@ -27,6 +27,12 @@ class EngineTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """file with the token for `Authorization: Bearer`; read again each time, so it may be renewed"""
     ca_file: str = ""
     """PEM file of the authority that signed the engine's certificate; empty uses the system's"""
+    client_cert_file: str = ""
+    """PEM file of the certificate to show to an engine that asks for one (mutual TLS); read again when it changes"""
+    client_key_file: str = ""
+    """PEM file of its key; empty when `client_cert_file` holds it too"""
+    client_key_password_file: str = ""
+    """file with the password of that key, if it is encrypted"""
     timeout_seconds: Positive = 3.0
     """for the whole request; after it the engine counts as not readable this time"""
     interval_seconds: Annotated[float, msgspec.Meta(ge=0.1)] = 5.0
@@ -44,6 +50,10 @@ class EngineTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             usable = False
         if not usable:
             raise ValueError("url must be like http://host:8000")
+        if parts.scheme == "http" and (self.ca_file or self.client_cert_file):
+            raise ValueError("url must begin with https:// for ca_file or client_cert_file to be of use")
+        if (self.client_key_file or self.client_key_password_file) and not self.client_cert_file:
+            raise ValueError("client_key_file needs client_cert_file beside it")
         if parts.username is not None or parts.password is not None:
             raise ValueError("url must not hold a password; use bearer_token_file or headers")
         if not all(_is_header(name, value) for name, value in self.headers.items()):
@@ -62,6 +72,10 @@ class EngineTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def port(self) -> int:
         parts = urlsplit(self.url)
         return parts.port or (443 if parts.scheme == "https" else 80)
+
+    @property
+    def names_port(self) -> bool:
+        return urlsplit(self.url).port is not None
 
     @property
     def fixed_path(self) -> str:

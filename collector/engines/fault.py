@@ -48,9 +48,13 @@ REASON: Final = {
 
 
 class Refused(Retryable):
-    """This page, this time, cannot be used. `detail` is one line for the operator: what is wrong and what to do."""
+    """
+    This page, this time, cannot be used. `detail` is one line for the operator: what is wrong and what to do. `engine`
+    is the title of the engine that is known by its refusal, empty where none is.
+    """
 
-    def __init__(self, fault: Fault, detail: str) -> None:
+    def __init__(self, fault: Fault, detail: str, engine: str = "") -> None:
         super().__init__(detail)
         self.fault = fault
         self.detail = detail
+        self.engine = engine

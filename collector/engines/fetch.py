@@ -19,6 +19,12 @@ ACCEPT: Final = "text/plain;version=0.0.4"
 _ERROR_BYTES: Final = 4096
 _CHUNK_BYTES: Final = 1 << 16
 _INCARNATION: Final = "Process-Start-Time-Unix"
+_REFUSED_OURS: Final = (
+    "ALERT_CERTIFICATE_REQUIRED", "ALERT_BAD_CERTIFICATE", "ALERT_UNKNOWN_CA", "ALERT_CERTIFICATE_UNKNOWN",
+    "ALERT_CERTIFICATE_EXPIRED", "ALERT_HANDSHAKE_FAILURE", "ALERT_ACCESS_DENIED",
+)  # fmt: skip
+"""in what OpenSSL says when the other side closed because of our certificate, or because we showed none"""
+_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -72,8 +78,20 @@ async def fetch(
 
 def _meaning(error: Exception) -> tuple[Fault, str]:
     """What a failed GET says about the engine."""
-    if isinstance(error, aiohttp.ClientSSLError):
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return Fault.BAD_CERTIFICATE, f"its certificate is not accepted ({_short(error)}); set `ca_file`"
+    if any(word in str(error) for word in _REFUSED_OURS):
+        ours = "client_cert_file` and `client_key_file"
+        return (
+            Fault.BAD_CERTIFICATE,
+            f"it asks for a certificate and did not accept ours ({_short(error)}); set `{ours}`",
+        )
+    if any(word in str(error) for word in _NO_TLS):
+        return Fault.MALFORMED, "it does not speak TLS; write http:// in `url`"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return Fault.BAD_CERTIFICATE, f"TLS could not be agreed on ({_short(error)}); check `ca_file` and `url`"
+    if b"\x15\x03" in str(error).encode() or "\\x15\\x03" in str(error):
+        return Fault.MALFORMED, "it speaks TLS; write https:// in `url`"
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ServerConnectionError | aiohttp.ClientOSError):
         return Fault.UNREACHABLE, f"cannot be reached ({_short(error)}); is it running, on this port?"
     if isinstance(error, aiohttp.ClientPayloadError):
@@ -92,9 +110,10 @@ def judge(answer: Answer, tables: Sequence[Table]) -> bytes:
         return answer.body
     if status in (401, 403, 407):
         raise Refused(Fault.NOT_PERMITTED, f"answers {status}; give the token in `bearer_token_file` or `headers`")
-    named = [table for table in tables if table.off_mark and table.off_mark in answer.body]
-    if named:
-        raise Refused(Fault.OFF, f"answers {status}; {named[0].title} does not expose its page: {named[0].switch_on}")
+    for table in tables:
+        if table.off_mark and table.off_mark in answer.body:
+            detail = f"answers {status}; {table.title} does not expose its page: {table.switch_on}"
+            raise Refused(Fault.OFF, detail, engine=table.title)
     if status in (404, 405, 501):
         raise Refused(
             Fault.OFF, f"answers {status}: no metrics page here; set `path`, or switch it on ({hints(tables)})"
@@ -110,7 +129,8 @@ def judge(answer: Answer, tables: Sequence[Table]) -> bytes:
 
 
 def hints(tables: Sequence[Table]) -> str:
-    return "; ".join(f"{table.title}: {table.switch_on}" for table in tables)
+    """How to switch on the pages that are off unless asked for."""
+    return "; ".join(f"{table.title}: {table.switch_on}" for table in tables if not table.on_by_default)
 
 
 async def _read(content: aiohttp.StreamReader, limit: int, *, cut: bool) -> bytes:
@@ -152,4 +172,5 @@ def _number(text: str | None) -> float | None:
 
 def _short(error: Exception) -> str:
     cause = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error
-    return clean(getattr(cause, "strerror", None) or str(cause) or type(error).__name__)
+    told = getattr(cause, "verify_message", None) or getattr(cause, "strerror", None) or str(cause)
+    return clean(told or type(error).__name__)

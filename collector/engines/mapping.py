@@ -58,8 +58,7 @@ def observe(page: Page, table: Table, identity: Mapping[str, str]) -> Observatio
                 key = Key(row.metric.name, name, series.labels)
                 totals[key] = Total(value, page.started if series.created is None else series.created)
                 becomes[key] = (row.metric, labels)
-    claimed = _claimed(page, table)
-    mapped = sum(len(page.families[name].series) for name in claimed)
+    mapped = sum(len(page.families[name].series) for name in claimed(page, table))
     return Observation(
         {key: _fold(values, folds[key]) for key, values in readings.items()},
         totals,
@@ -97,7 +96,7 @@ def names_model(page: Page, table: Table) -> bool:
     """Whether the page itself tells which model is served."""
     return any(
         dict(series.labels).get(table.model_label)
-        for name in _claimed(page, table)
+        for name in claimed(page, table)
         for series in page.families[name].series
     )
 
@@ -105,6 +104,12 @@ def names_model(page: Page, table: Table) -> bool:
 def absent(page: Page, table: Table) -> tuple[Row, ...]:
     """Rows for which the page has no family."""
     return tuple(row for row in table.rows if _choose(page, row) is None)
+
+
+def present(page: Page, table: Table) -> tuple[tuple[Row, str, From], ...]:
+    """Rows for which the page has a family, with the one that is used."""
+    chosen = ((row, _choose(page, row)) for row in table.rows)
+    return tuple((row, *hit) for row, hit in chosen if hit is not None)
 
 
 def _choose(page: Page, row: Row) -> tuple[str, From] | None:
@@ -123,7 +128,7 @@ def _used(page: Page, row: Row) -> list[tuple[str, From, Series]]:
     return [(name, source, series) for series in source.choose(page, page.families[name].series)]
 
 
-def _claimed(page: Page, table: Table) -> frozenset[str]:
+def claimed(page: Page, table: Table) -> frozenset[str]:
     """Families that some row knows, also as the older name that is passed over for a newer one."""
     found = (page.find(source.name) for row in table.rows for source in row.sources)
     return frozenset(hit[0] for hit in found if hit is not None)
@@ -133,7 +138,7 @@ def _only_model(page: Page, table: Table) -> str:
     """The one model that the page names, for its series without a model; empty when it names several or none."""
     models = {
         value
-        for name in _claimed(page, table)
+        for name in claimed(page, table)
         for series in page.families[name].series
         for label, value in series.labels
         if label == table.model_label

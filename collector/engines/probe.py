@@ -1,53 +1,145 @@
-"""What `watchkeeper doctor` says about the configured engines."""
+"""What one look at an engine tells, for `watchkeeper doctor`."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
 
 import aiohttp
+import msgspec
 
-from collector.engines.fault import Refused
+from collector.engines.fault import Fault, Refused
 from collector.engines.fetch import open_session
-from collector.engines.mapping import MODEL, absent, names_model, observe
+from collector.engines.mapping import MODEL, absent, claimed, names_model, observe, present
+from collector.engines.recognise import View, observe_all
 from collector.engines.target import Scraped, Target
+from watchkeeper.core.metric import Metric
+from watchkeeper.core.records import Labels
+from watchkeeper.core.vocabulary import requests
 
 
-def examine(targets: Sequence[Target]) -> tuple[str, ...]:
-    """Lines in the order of `targets`; one that starts with `!` asks for action."""
-    return asyncio.run(_examine(targets))
+class Mapped(msgspec.Struct, frozen=True):
+    """One metric that the page fills, from which family and how. `labels` tell apart the rows of one metric."""
+
+    metric: Metric
+    labels: Labels
+    family: str
+    note: str
 
 
-async def _examine(targets: Sequence[Target]) -> tuple[str, ...]:
+class Missing(msgspec.Struct, frozen=True):
+    """One metric that the page could fill and does not; `hint` says what would make it."""
+
+    metric: Metric
+    hint: str
+
+
+class Engine(msgspec.Struct, frozen=True):
+    """One engine on the page; `version` and `models` are empty when it does not tell."""
+
+    title: str
+    provider: str
+    version: str
+    models: tuple[str, ...]
+    mapped: tuple[Mapped, ...]
+    missing: tuple[Missing, ...]
+    lacks: tuple[str, ...]
+
+
+class Report(msgspec.Struct, frozen=True):
+    """`mapped` and `unmapped` count series of the page; `unknown` are families that no row knows."""
+
+    origin: str
+    path: str
+    title: str
+    engines: tuple[Engine, ...]
+    mapped: int
+    unmapped: int
+    unknown: tuple[str, ...]
+
+
+class Unusable(msgspec.Struct, frozen=True):
+    """Nothing was recognised, and why."""
+
+    origin: str
+    fault: Fault
+    detail: str
+
+
+def look(targets: Sequence[Target]) -> tuple[Report | Unusable, ...]:
+    """All at once, in the order of `targets`."""
+    return asyncio.run(_look(targets))
+
+
+def lines(found: Report | Unusable) -> Iterator[str]:
+    """For people, one fact a line; one that starts with `!` asks for action."""
+    if isinstance(found, Unusable):
+        yield f"! {found.origin}: {found.detail}"
+        return
+    counts = f"{found.mapped} series mapped, {found.unmapped} not"
+    models = sorted({model for engine in found.engines for model in engine.models})
+    serves = f"model {', '.join(models)}" if models else "model not told: set `model`"
+    versions = " ".join(engine.version for engine in found.engines if engine.version)
+    yield f"{found.origin}: {f'{found.title} {versions}'.strip()}, {serves}; {counts}"
+    for engine in found.engines:
+        missing: dict[str, list[str]] = {}
+        for one in engine.missing:
+            missing.setdefault(one.hint, []).append(one.metric.name)
+        for hint, names in missing.items():
+            yield f"{found.origin}: not exposed{f' ({hint})' if hint else ''}: {', '.join(dict.fromkeys(names))}"
+        for line in engine.lacks:
+            yield f"{found.origin}: {engine.title} does not tell {line}"
+
+
+async def _look(targets: Sequence[Target]) -> tuple[Report | Unusable, ...]:
     async with open_session() as session:
-        found = await asyncio.gather(*(_lines(target, session) for target in targets))
-    return tuple(line for lines in found for line in lines)
+        return tuple(await asyncio.gather(*(_look_at(target, session) for target in targets)))
 
 
-async def _lines(target: Target, session: aiohttp.ClientSession) -> tuple[str, ...]:
+async def _look_at(target: Target, session: aiohttp.ClientSession) -> Report | Unusable:
     try:
         scraped, _ = await target.look(session)
     except Refused as refused:
-        return (f"! {target.config.origin}: {refused.detail}",)
-    version = await target.ask(session, scraped.table.version)
+        return Unusable(target.config.origin, refused.fault, refused.detail)
+    engines = [await _engine(target, session, view) for view in scraped.recognised.views]
+    return _report(target, scraped, engines)
+
+
+async def _engine(target: Target, session: aiohttp.ClientSession, view: View) -> Engine:
+    table = view.table
     model = target.config.model
-    if not model and not names_model(scraped.page, scraped.table):
-        model = await target.ask(session, scraped.table.model)
-    return tuple(_describe(target.config.origin, scraped, version, model))
-
-
-def _describe(origin: str, scraped: Scraped, version: str, model: str) -> Iterator[str]:
-    table = scraped.table
-    observation = observe(scraped.page, table, {MODEL: model})
+    if not model and not names_model(view.page, table):
+        model = await target.ask(session, table.model)
+    observation = observe(view.page, table, {MODEL: model})
     keys = (*observation.gauges, *observation.becomes.values())
-    models = sorted({value for _, labels in keys for name, value in labels if name == MODEL})
-    which = f"{table.title} {version}".strip()
-    serves = f"model {', '.join(models)}" if models else "model not told: set `model`"
-    yield f"{origin}: {which}, {serves}; {observation.mapped} series mapped, {observation.unmapped} not"
-    given = {metric.name for metric, _ in keys}
-    missing: dict[str, list[str]] = {}
-    for row in absent(scraped.page, table):
-        if row.metric.name not in given:
-            missing.setdefault(row.hint, []).append(row.metric.name)
-    for hint, names in missing.items():
-        yield f"{origin}: not exposed{f' ({hint})' if hint else ''}: {', '.join(dict.fromkeys(names))}"
-    for line in table.lacks:
-        yield f"{origin}: {table.title} does not tell {line}"
+    given = {metric for metric, _ in keys}
+    return Engine(
+        table.title,
+        table.name,
+        await target.ask(session, table.version),
+        tuple(sorted({value for _, labels in keys for name, value in labels if name == MODEL})),
+        tuple(
+            Mapped(row.metric, _telling((*row.constants, *source.constants)), family, source.note)
+            for row, family, source in present(view.page, table)
+        ),
+        tuple(Missing(row.metric, row.hint) for row in absent(view.page, table) if row.metric not in given),
+        table.lacks,
+    )
+
+
+def _report(target: Target, scraped: Scraped, engines: Sequence[Engine]) -> Report:
+    views = scraped.recognised.views
+    observation = observe_all(scraped.recognised, {})
+    known = {name for view in views for name in claimed(view.page, view.table)}
+    unknown = [name for view in views[-1:] for name in view.page.families if name not in known]
+    return Report(
+        target.config.origin,
+        target.paths.current,
+        scraped.recognised.title,
+        tuple(engines),
+        observation.mapped,
+        observation.unmapped,
+        tuple(unknown),
+    )
+
+
+def _telling(constants: Labels) -> Labels:
+    return tuple(pair for pair in constants if pair[0] != requests.VANTAGE)

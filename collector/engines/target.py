@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import ssl
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,10 +13,13 @@ import msgspec
 from collector.engines.config import EngineTarget
 from collector.engines.deltas import Deltas
 from collector.engines.fault import REASON, Fault, Refused
-from collector.engines.fetch import Answer, fetch, hints, judge
-from collector.engines.mapping import MODEL, Observation, labelled, names_model, observe, samples
-from collector.engines.page import Page, parse
-from collector.engines.table import Question, Table, detect
+from collector.engines.fetch import Answer, fetch, judge
+from collector.engines.mapping import MODEL, Observation, labelled, names_model, samples
+from collector.engines.page import parse
+from collector.engines.paths import Paths
+from collector.engines.recognise import Recognised, observe_all, recognise
+from collector.engines.table import Question, Table
+from collector.engines.tls import Certificates
 from watchkeeper.core.labels import clean
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Metric
@@ -29,7 +31,10 @@ _SIGNAL: Final[Labels] = (("source", SOURCE), ("signal", "pages"))
 _QUESTIONS_AT_MOST: Final = 3
 """tries to learn the model's name after each start of the engine"""
 _ANSWER_BYTES: Final = 1 << 20
-_TRY_ELSEWHERE: Final = (Fault.OFF, Fault.HTML, Fault.JSON)
+_NOBODY: Final = (Fault.UNREACHABLE, Fault.TIMED_OUT, Fault.BAD_CERTIFICATE)
+"""no answer at all: another path would not get one either"""
+_ELSEWHERE: Final = (Fault.OFF, Fault.HTML, Fault.JSON, Fault.UNKNOWN_ENGINE)
+"""answers that show another server, at a path that had the page before"""
 
 _log = logging.getLogger(f"watchkeeper.source.{SOURCE}")
 
@@ -37,28 +42,26 @@ _log = logging.getLogger(f"watchkeeper.source.{SOURCE}")
 class Scraped(msgspec.Struct, frozen=True):
     """A page that was understood."""
 
-    page: Page
-    table: Table
+    recognised: Recognised
     incarnation: float | None
 
 
 class Target:
     """One task at a time calls `scrape`; everything here belongs to the source's thread."""
 
-    def __init__(
-        self, config: EngineTarget, tables: Sequence[Table], ledger: Ledger, tls: ssl.SSLContext | None = None
-    ) -> None:
+    def __init__(self, config: EngineTarget, tables: Sequence[Table], ledger: Ledger) -> None:
+        """:raises CertificateError: a certificate of the configuration's cannot be used"""
         self.config = config
         self._tables = tables
         self._ledger = ledger
-        self._tls = tls
+        self._certificates = Certificates(config)
         self._labels = {
             "service.name": config.name,
             "server.address": config.host,
             "server.port": str(config.port),
             "gen_ai.operation.name": config.operation,
         }
-        self._path = config.fixed_path
+        self.paths = Paths(config.fixed_path, tables)
         self._deltas: Deltas | None = None
         self._fault: Fault | None = None
         self._was_read = False
@@ -90,16 +93,16 @@ class Target:
         seconds = time.perf_counter() - began
         await self._learn_model(session, scraped)
         began_cpu = time.thread_time()
-        observation = observe(scraped.page, scraped.table, {**self._labels, MODEL: self._model})
-        families = frozenset(scraped.page.families)
-        advance = self._deltas.advance(observation.totals, now, families, scraped.incarnation)
+        recognised = scraped.recognised
+        observation = observe_all(recognised, {**self._labels, MODEL: self._model})
+        advance = self._deltas.advance(observation.totals, now, recognised.families, scraped.incarnation)
         brought = samples(observation, advance.increments, now)
         if advance.reset:
             self._questions = 0
         cpu_seconds += time.thread_time() - began_cpu
         fault = self._now_in(None, now)
         self._count(observation)
-        self._went_well(scraped.table, observation)
+        self._went_well(recognised, observation)
         return Reading(
             (
                 *brought,
@@ -119,26 +122,35 @@ class Target:
 
         :raises Refused: with what is wrong and what to do
         """
-        candidates = (self._path,) if self._path else tuple(dict.fromkeys(p for t in self._tables for p in t.paths))
-        refusals = []  # what was said, not the errors: their tracebacks would hold this frame, and it the page
-        for path in candidates:
+        refusals = []
+        for path in self.paths.candidates():
             try:
-                async with asyncio.timeout(self.config.timeout_seconds):
-                    answer = await self._get(session, path, self.config.max_page_bytes)
-                began_cpu = time.thread_time()
-                scraped = self._understand(answer)
-            except TimeoutError:
-                detail = f"has not answered within {self.config.timeout_seconds:g} s"
-                raise Refused(Fault.TIMED_OUT, detail) from None
+                found = await self._try(session, path)
             except Refused as refused:
-                refusals.append((refused.fault, refused.detail))
-                if refused.fault not in _TRY_ELSEWHERE:
+                # what was said, not the error: its traceback would hold this frame, and it the page
+                refusals.append(Refused(refused.fault, refused.detail, refused.engine))
+                if refused.fault in _NOBODY or (self.paths.is_proven(path) and refused.fault not in _ELSEWHERE):
                     break
             else:
-                self._path = path
-                return scraped, time.thread_time() - began_cpu
-        self._path = self.config.fixed_path
-        raise Refused(*refusals[0])
+                self.paths.found(path)
+                return found
+        refusal = _most_telling((*self.paths.shunned(), *refusals))
+        if refusal.fault in _NOBODY:
+            self.paths.forget()
+        raise Refused(refusal.fault, refusal.detail, refusal.engine)
+
+    async def _try(self, session: aiohttp.ClientSession, path: str) -> tuple[Scraped, float]:
+        try:
+            async with asyncio.timeout(self.config.timeout_seconds):
+                answer = await self._get(session, path, self.config.max_page_bytes)
+        except TimeoutError:
+            detail = f"has not answered within {self.config.timeout_seconds:g} s"
+            raise Refused(Fault.TIMED_OUT, detail) from None
+        shunned = self.paths.shun(path, answer.body) if answer.status == 200 else None
+        if shunned is not None:
+            raise shunned
+        began_cpu = time.thread_time()
+        return self._understand(answer), time.thread_time() - began_cpu
 
     async def ask(self, session: aiohttp.ClientSession, questions: Sequence[Question]) -> str:
         """The first answer that the engine gives to one of `questions`; empty when it gives none."""
@@ -159,7 +171,7 @@ class Target:
         self._ledger.add(health.REJECTED, 1, (*_SIGNAL, ("reason", fault.value)))
         about = (*self._about(now, 0.0, seconds), *self._now_in(fault, now))
         if self._fault is not fault:
-            _log.warning("%s%s: %s", self.config.origin, self._path, detail)
+            _log.warning("%s%s: %s", self.config.origin, self.paths.current, detail)
         self._fault = fault
         self._questions = 0
         stale = self._gauges or {(engines.RUNNING, self._where(engines.RUNNING))}
@@ -169,7 +181,14 @@ class Target:
     async def _get(self, session: aiohttp.ClientSession, path: str, max_bytes: int) -> Answer:
         headers = {**self.config.headers, **self._authorization()}
         url = self.config.origin + path
-        return await fetch(session, url, headers=headers, tls=self._tls, max_bytes=max_bytes)
+        tls = self._certificates.context()
+        try:
+            return await fetch(session, url, headers=headers, tls=tls, max_bytes=max_bytes)
+        except Refused as refused:
+            if refused.fault is not Fault.UNREACHABLE or self.config.names_port:
+                raise
+            detail = f"{refused.detail} `url` names none, so {self.config.port} was tried"
+        raise Refused(Fault.UNREACHABLE, detail)
 
     def _authorization(self) -> Mapping[str, str]:
         if not self.config.bearer_token_file:
@@ -187,24 +206,26 @@ class Target:
 
     def _understand(self, answer: Answer) -> Scraped:
         page = parse(judge(answer, self._tables), self.config.max_series)
-        table = detect(page.families.keys(), self._tables)
-        if table is None:
+        recognised = recognise(page, self._tables)
+        if recognised is None:
             names = ", ".join(clean(name) for name in list(page.families)[:3]) or "nothing"
             raise Refused(
                 Fault.UNKNOWN_ENGINE,
-                f"a metrics page of no engine known here (it has {names}); check the port, or switch the engine's "
-                f"own metrics on ({hints(self._tables)})",
+                f"a metrics page of no engine known here (it has {names}); check the port, or switch the engine's own "
+                f"metrics on: `watchkeeper engines` says how for each",
             )
-        return Scraped(page, table, answer.incarnation)
+        return Scraped(recognised, answer.incarnation)
 
     async def _learn_model(self, session: aiohttp.ClientSession, scraped: Scraped) -> None:
         if scraped.incarnation != self._incarnation:
             self._questions = 0
         self._incarnation = scraped.incarnation
-        if self.config.model or names_model(scraped.page, scraped.table) or self._questions >= _QUESTIONS_AT_MOST:
+        views = scraped.recognised.views
+        told = self.config.model or any(names_model(view.page, view.table) for view in views)
+        if told or self._questions >= _QUESTIONS_AT_MOST:
             return
         self._questions += 1
-        model = await self.ask(session, scraped.table.model)
+        model = await self.ask(session, [question for view in views for question in view.table.model])
         if model:
             self._model = model
             self._questions = _QUESTIONS_AT_MOST
@@ -248,15 +269,23 @@ class Target:
         for field, count in observation.invalid.items():
             self._ledger.add(health.INVALID_VALUES, count, (("source", SOURCE), ("field", field)))
 
-    def _went_well(self, table: Table, observation: Observation) -> None:
+    def _went_well(self, recognised: Recognised, observation: Observation) -> None:
         if self._fault is not None or not self._was_read:
             back = "is back, " if self._fault is not None else ""
             _log.info(
                 "%s%s: %s%s, %d series mapped, %d not",
-                self.config.origin, self._path, back, table.title, observation.mapped, observation.unmapped,
+                self.config.origin, self.paths.current, back, recognised.title, observation.mapped,
+                observation.unmapped,
             )  # fmt: skip
         self._fault = None
         self._was_read = True
+
+
+def _most_telling(refusals: Sequence[Refused]) -> Refused:
+    """One by which the engine is known, else one that says more than that nothing is there."""
+    by_engine = [refused for refused in refusals if refused.engine]
+    telling = [refused for refused in refusals if refused.fault is not Fault.OFF]
+    return (*by_engine, *telling, *refusals)[0]
 
 
 def _by_name(key: SeriesKey) -> tuple[str, Labels]:
