@@ -3,6 +3,7 @@
 import time
 from typing import Final
 
+from collector.otlp import ksana_table
 from collector.otlp.config import OtlpConfig
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.interfaces import Plugin, Source
@@ -48,7 +49,7 @@ PLUGIN: Final = Plugin(
     summary="Traces, metrics and logs over OTLP: gRPC and HTTP, protobuf and JSON.",
     config=OtlpConfig,
     build=build,
-    metrics=(*REQUESTS, *OPERATIONS, *_OWN_HEALTH),
+    metrics=tuple(dict.fromkeys((*REQUESTS, *OPERATIONS, *ksana_table.METRICS, *_OWN_HEALTH))),
     roles=("run", "sidecar", "gateway"),
     interval_seconds=lambda _config: READ_INTERVAL_SECONDS,
     problems=problems,

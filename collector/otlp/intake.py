@@ -12,15 +12,16 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from collector.otlp import fields, json_bodies, protobuf_bodies, refusals
+from collector.otlp import fields, json_bodies, ksana_table, protobuf_bodies, refusals
 from collector.otlp.attributes import Attributes
 from collector.otlp.calls import Calls
 from collector.otlp.logs import LogItem, Logs
 from collector.otlp.messages import Messages
-from collector.otlp.metrics import MetricItem, Metrics
+from collector.otlp.metrics import Metrics
 from collector.otlp.observed import Observed
 from collector.otlp.origins import Origin, Origins
 from collector.otlp.pending import Pending
+from collector.otlp.points import MetricItem
 from collector.otlp.refusals import Overloaded, Refused, TooMany, Undecodable
 from collector.otlp.senders import Senders
 from collector.otlp.tally import Tally
@@ -44,11 +45,11 @@ _QUIET_SECONDS: Final = 60.0
 _SOURCE: Final = (("source", "otlp"),)
 _LOG: Final = logging.getLogger("watchkeeper.otlp")
 
-EMITS: Final[tuple[Metric, ...]] = (
+EMITS: Final[tuple[Metric, ...]] = tuple(dict.fromkeys((
     requests.CLIENT_DURATION, requests.CLIENT_FIRST_CHUNK, requests.CLIENT_PER_CHUNK, requests.CLIENT_TOKEN_USAGE,
     requests.SERVER_DURATION, requests.SERVER_FIRST_TOKEN, requests.SERVER_PER_TOKEN, requests.TOKENS,
-    *operations.METRICS,
-)  # fmt: skip
+    *operations.METRICS, *ksana_table.METRICS,
+)))  # fmt: skip
 """Metrics of the samples in a Reading, beside its completions."""
 
 
@@ -150,10 +151,12 @@ class Intake:
             held = self._inbox.take()
             self._queue_length = 0
             released = self._release(now)
+            silent = self._metrics.silent(now)
             self._calls.forget_old(now)
             self._messages.forget_old(now)
         return Reading(
             samples=(*(sample for reading in held for sample in reading.samples), *released),
+            gaps=(*(gap for reading in held for gap in reading.gaps), *silent),
             completions=tuple(call for reading in held for call in reading.completions),
             items=sum(reading.items for reading in held) + len(released),
         )
@@ -189,7 +192,7 @@ class Intake:
 
     def _hold(self, tally: Tally, items: int) -> None:
         if items or tally.completions or tally.samples:
-            reading = Reading(tuple(tally.samples), (), tuple(tally.completions), items)
+            reading = Reading(tuple(tally.samples), tuple(tally.gaps), tuple(tally.completions), items)
             self._inbox.put(reading, tally.size_bytes)
             self._queue_length += items
 

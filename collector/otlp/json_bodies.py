@@ -10,9 +10,10 @@ import msgspec
 from collector.otlp import json_schema, json_values, refusals, values
 from collector.otlp.attributes import Attributes
 from collector.otlp.json_repair import repaired
-from collector.otlp.metrics import METRICS, MetricItem, Point
+from collector.otlp.metrics import wanted
 from collector.otlp.observed import ERROR, EXCEPTION_EVENT, FIRST_CHUNK_EVENTS, Observed, valid_ids
 from collector.otlp.origins import Origin, Origins
+from collector.otlp.points import MetricItem, Point
 from collector.otlp.series import DataPoint
 from collector.otlp.shallow import MAX_ATTRIBUTES, MAX_EVENTS
 from collector.otlp.tally import Tally
@@ -97,7 +98,7 @@ class Decoder:
     def metrics(self, batch: Batch, tenant: str, tally: Tally) -> Iterator[tuple[MetricItem, Origin]]:
         """Those that a row wants; the points of others are ignored, of broken ones rejected."""
         for metric, origin in self._items(batch, tenant, tally):
-            if metric.name not in METRICS:
+            if not wanted(metric.name or "", origin):
                 tally.ignored[refusals.NOT_GENAI] += _size(metric)
                 continue
             kind, data = _data(metric)

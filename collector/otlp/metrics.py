@@ -4,20 +4,19 @@ Pushed GenAI metrics to samples of the canonical ones, where no span or log reco
 A new metric is a row in METRICS.
 """
 
-import hashlib
-from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from collector.otlp import refusals
+from collector.otlp import ksana, ksana_table, refusals
 from collector.otlp.attributes import Attributes
 from collector.otlp.observed import Observed
 from collector.otlp.origins import CLIENT_SCOPES, Origin
+from collector.otlp.points import MetricItem, Point, Reader
 from collector.otlp.senders import Senders
-from collector.otlp.series import DataPoint, Ignored, Increment, Series
+from collector.otlp.series import Increment
 from collector.otlp.spans import labels_of, ordered, when
 from collector.otlp.tally import Tally
 from watchkeeper.core.metric import Kind, Metric
-from watchkeeper.core.records import Distribution, Sample, Vantage
+from watchkeeper.core.records import Distribution, Gap, Sample, Vantage
 from watchkeeper.core.vocabulary import operations, requests
 
 
@@ -58,26 +57,13 @@ _DEFAULT_BOUNDS: Final = (
     0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 7500.0, 10000.0,
 )  # fmt: skip
 """OpenTelemetry's own, made for milliseconds: in seconds they put every call into the second bucket"""
-_MAX_ATTRIBUTES: Final = 128
-_MAX_TOTAL: Final = 1e15
-"""in the metric's own unit; more is no measurement, and twice 1e308 would make a total infinite for good"""
 _OWN_SCOPE: Final = "watchkeeper"
 """scope of what a watchkeeper's own exporter pushes; taking it in again would count everything twice"""
 
 
-class Point(NamedTuple):
-    attributes: dict[str, object]
-    value: DataPoint
-
-
-class MetricItem(NamedTuple):
-    """One wanted metric with its points. `temporality` as in OTLP: 1 = delta, 2 = cumulative."""
-
-    name: str
-    unit: str
-    kind: Kind
-    temporality: int
-    points: Iterable[Point]
+def wanted(name: str, origin: Origin) -> bool:
+    """Whether a metric of this name says something to us."""
+    return ksana.wanted(name) if origin.scope == ksana_table.SCOPE else name in METRICS
 
 
 class Metrics:
@@ -87,37 +73,36 @@ class Metrics:
         """:param started_at: unix seconds"""
         self._senders = senders
         self._attributes = attributes
-        self._series = Series(started_at)
+        self._reader = Reader(started_at)
+        self._ksana = ksana.Ksana(self._reader, attributes)
 
     def take(self, item: MetricItem, origin: Origin, tally: Tally, now: float) -> None:
         if origin.scope == _OWN_SCOPE:
             tally.ignored[refusals.OWN_METRICS] += sum(1 for _ in item.points)
-            return
+        elif origin.scope == ksana_table.SCOPE:
+            self._ksana.take(item, origin, tally, now)
+        else:
+            self._take(item, origin, tally, now)
+
+    def silent(self, now: float) -> tuple[Gap, ...]:
+        """Gauges of engines that have stopped pushing."""
+        return self._ksana.silent(now)
+
+    def _take(self, item: MetricItem, origin: Origin, tally: Tally, now: float) -> None:
         row = METRICS[item.name]
         scale = _scale(row.metric, item.unit)
         sender = origin.sender
         suppressed = not row.always and self._senders.reports_calls(sender, now)
         known = row.always or self._senders.reports_none(sender, now)
-        for point in item.points:
-            try:
-                if item.kind is not row.metric.kind or len(point.attributes) > _MAX_ATTRIBUTES:
-                    raise refusals.Rejected(refusals.INVALID_HISTOGRAM)
-                if abs(point.value.total or 0.0) * scale > _MAX_TOTAL:
-                    raise refusals.Rejected(refusals.INVALID_HISTOGRAM)
-                increment = self._series.increment(_identity(item, origin, point), point.value, item.temporality)
-            except refusals.Rejected as why:
-                tally.rejected[why.reason] += 1
-            except Ignored as why:
-                tally.ignored[why.reason] += 1
+        for point, increment in self._reader.fresh(item, origin, (row.metric.kind,), scale, tally, zeros=False):
+            if suppressed:
+                tally.ignored[refusals.SAME_CALL] += 1
+                continue
+            sample = self._sample(row, item, point, increment, origin, now)
+            if known:
+                tally.samples.append(sample)
             else:
-                if suppressed:
-                    tally.ignored[refusals.SAME_CALL] += 1
-                    continue
-                sample = self._sample(row, item, point, increment, origin, now)
-                if known:
-                    tally.samples.append(sample)
-                else:
-                    tally.held.append((sender, sample))
+                tally.held.append((sender, sample))
 
     def _sample(
         self, row: Row, item: MetricItem, point: Point, increment: Increment, origin: Origin, now: float
@@ -148,12 +133,3 @@ def _distribution(metric: Metric, unit: str, increment: Increment) -> Distributi
         return Distribution((), (float(sum(increment.counts)),), increment.total)
     bounds = tuple(bound * scale for bound in increment.bounds)
     return Distribution(bounds, tuple(map(float, increment.counts)), increment.total * scale)
-
-
-def _identity(item: MetricItem, origin: Origin, point: Point) -> bytes:
-    """Of the series: who sent it, its name, and every attribute."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in (*origin, item.name, *(f"{name}={point.attributes[name]!r}" for name in sorted(point.attributes))):
-        digest.update(part.encode("utf-8", "surrogatepass"))
-        digest.update(b"\0")
-    return digest.digest()

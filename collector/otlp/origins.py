@@ -16,6 +16,8 @@ _FIELDS: Final = (
     ("k8s.namespace.name", "namespace", 0),
     ("service.namespace", "namespace", 1),
     ("k8s.pod.name", "pod", 0),
+    ("instance", "address", 0),
+    ("container_name", "container", 0),
 )
 
 _ENGINES: Final = (
@@ -27,6 +29,7 @@ _ENGINES: Final = (
     ("text-generation-inference", "tgi"),
     ("text_generation_router", "tgi"),
     ("dynamo", "dynamo"),
+    ("ksana", "ksanallm"),
 )
 """part of a scope's or service's name to the engine it belongs to"""
 
@@ -46,6 +49,9 @@ class Origin(NamedTuple):
     instance: str = ""
     namespace: str = ""
     pod: str = ""
+    address: str = ""
+    """where it says it stands; only KsanaLLM does"""
+    container: str = ""
     tenant: str = ""
     scope: str = ""
     engine: str = ""

@@ -5,9 +5,10 @@ from functools import partial
 
 from collector.otlp import protobuf_items, protobuf_metrics, refusals, wire
 from collector.otlp.attributes import Attributes
-from collector.otlp.metrics import METRICS, MetricItem
+from collector.otlp.metrics import wanted
 from collector.otlp.observed import Observed
 from collector.otlp.origins import Origin, Origins
+from collector.otlp.points import MetricItem
 from collector.otlp.tally import Tally
 
 _METRICS = "metrics"
@@ -78,7 +79,7 @@ class Decoder:
         for raws, origin in self._scopes(batch, tenant):
             for raw in raws:
                 name, count = next(points)
-                if name not in METRICS:
+                if not wanted(name, origin):
                     tally.ignored[refusals.NOT_GENAI] += count
                 elif (item := protobuf_metrics.read(raw)) is None:
                     tally.rejected[refusals.UNDECODABLE] += count

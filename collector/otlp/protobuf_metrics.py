@@ -1,4 +1,4 @@
-"""Metrics from their serialised form. Only those that a row of METRICS wants are parsed; others are only counted."""
+"""Metrics from their serialised form. Only those that are wanted are parsed; others are only counted."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -7,7 +7,7 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.metrics.v1.metrics_pb2 import HistogramDataPoint, Metric, NumberDataPoint
 
 from collector.otlp import wire
-from collector.otlp.metrics import MetricItem, Point
+from collector.otlp.points import MetricItem, Point
 from collector.otlp.series import DataPoint
 from watchkeeper.core.metric import Kind
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collector.otlp import facets
 from collector.otlp.calls import Call
 from collector.otlp.senders import Sender
-from watchkeeper.core.records import Completion, Sample
+from watchkeeper.core.records import Completion, Gap, Sample
 
 _COMPLETION_BYTES = 1024
 SAMPLE_BYTES = 512
@@ -14,11 +14,12 @@ SAMPLE_BYTES = 512
 class Tally:
     """`rejected`, `ignored` and `invalid` by reason or field."""
 
-    __slots__ = ("completions", "held", "ignored", "invalid", "rejected", "samples")
+    __slots__ = ("completions", "gaps", "held", "ignored", "invalid", "rejected", "samples")
 
     def __init__(self) -> None:
         self.completions: list[Completion] = []
         self.samples: list[Sample] = []
+        self.gaps: list[Gap] = []
         self.held: list[tuple[Sender, Sample]] = []
         """samples that wait for their sender to be known"""
         self.rejected: Counter[str] = Counter()

@@ -64,6 +64,8 @@ class Vantage(StrEnum):
     """the engine's own span"""
     PAGE = "page"
     """the engine's metrics page"""
+    TOTALS = "totals"
+    """sums and counts that an engine pushes without usable buckets: means, never quantiles"""
 
 
 class Outcome(StrEnum):

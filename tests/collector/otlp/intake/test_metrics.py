@@ -137,7 +137,7 @@ class TestIncrements:
         protobuf.send(*(histogram(protobuf, temporality=DELTA, start=n - 50.0, at=n - 49.0) for n in range(20)))
         protobuf.send(histogram(protobuf, (1, 2, 4), 7.0, at=1.0))
 
-        assert len(protobuf.intake._metrics._series) == 6
+        assert len(protobuf.intake._metrics._reader.series) == 6
         assert values(protobuf)[-1] == Distribution(BOUNDS, (0.0, 0.0, 1.0), 1.0)
 
     def test_series_differ_by_any_attribute(self, otlp: Any) -> None:
@@ -149,7 +149,7 @@ class TestIncrements:
         monkeypatch.setattr(series, "MAX_SERIES", 5)
         protobuf.send(*(histogram(protobuf, attributes={"n": n}) for n in range(20)))
 
-        assert len(protobuf.intake._metrics._series) == 5
+        assert len(protobuf.intake._metrics._reader.series) == 5
 
     def test_changed_buckets_leave_the_count_and_the_sum(self, otlp: Any) -> None:
         otlp.send(histogram(otlp))
