@@ -214,7 +214,7 @@ def _count(change: Change, labels: Mapping[str, str], tallies: Iterable[Tally]) 
     if not isinstance(change.now, HistogramValue):
         return
     grown_buckets = bucket_increase(change.before if isinstance(change.before, HistogramValue) else None, change.now)
-    if not grown_buckets.total:
+    if not grown_buckets.total or not grown_buckets.bounds:  # without buckets it says nothing of quantiles
         return
     origin = _origin(metric, labels)
     first = metric in (requests.SERVER_FIRST_TOKEN, requests.CLIENT_FIRST_CHUNK)

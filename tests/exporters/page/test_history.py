@@ -4,9 +4,10 @@ import pytest
 
 from exporters.page.history import MARKS, STEP_SECONDS, WINDOW_STEPS, History
 from exporters.page.tally import MAX_GROUPS, Loss, Missed, Origin
+from exporters.page.totals import Estimate
 from exporters.page.view import view_of
 from watchkeeper.core.labels import OTHER
-from watchkeeper.core.records import Batch, Point
+from watchkeeper.core.records import Batch, HistogramValue, Point
 from watchkeeper.core.vocabulary import engines, health, requests
 
 
@@ -162,6 +163,17 @@ def test_first_token_is_taken_from_the_most_trusted_place(traffic: Any) -> None:
 
         assert latency is not None
         assert latency.origin is expected
+
+
+def test_a_histogram_without_buckets_moves_no_quantile(traffic: Any) -> None:
+    history = History()
+    for _ in range(20):
+        traffic.call(first_token=0.3)
+    without = Point(requests.SERVER_FIRST_TOKEN, (("watchkeeper.vantage", "engine"),), HistogramValue((), (1e6,), 1e7))
+    history.add(Batch(traffic.at, points=(*traffic.batch().points, without)))
+
+    latency = view_of(history.seen(), traffic.at).first_token
+    assert (latency.p50, latency.p95) == (Estimate(0.375), Estimate(0.4875))
 
 
 def test_where_only_chunks_were_timed_they_are_shown(traffic: Any) -> None:
