@@ -1,0 +1,165 @@
+"""
+What the tap adds to an answer and what it costs, beside litellm's proxy under the same load in one run.
+
+An upstream streams 100 tokens at fixed times; K connections ask it for one stream after the other, in turn directly,
+through `watchkeeper run` with one tap, and through litellm. Every token carries the clock of its sending:
+
+- way of the first token: from the client's request to the first token in its hands, less the time that the upstream
+  itself kept the request (it stamps both the arrival of the request and the sending of the token);
+- way of a later token: from the upstream's send to the client's receipt;
+- added: a percentile of the way through the proxy less the same percentile of the direct way, of all rounds together.
+
+Requests per CPU second: answers ended within the window by the user and system time of the whole process (with its
+children) over that window. Takes seven minutes, and 700 MB of disk for litellm, which the first run installs.
+
+python -m benchmarks.tap
+"""
+
+import contextlib
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.tap_load import programs, usage
+from benchmarks.tap_load.client import CHUNKS, Load, Measured
+from benchmarks.tap_load.programs import Target
+
+
+@dataclass(frozen=True)
+class Level:
+    """A load. `pace` is the ms between two tokens of a stream."""
+
+    streams: int
+    pace: float
+    window_seconds: float
+    rounds: int
+    streamed: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.streams}, {self.pace:g} ms" if self.streamed else f"{self.streams}, not streamed"
+
+
+LEVELS = (Level(1, 2, 8, 3), Level(32, 20, 8, 3), Level(256, 40, 8, 2), Level(8, 0, 4, 3, streamed=False))
+_QUIET_SHARE = 0.1
+"""of a core; below it a program has put the last round behind it"""
+
+
+def measure(target: Target, level: Level) -> Measured:
+    load = Load(target.port, level.streams, level.pace, level.window_seconds, level.streamed, target.pid)
+    command = [sys.executable, "-m", "benchmarks.tap_load.client", json.dumps(asdict(load))]
+    answer = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=120, cwd=Path(__file__).parents[1])
+    _wait_until_quiet(target)
+    return Measured(**json.loads(answer.stdout))
+
+
+def _wait_until_quiet(target: Target) -> None:
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        before = usage.cpu_seconds(target.pid)
+        time.sleep(0.5)
+        if usage.cpu_seconds(target.pid) - before < 0.5 * _QUIET_SHARE:
+            return
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Nearest rank; NaN of nothing."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)] if values else math.nan
+
+
+def _first(measured: Measured) -> list[int]:
+    return measured.first
+
+
+def _later(measured: Measured) -> list[int]:
+    return measured.chunk
+
+
+def _ways(
+    rounds: Sequence[Measured], which: Callable[[Measured], list[int]], share: float
+) -> tuple[float, list[float]]:
+    """A percentile in ms: of all rounds together, and of each."""
+    pooled = [way for measured in rounds for way in which(measured)]
+    return percentile(pooled, share) / 1e3, [percentile(which(measured), share) / 1e3 for measured in rounds]
+
+
+def _show(way: tuple[float, list[float]]) -> str:
+    return f"{way[0]:.2f} ({min(way[1]):.2f}-{max(way[1]):.2f})"
+
+
+def latency_rows(level: Level, by_target: dict[str, list[Measured]]) -> list[str]:
+    rows = []
+    for name, rounds in by_target.items():
+        cells = [str(level), name]
+        for which in (_first, _later):
+            for share in (0.5, 0.99):
+                way = _ways(rounds, which, share)
+                base = _ways(by_target["direct"], which, share)
+                cells += [_show(way), "" if name == "direct" else f"{way[0] - base[0]:.2f}"]
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def cost_rows(level: Level, by_target: dict[str, list[Measured]]) -> list[str]:
+    rows = []
+    for name, rounds in by_target.items():
+        completed, errors = sum(m.completed for m in rounds), sum(m.errors for m in rounds)
+        cells = [str(level), name, str(completed), str(errors)]
+        if name == "direct":
+            cells += [""] * 4
+        else:
+            rates = [m.completed / max(m.cpu_seconds, 0.01) for m in rounds]
+            ratios = [
+                rate * theirs.cpu_seconds / max(theirs.completed, 1)
+                for rate, theirs in zip(rates, by_target["litellm"], strict=True)
+            ]
+            share = statistics.median(m.cpu_seconds / level.window_seconds for m in rounds)
+            cells += [
+                f"{share:.2f}",
+                f"{statistics.median(rates):.1f} ({min(rates):.1f}-{max(rates):.1f})",
+                "" if name == "litellm" else f"{statistics.median(ratios):.1f}",
+                f"{max(m.resident_mb for m in rounds):.0f}",
+            ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def main() -> None:
+    latency, cost = [], []
+    began = time.monotonic()
+    load_before = os.getloadavg()[0]
+    with contextlib.ExitStack() as stack:
+        upstream = stack.enter_context(programs.upstream())
+        ours = stack.enter_context(programs.tap(upstream.port))
+        targets = (upstream, ours, stack.enter_context(programs.litellm(upstream.port)))
+        for level in LEVELS:
+            by_target: dict[str, list[Measured]] = {target.name: [] for target in targets}
+            for number in range(level.rounds):
+                for target in targets[number % 3 :] + targets[: number % 3]:
+                    by_target[target.name].append(measure(target, level))
+            if level.streamed:
+                latency += latency_rows(level, by_target)
+            cost += cost_rows(level, by_target)
+            print(f"{level}: done after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        passed_on = ours.metric_total("watchkeeper_pipeline_exported_total")
+    print(f"{CHUNKS} tokens a stream; litellm {programs.LITELLM}; load of the machine before: {load_before:.1f}\n")
+    print("Way in ms: all rounds (the rounds apart); added: less the same percentile of the direct way\n")
+    print("| streams, a token every | through | first token, median | added | p99 | added", end="")
+    print(" | later token, median | added | p99 | added |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    print("\n".join(latency))
+    print("\n| streams, a token every | through | finished | errors | cores busy | finished per CPU s", end="")
+    print(" | times litellm's | resident MB |")
+    print("|---|---|---|---|---|---|---|---|")
+    print("\n".join(cost))
+    print(f"\nwatchkeeper_pipeline_exported_total {passed_on:.0f} after {time.monotonic() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
