@@ -1,0 +1,60 @@
+"""
+Source `accelerators`: reads the devices of this host through their vendors' libraries, in one vocabulary.
+
+A vendor more is a folder (or file) with its driver and its name in VENDORS.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from collector.accelerators.config import AcceleratorsConfig
+from collector.accelerators.driver import CountError, VendorPart
+from watchkeeper.core.interfaces import Plugin
+from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.vocabulary import devices
+
+if TYPE_CHECKING:
+    from collector.accelerators.source import AcceleratorsSource
+
+VENDORS: Final[tuple[VendorPart, ...]] = ()
+
+
+def build(config: AcceleratorsConfig, ledger: Ledger) -> "AcceleratorsSource":
+    from collector.accelerators.places import Nobody
+    from collector.accelerators.source import AcceleratorsSource
+    from collector.accelerators.vendor import Vendor
+
+    vendors = [
+        Vendor(part.name, part.make(_counter(ledger, part.name)), ledger)
+        for part in VENDORS
+        if not config.vendors or part.name in config.vendors
+    ]
+    return AcceleratorsSource(vendors, Nobody(), config.interval_seconds, config.patience_seconds)
+
+
+def problems(config: AcceleratorsConfig) -> tuple[str, ...]:
+    """Vendors that nobody here knows."""
+    known = [part.name for part in VENDORS]
+    return tuple(
+        f"accelerators.vendors: '{name}' is not one of {', '.join(known)}"
+        for name in config.vendors
+        if name not in known
+    )
+
+
+def _counter(ledger: Ledger, vendor: str) -> CountError:
+    def count(call: str, code: str) -> None:
+        ledger.add(devices.CALL_ERRORS, 1, (("hw.vendor", vendor), ("call", call), ("code", code)))
+
+    return count
+
+
+PLUGIN: Final = Plugin(
+    name="accelerators",
+    summary=f"Accelerators of this host: {', '.join(part.title for part in VENDORS)}.",
+    config=AcceleratorsConfig,
+    build=build,
+    metrics=devices.METRICS,
+    roles=("run", "node"),
+    interval_seconds=lambda config: config.interval_seconds,
+    problems=problems,
+)

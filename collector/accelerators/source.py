@@ -1,0 +1,35 @@
+"""All accelerators of this host, tick by tick."""
+
+from collections.abc import Sequence
+
+from collector.accelerators.places import Placement
+from collector.accelerators.readings import Readings
+from collector.accelerators.vendor import Vendor
+from watchkeeper.core.records import Gap, Reading, Sample
+
+
+class AcceleratorsSource:
+    def __init__(
+        self, vendors: Sequence[Vendor], placement: Placement, interval_seconds: float, patience_seconds: float
+    ) -> None:
+        self._vendors = vendors
+        self._placement = placement
+        self._patience_seconds = patience_seconds
+        self._readings = Readings(placement, longest_gap_seconds=10 * interval_seconds)
+
+    def read(self, now: float) -> Reading:
+        self._placement.refresh(now)
+        samples: list[Sample] = []
+        gaps: list[Gap] = []
+        for vendor in self._vendors:
+            vendor.tick(now, self._patience_seconds)
+            brought, missing = self._readings.of(vendor, now)
+            samples += brought
+            samples += self._readings.of_faults(vendor, vendor.faults(), now)
+            gaps += missing
+        return Reading(tuple(samples), tuple(gaps))
+
+    def close(self) -> None:
+        for vendor in self._vendors:
+            vendor.close()
+        self._placement.close()
