@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from collector import engines, otlp
+from collector import engines, otlp, tap
 from watchkeeper.core.interfaces import Plugin
 
-PLUGINS: Final[tuple[Plugin, ...]] = (engines.PLUGIN, otlp.PLUGIN)
+PLUGINS: Final[tuple[Plugin, ...]] = (engines.PLUGIN, otlp.PLUGIN, tap.PLUGIN)

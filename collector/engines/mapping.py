@@ -11,7 +11,8 @@ from collector.engines.deltas import Key, Total
 from collector.engines.page import Page, Series, Value
 from collector.engines.table import Fold, From, Row, Table
 from watchkeeper.core.metric import Kind, Metric
-from watchkeeper.core.records import Distribution, Labels, Sample, SeriesKey
+from watchkeeper.core.records import Distribution, Labels, Sample, SeriesKey, Vantage
+from watchkeeper.core.vocabulary.requests import VANTAGE
 
 MODEL: Final = "gen_ai.request.model"
 
@@ -37,7 +38,7 @@ def observe(page: Page, table: Table, identity: Mapping[str, str]) -> Observatio
     :param identity: labels that hold for the whole engine; its model is used only where the page names none
     """
     model = _only_model(page, table) or identity.get(MODEL, "")
-    shared = {**identity, "gen_ai.provider.name": table.name, MODEL: model}
+    shared = {**identity, "gen_ai.provider.name": table.name, MODEL: model, VANTAGE: Vantage.PAGE.value}
     readings: defaultdict[SeriesKey, list[float]] = defaultdict(list)
     folds: dict[SeriesKey, Fold] = {}
     totals: dict[Key, Total] = {}

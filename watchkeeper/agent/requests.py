@@ -33,7 +33,7 @@ class RequestMeter:
         self._aggregate = aggregate
         self._prices = prices or None
         self._generation = aggregate.generation
-        self._kinds: dict[tuple[str | bool, ...], _Kind] = {}
+        self._kinds: dict[tuple[str, ...], _Kind] = {}
 
     def record(self, call: Completion) -> None:
         key = (
@@ -47,7 +47,7 @@ class RequestMeter:
             call.server_port,
             call.tenant,
             call.namespace,
-            call.vantage is _CLIENT,  # an enum's own hash is slow
+            call.vantage._value_,  # an enum's own hash is slow
             call.error_type,
         )
         if self._generation != self._aggregate.generation or len(self._kinds) >= _MAX_KINDS:
@@ -97,6 +97,8 @@ class _Kind:
             self._use("input", call.input_tokens, at)
         if call.output_tokens is not None:
             self._use("output", call.output_tokens, at)
+            if call.tokens_estimated:
+                self._estimate(call.output_tokens, at)
         if call.cached_input_tokens:
             self._total("cache_read").add(call.cached_input_tokens, at)
         if call.cache_write_tokens:
@@ -125,7 +127,7 @@ class _Kind:
         if first is not None and not call.error_type:
             for series in self._first_tokens or self._make_first_tokens():
                 series.observe(first, at, trace_id, span_id)
-            tokens = call.output_tokens
+            tokens = None if call.tokens_estimated else call.output_tokens
             if duration is not None and tokens is not None and tokens > 1 and duration >= first:
                 self._observe_pace((duration - first) / (tokens - 1), call)
         if call.pace_seconds is not None and not call.error_type:
@@ -164,6 +166,10 @@ class _Kind:
             labels = (*self._call, (requests.TOKEN_TYPE, token_type))
             total = self._totals[token_type] = self._aggregate.counter(requests.TOKENS, labels)
         return total
+
+    def _estimate(self, tokens: int, at: float) -> None:
+        labels = (*self._call, (requests.TOKEN_TYPE, "output"))
+        self._aggregate.counter(requests.TOKENS_ESTIMATED, labels).add(tokens, at)
 
     def _show_outcomes(self, at: float) -> CounterSeries:
         """Every outcome at 0 from now on, so that the first failure is an increase; the series of `ok`."""

@@ -64,6 +64,8 @@ class Vantage(StrEnum):
     """the engine's own span"""
     PAGE = "page"
     """the engine's metrics page"""
+    TAP = "tap"
+    """the pass-through in front of the engine"""
     TOTALS = "totals"
     """sums and counts that an engine pushes without usable buckets: means, never quantiles"""
 
@@ -137,6 +139,8 @@ class Completion(msgspec.Struct, frozen=True, gc=False):
     span_id: bytes = b""
     response_id: str = ""
     text: Text | None = None
+    tokens_estimated: bool = False
+    """`output_tokens` were counted from the chunks of a stream, because nobody reported them"""
 
 
 class Severity(StrEnum):

@@ -18,7 +18,8 @@ ENGINE: Final = (
 
 INTER_TOKEN_LATENCY: Final = Metric(
     "watchkeeper.engine.inter_token_latency", Kind.HISTOGRAM, "s",
-    "Time between two tokens of a stream, as the engine counts it.", ENGINE, buckets.PER_TOKEN,
+    "Time between two tokens of a stream as the engine counts it, or between two chunks with content at the tap.",
+    (*ENGINE, "watchkeeper.vantage"), buckets.PER_TOKEN,
 )  # fmt: skip
 QUEUE_TIME: Final = Metric(
     "watchkeeper.engine.request.queue_time", Kind.HISTOGRAM, "s",

@@ -62,6 +62,16 @@ TOKENS: Final = Metric(
     "Tokens by type. cache_read and cache_write are parts of input, reasoning is part of output: never add them.",
     (*CALL, TOKEN_TYPE),
 )  # fmt: skip
+TOKENS_ESTIMATED: Final = Metric(
+    "watchkeeper.tokens.estimated", Kind.COUNTER, "{token}",
+    "The part of watchkeeper.tokens that was counted from the chunks of a stream, because nobody reported usage.",
+    (*CALL, TOKEN_TYPE),
+)  # fmt: skip
+IN_FLIGHT: Final = Metric(
+    "watchkeeper.requests.in_flight", Kind.GAUGE, "{request}",
+    "Model calls under way, as the pass-through in front of the engine sees them.",
+    ("service.name", "gen_ai.provider.name", "gen_ai.request.model", "server.address", "server.port"),
+)  # fmt: skip
 FINISH_REASONS: Final = Metric(
     "watchkeeper.requests.finish_reasons", Kind.COUNTER, "{choice}",
     "Finish reasons of answers: stop, length, content_filter, tool_call, error, abort, repetition, compaction, other.",
@@ -70,5 +80,6 @@ FINISH_REASONS: Final = Metric(
 
 METRICS: Final = (
     CLIENT_DURATION, CLIENT_FIRST_CHUNK, CLIENT_PER_CHUNK, CLIENT_TOKEN_USAGE,
-    SERVER_DURATION, SERVER_FIRST_TOKEN, SERVER_PER_TOKEN, REQUESTS, TOKENS, FINISH_REASONS,
+    SERVER_DURATION, SERVER_FIRST_TOKEN, SERVER_PER_TOKEN, REQUESTS, TOKENS, TOKENS_ESTIMATED,
+    IN_FLIGHT, FINISH_REASONS,
 )  # fmt: skip

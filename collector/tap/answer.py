@@ -1,0 +1,99 @@
+"""What is gathered of one answer while it passes. Filled on the loop's thread, read when the exchange has ended."""
+
+from bisect import bisect_left
+from typing import Any, Final
+
+from watchkeeper.core.finish_reasons import canonical
+from watchkeeper.core.vocabulary.engines import INTER_TOKEN_LATENCY
+
+GAP_BOUNDS: Final = INTER_TOKEN_LATENCY.buckets
+_MAX_CHOICES: Final = 64
+_MAX_TOOLS: Final = 64
+
+
+class Answer:
+    """
+    Times are of one monotonic clock, in seconds. Token counts are as they came and may be anything.
+
+    `pieces` counts content of choices, which is what tokens are estimated by.
+    """
+
+    __slots__ = (
+        "cached_tokens",
+        "decode_seconds",
+        "error",
+        "finished",
+        "first_at",
+        "gap_counts",
+        "gap_sum",
+        "input_tokens",
+        "is_done",
+        "last_at",
+        "model",
+        "output_tokens",
+        "pieces",
+        "prefill_seconds",
+        "reasoning_tokens",
+        "response_id",
+        "room",
+        "tools",
+        "words",
+    )  # fmt: skip
+
+    def __init__(self, room: int) -> None:
+        """:param room: characters of text to keep"""
+        self.model: Any = None
+        self.response_id: Any = None
+        self.input_tokens: Any = None
+        self.output_tokens: Any = None
+        self.cached_tokens: Any = None
+        self.reasoning_tokens: Any = None
+        self.prefill_seconds: float | None = None
+        self.decode_seconds: float | None = None
+        self.finished: dict[object, str] = {}
+        self.tools: list[str] = []
+        self.words: list[str] = []
+        self.room = room
+        self.pieces = 0
+        self.first_at: float | None = None
+        self.last_at = 0.0
+        self.gap_counts: list[int] = []
+        self.gap_sum = 0.0
+        self.is_done = False
+        self.error = ""
+        """low-cardinality word or HTTP status of a failure told inside the answer"""
+
+    def arrived(self, at: float) -> None:
+        """A chunk with content came: the first token, or the end of a gap."""
+        if self.first_at is None:
+            self.first_at = at
+            self.gap_counts = [0] * (len(GAP_BOUNDS) + 1)
+        else:
+            gap = at - self.last_at
+            self.gap_counts[bisect_left(GAP_BOUNDS, gap)] += 1
+            self.gap_sum += gap
+        self.last_at = at
+
+    def say(self, words: object) -> None:
+        """Keep text of the answer as far as there is room."""
+        if self.room > 0 and isinstance(words, str):
+            self.words.append(words[: self.room])
+            self.room -= len(words)
+
+    def finish(self, choice: object, reason: object) -> None:
+        if isinstance(reason, str) and isinstance(choice, int) and len(self.finished) < _MAX_CHOICES:
+            word = canonical(reason)
+            if word:
+                self.finished[choice] = word
+
+    def tool(self, name: object) -> None:
+        if isinstance(name, str) and name and name not in self.tools and len(self.tools) < _MAX_TOOLS:
+            self.tools.append(name)
+
+    def fail(self, error: object) -> None:
+        """An error object inside the answer: its code where that is an HTTP status."""
+        code = error.get("code") if isinstance(error, dict) else None
+        if isinstance(code, str) and code.isdigit():
+            code = int(code[:4])
+        is_status = isinstance(code, int) and 400 <= code <= 599
+        self.error = str(code) if is_status else "error_in_answer"

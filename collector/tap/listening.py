@@ -1,0 +1,121 @@
+"""Where a tap listens, with what certificate, and how its upstream is trusted; one line for what cannot be."""
+
+import errno
+import os
+import resource
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Final
+
+from collector.tap.config import TapTarget
+from watchkeeper.core.errors import ConfigError
+
+_BACKLOG: Final = 4096
+_OWN_DESCRIPTORS: Final = 256
+"""left to the rest of watchkeeper"""
+
+
+def listener(target: TapTarget, path: str) -> socket.socket:
+    """:raises ConfigError: the address cannot be taken"""
+    shown = f"{target.host}:{target.port}"
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            target.host, target.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (socket.gaierror, UnicodeError):
+        raise ConfigError(f"{path}.host: '{target.host}' is not an address of this machine") from None
+    taken = socket.socket(family, kind, protocol)
+    try:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(address)
+        taken.listen(_BACKLOG)
+        taken.setblocking(False)
+    except OSError as error:
+        taken.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(f"{path}.port: {shown} is in use by another process; stop it or set another") from None
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise ConfigError(f"{path}.port: cannot listen on {shown} ({why}); set port or host") from None
+    return taken
+
+
+def server_tls(target: TapTarget, path: str) -> ssl.SSLContext | None:
+    """
+    For clients; None: they speak plain HTTP.
+
+    :raises ConfigError: the files are no good
+    """
+    if not target.tls_certificate_file:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(target.tls_certificate_file, target.tls_key_file)
+    except OSError as error:
+        why = (error.reason if isinstance(error, ssl.SSLError) else error.strerror) or "no PEM"
+        raise ConfigError(
+            f"{path}.tls_certificate_file: {target.tls_certificate_file} and {target.tls_key_file} are not a PEM "
+            f"certificate and its key ({why})"
+        ) from None
+    return context
+
+
+def client_tls(target: TapTarget, path: str) -> ssl.SSLContext | None:
+    """
+    Towards the upstream; None: plain HTTP.
+
+    :raises ConfigError: `ca_file` is no good
+    """
+    if not target.is_secure:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=target.ca_file or None)
+    except OSError as error:
+        why = (None if isinstance(error, ssl.SSLError) else error.strerror) or "not a PEM certificate"
+        raise ConfigError(f"{path}.ca_file: {target.ca_file}: {why}; give a readable PEM file") from None
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def problems(config: tuple[TapTarget, ...]) -> Iterator[str]:
+    """Mistakes that can be told without opening a socket."""
+    taken: dict[int, int] = {}
+    for index, target in enumerate(config):
+        path = f"tap[{index}]"
+        first = taken.setdefault(target.port, index)
+        if first != index and target.port and _overlap(target.host, config[first].host):
+            yield f"{path}.port: {target.port} is also tap[{first}].port; give each a port of its own"
+        if target.upstream_port == target.port and _overlap(target.host, target.upstream_host):
+            yield f"{path}.upstream: {target.upstream} is the tap itself; name the engine's port"
+        for make in (server_tls, client_tls):
+            try:
+                make(target, path)
+            except ConfigError as error:
+                yield from error.problems
+
+
+def connection_limit() -> int:
+    """
+    Client connections for which there are file descriptors, two for each, with those of the process's hard limit: the
+    soft limit is raised to it, as the runtimes of other languages do.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    if soft == resource.RLIM_INFINITY:
+        return 1 << 20
+    return max(16, (soft - _OWN_DESCRIPTORS) // 2)
+
+
+_ANY: Final = frozenset(("0.0.0.0", "::", ""))  # noqa: S104 - compared with
+_HERE: Final = frozenset(("127.0.0.1", "localhost", "::1"))
+
+
+def _overlap(one: str, other: str) -> bool:
+    here = _ANY | _HERE
+    return one == other or (one in _ANY and other in here) or (other in _ANY and one in here)
