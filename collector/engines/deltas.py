@@ -54,7 +54,9 @@ class _Seen:
 
 class Deltas:
     """
-    The state of one engine's totals. Bounded by `max_series` and by forgetting what the page no longer has.
+    The state of one engine's totals. Bounded by `max_series` and by forgetting what the page no longer has: then only
+    when a series was last seen, so that one that comes back is known from one that begins; where even that is too
+    much, all of the family pass for such as come back.
 
     :param since: unix time at which we began to watch
     """
@@ -64,7 +66,8 @@ class Deltas:
         self._max_series = max_series
         self._seen: dict[Key, _Seen] = {}
         self._families: Set[str] = frozenset()
-        self._forgotten: dict[str, float] = {}
+        self._forgotten: dict[Key, float] = {}
+        self._overlooked: dict[str, float] = {}
         self._incarnation: float | None = None
 
     def advance(
@@ -99,10 +102,11 @@ class Deltas:
 
     def _began_now(self, key: Key, total: Total) -> bool:
         """Whether all that a series new to us holds was counted since we watch."""
-        forgotten_at = self._forgotten.get(key.family)
-        if total.started is not None and total.started >= (self._since if forgotten_at is None else forgotten_at):
+        before = (self._forgotten.pop(key, None), self._overlooked.get(key.family))
+        seen_at = max((at for at in before if at is not None), default=None)
+        if total.started is not None and total.started >= (self._since if seen_at is None else seen_at):
             return True
-        return key.family in self._families and forgotten_at is None
+        return key.family in self._families and seen_at is None
 
     def _forget(self, present: Mapping[Key, Total]) -> None:
         crowded = len(self._seen) > self._max_series
@@ -110,8 +114,11 @@ class Deltas:
             seen = self._seen[key]
             seen.missed += 1
             if crowded or seen.missed >= MISSED_PAGES:
-                self._forgotten[key.family] = max(seen.at, self._forgotten.get(key.family, seen.at))
+                self._forgotten[key] = seen.at
                 del self._seen[key]
+        while len(self._forgotten) > self._max_series:
+            oldest = next(iter(self._forgotten))
+            self._overlooked[oldest.family] = self._forgotten.pop(oldest)
 
     def __len__(self) -> int:
         return len(self._seen)

@@ -1,12 +1,15 @@
 """
 NVIDIA Dynamo: the frontend, and the worker that runs an engine.
 
-Both describe the same requests. The frontend counts them here under the provider `dynamo`; of a worker only its two
-gauges are taken, and its engine's own families, which it passes on, are read by that engine's table.
+Both describe the same requests. The frontend counts them under the provider `dynamo` and the role `frontend`; of a
+worker only its two gauges are taken, and its engine's own families, which it passes on, are read by that engine's table
+(docs/decisions/0006-a-frontend-is-a-provider-of-its-own.md).
 https://docs.nvidia.com/dynamo/reference/observability/metrics-catalog
 """
 
 from typing import Final
+
+import msgspec
 
 from collector.engines.page import Series, Value
 from collector.engines.table import Fold, From, Label, Row, Table, starts_with, sum_of
@@ -53,7 +56,7 @@ def _finished(reason: str) -> Labels:
 _LENGTHS_IN: Final = "input_sequence_tokens"
 _LENGTHS_OUT: Final = "output_sequence_tokens"
 
-FRONTEND_ROWS: Final = (
+_COUNTED_THERE: Final = (
     Row(requests.SERVER_FIRST_TOKEN, _named("time_to_first_token_seconds"), _PAGE),
     Row(requests.SERVER_DURATION, _named("request_duration_seconds"), _PAGE),
     Row(engines.INTER_TOKEN_LATENCY, _named("inter_token_latency_seconds")),
@@ -102,6 +105,10 @@ FRONTEND_ROWS: Final = (
         (("reason", "overload"),),
         hint="only once a request was refused for lack of capacity",
     ),
+)
+
+FRONTEND_ROWS: Final = tuple(
+    msgspec.structs.replace(row, constants=(*row.constants, (requests.ROLE, "frontend"))) for row in _COUNTED_THERE
 )
 
 _USAGE: Final = (From("dynamo_component_gpu_cache_usage_percent", note="a fraction in spite of its name"),)

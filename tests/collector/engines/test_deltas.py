@@ -155,6 +155,24 @@ def test_a_series_that_comes_back_after_it_was_forgotten_is_not_counted_twice(st
     assert deltas.advance({KEY: Total(45.0, started)}, BEGAN + 60, families={FAMILY}).increments == {KEY: 0.0}
 
 
+def test_a_series_that_begins_is_counted_in_full_also_after_another_was_forgotten() -> None:
+    deltas = watch()
+    deltas.advance({KEY: Total(40.0)}, BEGAN, families={FAMILY})
+    for turn in range(MISSED_PAGES):
+        deltas.advance({}, BEGAN + 3 + turn, families={FAMILY})
+
+    assert deltas.advance({OTHER: Total(7.0)}, BEGAN + 60, families={FAMILY}).increments == {OTHER: 7.0}
+
+
+def test_where_too_many_were_forgotten_a_new_series_may_be_one_of_them() -> None:
+    deltas = watch(max_series=1)
+    for turn in range(8):
+        deltas.advance({Key("tokens", FAMILY, (("engine", f"{turn}"),)): Total(40.0)}, BEGAN + turn, {FAMILY})
+
+    assert len(deltas._forgotten) <= 1
+    assert deltas.advance({OTHER: Total(45.0)}, BEGAN + 60, families={FAMILY}).increments == {OTHER: 0.0}
+
+
 def test_a_series_that_is_away_for_a_while_goes_on_where_it_was() -> None:
     deltas = watch()
     deltas.advance({KEY: Total(40.0)}, BEGAN)
