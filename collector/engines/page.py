@@ -78,15 +78,18 @@ def plain_name(name: str) -> str:
     return name.replace(":", "_")
 
 
-_NAME = "[a-zA-Z_:][a-zA-Z0-9_:]*+"
-_TYPE_LINE = re.compile(rf"^#[ \t]*+TYPE[ \t]++({_NAME})[ \t]++([a-z]++)[ \t\r]*+$", re.MULTILINE)
+# No possessive quantifiers: Python before 3.11.4 gets them wrong. What follows each repetition cannot be part of it, so
+# that a line which does not match is given up in linear time.
+_NAME = "[a-zA-Z_:][a-zA-Z0-9_:]*"
+_QUOTED = r'"[^"\\]*(?:\\.[^"\\]*)*"'
+_TYPE_LINE = re.compile(rf"^#[ \t]*TYPE[ \t]+({_NAME})[ \t]+([a-z]+)[ \t\r]*$", re.MULTILINE)
 _LINE = re.compile(
-    rf"({_NAME})[ \t]*+"
-    r'(?:\{((?:[^"}]++|"(?:[^"\\]++|\\.)*+")*+)\}[ \t]*+)?'
-    r"([^\s_]++)(?:[ \t]++-?[0-9.]++)?[ \t\r]*+(?:#.*)?"
+    rf"({_NAME})(?![a-zA-Z0-9_:])[ \t]*"
+    rf'(?:\{{([^"}}]*(?:{_QUOTED}[^"}}]*)*)\}}[ \t]*)?'
+    r"([^\s_#{]+)(?!#)(?:[ \t]+-?[0-9.]+)?[ \t\r]*(?:#.*)?"
 )
-_BUCKET_LINE = re.compile(rf"^({_NAME})(?<=_bucket)[ \t]*+\{{", re.MULTILINE)
-_LABEL = re.compile(r'[ \t]*+([a-zA-Z_][a-zA-Z0-9_]*+)[ \t]*+=[ \t]*+"((?:[^"\\]++|\\.)*+)"[ \t]*+(?:,[ \t]*+|$)')
+_BUCKET_LINE = re.compile(rf"^({_NAME})(?<=_bucket)[ \t]*\{{", re.MULTILINE)
+_LABEL = re.compile(r'[ \t]*([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t]*(?:,[ \t]*|$)')
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPED: Final = {"n": "\n", "\\": "\\", '"': '"'}
 

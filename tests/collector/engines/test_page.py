@@ -147,10 +147,11 @@ def test_a_family_without_series_is_there() -> None:
 
 
 def test_one_odd_line_costs_one_line() -> None:
-    page = read("a 1", "b{x=1} 2", "c", "d 4", "e 5", "f{} 1_000", "g 7", 'h{x="1",x="2"} 8', "i 9")
+    odd = ["b{x=1} 2", "c", "f{} 1_000", 'h{x="1",x="2"} 8', "j 1#2", "k2", 'l{x="1"}', 'm{x="1} 2', "n 1 x"]
+    page = read("a 1", *odd, "d 4", "e 5", "g 7", "i 9", *(f"o{number} 1" for number in range(9)))
 
-    assert page.invalid == {"line": 4}
-    assert set(page.families) == {"a", "d", "e", "g", "i"}
+    assert page.invalid == {"line": len(odd)}
+    assert set(page.families) == {"a", "d", "e", "g", "i", *(f"o{number}" for number in range(9))}
 
 
 def test_of_a_series_given_twice_the_first_counts() -> None:
