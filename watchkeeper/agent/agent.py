@@ -10,6 +10,7 @@ from typing import Any, Final
 from watchkeeper import __version__
 from watchkeeper.agent.aggregate import Aggregate
 from watchkeeper.agent.config import is_on, price_list
+from watchkeeper.agent.once import Once
 from watchkeeper.agent.pipeline import Pipeline
 from watchkeeper.agent.prices import PriceList
 from watchkeeper.agent.process import ProcessMeter
@@ -71,7 +72,8 @@ class Agent:
             max_values_per_label=config.limits.max_values_per_label,
         )
         writes = [guard.write for guard in self._exporters]
-        self._pipeline = Pipeline(aggregate, self._ledger, writes, prices)
+        has_tap = any(runner.name == "tap" for runner in self._runners)
+        self._pipeline = Pipeline(aggregate, self._ledger, writes, prices, Once(self._ledger) if has_tap else None)
         self._process = ProcessMeter(self._ledger, time.time(), __version__, config.role)
         self._failures = Failures("agent", "pipeline", self._count)
         self._ticked_at = time.monotonic()

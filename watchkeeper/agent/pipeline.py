@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from watchkeeper.agent.aggregate import Aggregate
+from watchkeeper.agent.once import Once
 from watchkeeper.agent.prices import PriceList
 from watchkeeper.agent.requests import RequestMeter
 from watchkeeper.core.ledger import Ledger
@@ -16,22 +17,31 @@ Write = Callable[[Batch], None]
 
 
 class Pipeline:
-    """`writes` are the exporters' writes, each already guarded: one that fails never stops another."""
+    """
+    `writes` are the exporters' writes, each already guarded: one that fails never stops another. `once` is needed where
+    a tap sees calls that others report too.
+    """
 
     def __init__(
-        self, aggregate: Aggregate, ledger: Ledger, writes: Sequence[Write], prices: PriceList | None = None
+        self,
+        aggregate: Aggregate,
+        ledger: Ledger,
+        writes: Sequence[Write],
+        prices: PriceList | None = None,
+        once: Once | None = None,
     ) -> None:
         self._aggregate = aggregate
         self._meter = RequestMeter(aggregate, prices)
         self._ledger = ledger
         self._writes = writes
+        self._once = once
         self._swept_at = 0.0
 
     def accept(self, source: str, reading: Reading, now: float) -> None:
         """Fold one reading of `source` into the series."""
         label = (("source", source),)
         try:
-            self._fold(reading, label)
+            self._fold(reading, label, now)
         except BaseException:
             self._ledger.add(health.DROPPED, reading.items, (*label, ("reason", "fault")))
             raise
@@ -40,9 +50,9 @@ class Pipeline:
         if reading.items or reading.completions:
             self._ledger.set(health.LAST_RECORD, now, label)
 
-    def _fold(self, reading: Reading, label: Labels) -> None:
+    def _fold(self, reading: Reading, label: Labels, now: float) -> None:
         for completion in reading.completions:
-            self._meter.record(completion)
+            self._meter.record(completion if self._once is None else self._once.of(completion, now))
         for sample in reading.samples:
             self._aggregate.apply(sample)
         for gap in reading.gaps:
