@@ -107,10 +107,10 @@ def absent(page: Page, table: Table) -> tuple[Row, ...]:
     return tuple(row for row in table.rows if _choose(page, row) is None)
 
 
-def present(page: Page, table: Table) -> tuple[tuple[Row, str, From], ...]:
-    """Rows for which the page has a family, with the one that is used."""
+def present(page: Page, table: Table) -> tuple[tuple[Row, From], ...]:
+    """Rows for which the page has a family, with the source that is used."""
     chosen = ((row, _choose(page, row)) for row in table.rows)
-    return tuple((row, *hit) for row, hit in chosen if hit is not None)
+    return tuple((row, hit[1]) for row, hit in chosen if hit is not None)
 
 
 def _choose(page: Page, row: Row) -> tuple[str, From] | None:

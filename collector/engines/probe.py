@@ -12,15 +12,12 @@ from collector.engines.mapping import MODEL, absent, claimed, names_model, obser
 from collector.engines.recognise import View, observe_all
 from collector.engines.target import Scraped, Target
 from watchkeeper.core.metric import Metric
-from watchkeeper.core.records import Labels
-from watchkeeper.core.vocabulary import requests
 
 
 class Mapped(msgspec.Struct, frozen=True):
-    """One metric that the page fills, from which family and how. `labels` tell apart the rows of one metric."""
+    """One metric that the page fills, from which family (as the engine writes it) and how."""
 
     metric: Metric
-    labels: Labels
     family: str
     note: str
 
@@ -116,10 +113,7 @@ async def _engine(target: Target, session: aiohttp.ClientSession, view: View) ->
         table.name,
         await target.ask(session, table.version),
         tuple(sorted({value for _, labels in keys for name, value in labels if name == MODEL})),
-        tuple(
-            Mapped(row.metric, _telling((*row.constants, *source.constants)), family, source.note)
-            for row, family, source in present(view.page, table)
-        ),
+        tuple(Mapped(row.metric, source.name, source.note) for row, source in present(view.page, table)),
         tuple(Missing(row.metric, row.hint) for row in absent(view.page, table) if row.metric not in given),
         table.lacks,
     )
@@ -139,7 +133,3 @@ def _report(target: Target, scraped: Scraped, engines: Sequence[Engine]) -> Repo
         observation.unmapped,
         tuple(unknown),
     )
-
-
-def _telling(constants: Labels) -> Labels:
-    return tuple(pair for pair in constants if pair[0] != requests.VANTAGE)

@@ -94,6 +94,12 @@ ROWS: Final = (
     Row(engines.DRAFT_TOKENS, (From("trtllm_spec_decode_num_draft_tokens_total"),), hint=_SPECULATIVE),
     Row(engines.ACCEPTED_TOKENS, (From("trtllm_spec_decode_num_accepted_tokens_total"),), hint=_SPECULATIVE),
     Row(
+        engines.ACCEPT_LENGTH,
+        (From("trtllm_spec_decode_acceptance_length"),),
+        fold=Fold.MEAN,
+        hint=_SPECULATIVE,
+    ),
+    Row(
         engines.FINISHED,
         tuple(
             From(name, (Label("finished_reason", "gen_ai.response.finish_reason", _REASONS),))

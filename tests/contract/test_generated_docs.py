@@ -9,7 +9,11 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 @pytest.mark.parametrize(
     ("page", "arguments"),
-    [("metrics.md", ["metrics", "--format", "markdown"]), ("config.md", ["config-schema", "--format", "markdown"])],
+    [
+        ("metrics.md", ["metrics", "--format", "markdown"]),
+        ("config.md", ["config-schema", "--format", "markdown"]),
+        ("engines.md", ["engines", "--format", "markdown"]),
+    ],
 )
 def test_a_generated_page_is_current(page: str, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 0

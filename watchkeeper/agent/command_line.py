@@ -1,4 +1,8 @@
-"""`watchkeeper run | check-config | config-schema | metrics | doctor | demo | version`. Only this exits the process."""
+"""
+`watchkeeper run | check-config | config-schema | metrics | doctor | engines | demo | version`.
+
+Only this exits the process.
+"""
 
 import argparse
 import errno
@@ -82,7 +86,12 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", help="say what is found here and what to do")
     doctor.add_argument("--config", type=Path)
+    doctor.add_argument("--engine", metavar="URL", help="look at this engine alone; needs no configuration file")
     doctor.set_defaults(command=_doctor)
+
+    engines = commands.add_parser("engines", help="print what is read from each engine, and how to switch it on")
+    engines.add_argument("--format", choices=("text", "markdown"), default="text")
+    engines.set_defaults(command=_engines)
 
     demo = commands.add_parser("demo", help="watch a real model on a real engine under real traffic")
     demo.add_argument("--seconds", type=float, default=None, help="stop by itself; default: until Ctrl-C")
@@ -170,9 +179,30 @@ def _doctor(options: argparse.Namespace) -> int:
     from watchkeeper.agent.doctor import examine, show
 
     settings = configuration.load(options.config, os.environ, _root())
+    if options.engine is not None:
+        from watchkeeper.agent.engine_report import examine_engine
+
+        text, recognised = examine_engine(options.engine, settings.engines)
+        print(text)
+        return 0 if recognised else 1
     remarks = list(examine(settings, registry.sources(), registry.exporters()))
     print(show(remarks))
     return 1 if any(remark.mark == "bad" for remark in remarks) else 0
+
+
+def _engines(options: argparse.Namespace) -> int:
+    from collector.engines import TABLES
+
+    if options.format == "markdown":
+        from watchkeeper.agent.engines_page import engines_page
+
+        print(engines_page(TABLES), end="")
+    else:
+        for table in TABLES:
+            state = "on by default" if table.on_by_default else "off by default"
+            where = ", ".join(f"port {table.port}, {path}" for path in table.paths)
+            print(f"{table.title}: {where}, {state}\n    {table.switch_on}")
+    return 0
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -154,17 +154,24 @@ _COLOURS: Final = {"ok": "32", "note": "33", "bad": "31"}
 
 def show(remarks: Sequence[Remark]) -> str:
     """One line a remark, wrapped to the terminal, coloured on one."""
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    width = max(40, shutil.get_terminal_size().columns)
+    colour, width = in_colour(), terminal_width()
     column = max((len(remark.subject) for remark in remarks), default=0)
     lines = []
     for remark in remarks:
         mark = f"\x1b[{_COLOURS[remark.mark]}m{remark.mark:<5}\x1b[0m" if colour else f"{remark.mark:<5}"
-        first, *rest = _wrap(remark.text, width - column - 8)
+        first, *rest = wrap(remark.text, width - column - 8)
         lines.append(f"{mark} {remark.subject:<{column}} {first}")
         lines.extend(f"{'':<{column + 6}} {line}" for line in rest)
     return "\n".join(lines)
 
 
-def _wrap(text: str, width: int) -> list[str]:
+def in_colour() -> bool:
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+
+def terminal_width() -> int:
+    return max(40, shutil.get_terminal_size().columns)
+
+
+def wrap(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
