@@ -57,13 +57,21 @@ def _stage(name: str) -> From:
 
 
 def _per_request(name: str) -> From:
-    return From(name, (_ROLE,))
+    """Newer versions have no rank on these, older ones have."""
+    return From(name, (_ROLE,), choose=one_per_data_rank)
 
 
 ROWS: Final = (
     Row(
         requests.SERVER_FIRST_TOKEN,
-        (From("sglang:time_to_first_token_seconds", (_ROLE,), choose=_streamed, note="streamed requests where told"),),
+        (
+            From(
+                "sglang:time_to_first_token_seconds",
+                (_ROLE,),
+                choose=in_turn(_streamed, one_per_data_rank),
+                note="of streamed answers where they are told apart",
+            ),
+        ),
         _PAGE,
     ),
     Row(
@@ -96,7 +104,7 @@ ROWS: Final = (
                 "sglang:cached_tokens_total",
                 (_ROLE, Label("cache_source", "cache.source", _cache_source)),
                 constants=(("cache.source", "unknown"),),
-                choose=lacking_if_others("cache_source", "total"),
+                choose=in_turn(one_per_data_rank, lacking_if_others("cache_source", "total")),
                 note="without `total` where its parts are told",
             ),
         ),

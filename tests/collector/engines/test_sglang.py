@@ -118,6 +118,12 @@ def test_tokens_requests_and_durations_are_of_all_answers(read: Any, histogram: 
     assert said.by(requests.SERVER_DURATION) == {(): many(7.0, 10.0)}
 
 
+def test_tokens_that_every_rank_of_an_older_version_exposes_count_once(read: Any) -> None:
+    said = read(TABLE, *counter("prompt_tokens_total", ('tp_rank="0"', 100), ('tp_rank="1"', 100)))
+
+    assert said.by(engines.TOKENS) == {(): 100.0}
+
+
 def test_prefill_and_decode_workers_are_told_apart(read: Any, histogram: Any) -> None:
     name = "sglang:e2e_request_latency_seconds"
     roles = {"prefill": "prefill", "decode": "decode", "unified": "unified", "null": "unified", "strange": "other"}
