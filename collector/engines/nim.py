@@ -7,7 +7,8 @@ Its names have no prefix. https://docs.nvidia.com/nim/large-language-models/1.0.
 from collections.abc import Set
 from typing import Final
 
-from collector.engines.table import FINISH_REASONS, PREFIXES, Fold, From, Label, Question, Row, Table, words
+from collector.engines.table import PREFIXES, Fold, From, Label, Question, Row, Table
+from watchkeeper.core.finish_reasons import canonical
 from watchkeeper.core.records import Labels, Vantage
 from watchkeeper.core.vocabulary import engines, requests
 
@@ -35,7 +36,7 @@ ROWS: Final = (
         (
             From(
                 "request_finish_total",
-                (Label("finished_reason", "gen_ai.response.finish_reason", words(FINISH_REASONS, "other")),),
+                (Label("finished_reason", "gen_ai.response.finish_reason", canonical),),
             ),
             From("request_success_total", constants=(("gen_ai.response.finish_reason", "unknown"),)),
         ),

@@ -8,7 +8,6 @@ from typing import Final
 
 from collector.engines.page import Series
 from collector.engines.table import (
-    FINISH_REASONS,
     Fold,
     From,
     Label,
@@ -19,6 +18,7 @@ from collector.engines.table import (
     status_class,
     words,
 )
+from watchkeeper.core.finish_reasons import canonical
 from watchkeeper.core.records import Labels, Vantage
 from watchkeeper.core.vocabulary import engines, requests
 
@@ -126,7 +126,7 @@ ROWS: Final = (
         (
             From(
                 "vllm:request_success_total",
-                (Label("finished_reason", "gen_ai.response.finish_reason", words(FINISH_REASONS, "other")),),
+                (Label("finished_reason", "gen_ai.response.finish_reason", canonical),),
             ),
         ),
     ),
