@@ -45,7 +45,7 @@ def _matrix(tables: Sequence[Table]) -> Iterator[str]:
     yield "\n## Which engine fills which metric\n\n"
     yield "✓ filled; (✓) filled under the condition that the engine's section names.\n\n"
     yield f"| metric | {' | '.join(table.title for table in tables)} |\n"
-    yield f"|---|{':-:|' * len(tables)}\n"
+    yield f"|---|{'---|' * len(tables)}\n"
     filled = {row.metric for table in tables for row in table.rows}
     for metric in (metric for metric in (*requests.METRICS, *engines.METRICS) if metric in filled):
         marks = (_mark([row for row in table.rows if row.metric == metric]) for table in tables)
