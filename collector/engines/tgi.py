@@ -18,26 +18,24 @@ _ERRORS: Final = {
     word: word for word in ("overloaded", "validation", "generation", "incomplete", "dropped", "template")
 }
 _BACKEND: Final = "not with TGI's TensorRT-LLM and llama.cpp backends"
-_ONCE: Final = "once a request has come"
 _SUM: Final = "sum of the histogram"
 
 ROWS: Final = (
-    Row(requests.SERVER_DURATION, (From("tgi_request_duration"),), _PAGE, hint=_ONCE),  # successes only
-    Row(engines.QUEUE_TIME, (From("tgi_request_queue_duration"),), hint=_ONCE),
-    Row(engines.INFERENCE_TIME, (From("tgi_request_inference_duration"),), hint=_ONCE),
-    Row(engines.TOKENS, (From("tgi_request_input_length", value=sum_of, note=_SUM),), _INPUT, hint=_ONCE),
-    Row(engines.TOKENS, (From("tgi_request_generated_tokens", value=sum_of, note=_SUM),), _OUTPUT, hint=_ONCE),
-    Row(requests.CLIENT_TOKEN_USAGE, (From("tgi_request_input_length"),), (*_PAGE, *_INPUT), hint=_ONCE),
-    Row(requests.CLIENT_TOKEN_USAGE, (From("tgi_request_generated_tokens"),), (*_PAGE, *_OUTPUT), hint=_ONCE),
+    Row(requests.SERVER_DURATION, (From("tgi_request_duration"),), _PAGE),  # successes only
+    Row(engines.QUEUE_TIME, (From("tgi_request_queue_duration"),)),
+    Row(engines.INFERENCE_TIME, (From("tgi_request_inference_duration"),)),
+    Row(engines.TOKENS, (From("tgi_request_input_length", value=sum_of, note=_SUM),), _INPUT),
+    Row(engines.TOKENS, (From("tgi_request_generated_tokens", value=sum_of, note=_SUM),), _OUTPUT),
+    Row(requests.CLIENT_TOKEN_USAGE, (From("tgi_request_input_length"),), (*_PAGE, *_INPUT)),
+    Row(requests.CLIENT_TOKEN_USAGE, (From("tgi_request_generated_tokens"),), (*_PAGE, *_OUTPUT)),
     Row(engines.RUNNING, (From("tgi_batch_current_size"),), hint=_BACKEND),
     Row(engines.WAITING, (From("tgi_queue_size"),), hint=_BACKEND),
     Row(engines.ACCEPTED_TOKENS, (From("tgi_request_skipped_tokens", value=sum_of, note="sum of the summary"),)),
-    Row(engines.RECEIVED, (From("tgi_request_count"),), hint=_ONCE),
+    Row(engines.RECEIVED, (From("tgi_request_count"),)),
     Row(
         engines.FINISHED,
         (From("tgi_request_success"),),
         (("gen_ai.response.finish_reason", "unknown"),),
-        hint=_ONCE,
     ),
     Row(
         engines.FAILED,
