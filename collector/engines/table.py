@@ -148,8 +148,3 @@ PREFIXES: Final = (
     "vllm_", "sglang_", "trtllm_", "nv_trt_llm_", "nv_inference_", "lmdeploy_", "llamacpp_", "tgi_", "dynamo_", "ray_",
 )  # fmt: skip
 """how names begin on pages of engines that mark theirs"""
-
-FINISH_REASONS: Final = {
-    reason: reason for reason in ("stop", "length", "content_filter", "error", "abort", "repetition", "compaction")
-} | {"tool_calls": "tool_call", "tool_call": "tool_call"}
-"""the words most engines use"""

@@ -12,7 +12,8 @@ from typing import Final
 import msgspec
 
 from collector.engines.page import Page, Series
-from collector.engines.table import FINISH_REASONS, Fold, From, Label, Question, Row, Table, words
+from collector.engines.table import Fold, From, Label, Question, Row, Table, words
+from watchkeeper.core.finish_reasons import REASONS
 from watchkeeper.core.records import Labels, Vantage
 from watchkeeper.core.vocabulary import engines, requests
 
@@ -20,7 +21,7 @@ _PAGE: Final[Labels] = ((requests.VANTAGE, Vantage.PAGE.value),)
 _INPUT: Final[Labels] = ((requests.TOKEN_TYPE, "input"),)
 _OUTPUT: Final[Labels] = ((requests.TOKEN_TYPE, "output"),)
 _BLOCKS: Final[Labels] = (("cache.unit", "block"), ("cache.location", "local"))
-_REASONS: Final = words(FINISH_REASONS | {"cancelled": "abort", "timeout": "abort"}, "other")
+_REASONS: Final = words(REASONS | {"timeout": "abort"}, "other")
 _KV_CACHE: Final = (From("trtllm_kv_cache_utilization"),)
 _REUSED: Final = From("trtllm_kv_cache_reused_blocks_total")
 _MISSED: Final = From("trtllm_kv_cache_missed_blocks_total", note="hits + misses")
