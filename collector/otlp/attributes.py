@@ -72,14 +72,16 @@ class Attributes:
 
         :raises Rejected: a wanted value is malformed, not UTF-8 or nested too deep
         """
-        raws = list(attributes)
-        hits = list(map(self._entries.get, raws))
-        found: Found = dict(filter(None, hits))
+        found: Found = {}
         ranks: dict[str, int] = {}
-        wanted, unread = self._wanted.get, self._unread
+        known, wanted, unread = self._entries.get, self._wanted.get, self._unread
         try:
-            for raw, hit in zip(raws, hits, strict=True):
+            for raw in attributes:
+                hit = known(raw)
                 if hit is not None:
+                    found[hit[0]] = hit[1]
+                    if ranks:
+                        ranks[hit[0]] = 0
                     continue
                 size = len(raw)
                 at = raw[1] + 2 if size > _LEAST_BYTES else 0  # where the key ends, when it is short and comes first

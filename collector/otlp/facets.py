@@ -16,13 +16,14 @@ TEXT: Final = 32
 FINISH: Final = 64
 TOOLS: Final = 128
 
+_CLIENT: Final = Vantage.CLIENT
 ENGINE: Final = ENGINE_DURATION | ENGINE_FIRST_TOKEN | ENGINE_PHASES
 CLIENT: Final = CLIENT_DURATION | CLIENT_FIRST_TOKEN
 
 
 def of(call: Completion) -> int:
     """The facets this record carries."""
-    client = call.vantage is Vantage.CLIENT
+    client = call.vantage is _CLIENT
     bits = 0
     if call.duration_seconds is not None:
         bits = CLIENT_DURATION if client else ENGINE_DURATION

@@ -12,6 +12,8 @@ from watchkeeper.core.vocabulary import engines, requests
 _MAX_KINDS: Final = 4_096
 _CLIENT: Final = Vantage.CLIENT
 _OK: Final = Outcome.OK
+_Usage = tuple[CounterSeries, HistogramSeries]
+"""tokens of a type in all, and by call"""
 _CALL_FIELDS: Final = (
     ("k8s.namespace.name", "namespace"),
     ("k8s.pod.name", "pod"),
@@ -78,7 +80,8 @@ class _Kind:
         self._pace: HistogramSeries | None = None
         self._phases: dict[Metric, HistogramSeries] = {}
         self._totals: dict[str, CounterSeries] = {}
-        self._sizes: dict[str, HistogramSeries] = {}
+        self._input: _Usage | None = None
+        self._output: _Usage | None = None
         self._finish_reasons: dict[str, CounterSeries] = {}
         self._outcomes: dict[Outcome, CounterSeries] = {}
         self._ok: CounterSeries | None = None
@@ -94,9 +97,13 @@ class _Kind:
         else:
             self._outcomes[call.outcome].add(1, at)
         if call.input_tokens is not None:
-            self._use("input", call.input_tokens, at)
+            total, size = self._input or self._make_input()
+            total.add(call.input_tokens, at)
+            size.observe(call.input_tokens, at)
         if call.output_tokens is not None:
-            self._use("output", call.output_tokens, at)
+            total, size = self._output or self._make_output()
+            total.add(call.output_tokens, at)
+            size.observe(call.output_tokens, at)
             if call.tokens_estimated:
                 self._estimate(call.output_tokens, at)
         if call.cached_input_tokens:
@@ -152,13 +159,17 @@ class _Kind:
                     series = self._phases[metric] = self._aggregate.histogram(metric, self._engine)
                 series.observe(seconds, call.at)
 
-    def _use(self, token_type: str, tokens: int, at: float) -> None:
-        self._total(token_type).add(tokens, at)
-        size = self._sizes.get(token_type)
-        if size is None:
-            labels = (*self._vantage, (requests.TOKEN_TYPE, token_type))
-            size = self._sizes[token_type] = self._aggregate.histogram(requests.CLIENT_TOKEN_USAGE, labels)
-        size.observe(tokens, at)
+    def _make_input(self) -> _Usage:
+        self._input = self._usage("input")
+        return self._input
+
+    def _make_output(self) -> _Usage:
+        self._output = self._usage("output")
+        return self._output
+
+    def _usage(self, token_type: str) -> _Usage:
+        labels = (*self._vantage, (requests.TOKEN_TYPE, token_type))
+        return self._total(token_type), self._aggregate.histogram(requests.CLIENT_TOKEN_USAGE, labels)
 
     def _total(self, token_type: str) -> CounterSeries:
         total = self._totals.get(token_type)
