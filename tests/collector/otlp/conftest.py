@@ -77,6 +77,23 @@ class Receiver:
     def raw(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.source.http_port), timeout=30)
 
+    @staticmethod
+    def head(*lines: str) -> bytes:
+        """Of a POST with these lines among its headers."""
+        fixed = ("POST /v1/traces HTTP/1.1", "Host: a", "Content-Type: application/x-protobuf")
+        return "\r\n".join((*fixed, *lines, "", "")).encode()
+
+    @staticmethod
+    def all_from(connection: socket.socket) -> bytes:
+        """What comes until the other side closes."""
+        parts = []
+        try:
+            while part := connection.recv(65536):
+                parts.append(part)
+        except ConnectionResetError:
+            pass
+        return b"".join(parts)
+
     def request(
         self, method: str, path: str, body: Any, headers: dict[str, str]
     ) -> tuple[int, http.client.HTTPMessage, bytes]:

@@ -1,17 +1,12 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-import trustme
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
-from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
-from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
@@ -24,11 +19,6 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
-from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
-from opentelemetry.sdk.trace.export import SpanExportResult
 
 from collector.otlp.receiver_grpc import METHODS
 
@@ -226,23 +216,6 @@ class TestOverload:
         for _ in range(3):
             TraceServiceStub(channel).Export(traces(1))
 
-    def test_what_an_sdk_sends_into_a_full_queue_arrives_when_there_is_room(
-        self, receive: Any, traces: Any, sdk_spans: Callable[[int], Any], channel_to: Callable[..., grpc.Channel]
-    ) -> None:
-        receiver = receive(queue_capacity_bytes=1024, retry_after_seconds=1)
-        TraceServiceStub(channel_to(receiver)).Export(traces(1, text_characters=2000))
-        exporter = OTLPSpanExporter(receiver.grpc_target, insecure=True)
-        results: list[SpanExportResult] = []
-        sender = threading.Thread(target=lambda: results.append(exporter.export(sdk_spans(40))))
-        sender.start()
-        receiver.wait_until_refused("queue_full")
-
-        assert receiver.items() == 1
-        sender.join(20)
-        assert results == [SpanExportResult.SUCCESS]
-        assert receiver.items() == 40
-        exporter.shutdown()
-
     def test_during_the_grace_of_a_shutdown_senders_are_told_to_come_back(
         self, receive: Any, traces: Any, channel_to: Callable[..., grpc.Channel]
     ) -> None:
@@ -260,57 +233,6 @@ class TestOverload:
         closing.join(10)
         assert not closing.is_alive()
         assert receiver.items() == 2
-
-
-class TestSdk:
-    @pytest.mark.parametrize("compression", CODINGS)
-    def test_spans_arrive(self, receiver: Any, sdk_spans: Callable[[int], Any], compression: grpc.Compression) -> None:
-        exporter = OTLPSpanExporter(receiver.grpc_target, insecure=True, compression=compression)
-
-        assert exporter.export(sdk_spans(512)) is SpanExportResult.SUCCESS
-        assert receiver.items() == 512
-        exporter.shutdown()
-
-    def test_metrics_and_logs_are_taken(self, receiver: Any) -> None:
-        from opentelemetry._logs import LogRecord
-
-        meters = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter(receiver.grpc_target, insecure=True))])
-        meters.get_meter("m").create_histogram("gen_ai.client.operation.duration", "s").record(1.0)
-        assert meters.force_flush()
-        meters.shutdown()
-        logs = LoggerProvider()
-        logs.add_log_record_processor(SimpleLogRecordProcessor(OTLPLogExporter(receiver.grpc_target, insecure=True)))
-        logs.get_logger("l").emit(LogRecord(event_name="gen_ai.client.inference.operation.details"))
-        logs.shutdown()
-
-        assert receiver.refusals() == {}
-
-    def test_an_sdk_sends_over_tls(self, receive: Any, sdk_spans: Callable[[int], Any], tmp_path: Path) -> None:
-        authority = trustme.CA()
-        certificate, sender = authority.issue_cert("127.0.0.1"), authority.issue_cert("sender")
-        files = {name: tmp_path / name for name in ("certificate", "key", "authority")}
-        certificate.cert_chain_pems[0].write_to_path(str(files["certificate"]))
-        certificate.private_key_pem.write_to_path(str(files["key"]))
-        authority.cert_pem.write_to_path(str(files["authority"]))
-        receiver = receive(
-            tls_certificate_file=str(files["certificate"]),
-            tls_key_file=str(files["key"]),
-            client_ca_file=str(files["authority"]),
-        )
-        root = authority.cert_pem.bytes()
-        own = (sender.private_key_pem.bytes(), sender.cert_chain_pems[0].bytes())
-
-        def export(credentials: grpc.ChannelCredentials) -> SpanExportResult:
-            exporter = OTLPSpanExporter(f"https://{receiver.grpc_target}", credentials=credentials, timeout=2)
-            try:
-                return exporter.export(sdk_spans(3))
-            finally:
-                exporter.shutdown()
-
-        assert export(grpc.ssl_channel_credentials(root)) is SpanExportResult.FAILURE
-        assert receiver.items() == 0
-        assert export(grpc.ssl_channel_credentials(root, *own)) is SpanExportResult.SUCCESS
-        assert receiver.items() == 3
 
 
 def test_a_gzip_bomb_of_256_mib_is_refused_within_32_mib(own_process: Any) -> None:
