@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from collector import engines, otlp, tap
+from collector import accelerators, engines, otlp, tap
 from watchkeeper.core.interfaces import Plugin
 
-PLUGINS: Final[tuple[Plugin, ...]] = (engines.PLUGIN, otlp.PLUGIN, tap.PLUGIN)
+PLUGINS: Final[tuple[Plugin, ...]] = (accelerators.PLUGIN, engines.PLUGIN, otlp.PLUGIN, tap.PLUGIN)

@@ -7,7 +7,8 @@ from typing import Final, Protocol
 import msgspec
 
 from watchkeeper.core.metric import Metric
-from watchkeeper.core.records import Labels, Reason
+from watchkeeper.core.records import Labels, Reason, Severity
+from watchkeeper.core.vocabulary.faults import FaultClass
 
 
 class Meaning(StrEnum):
@@ -31,11 +32,13 @@ class Meaning(StrEnum):
     RESTARTED = "restarted"
     """the driver changed underneath: open the library anew"""
     ABSENT = "absent"
-    """no library or no driver: asked again slowly"""
+    """no library of this vendor: looked for again slowly, and nothing is said of it"""
+    NOT_LOADED = "not_loaded"
+    """the library is here and its driver is not: asked again slowly, and shown"""
 
 
 ENDS_THE_SAMPLE: Final = frozenset(
-    (Meaning.LOST, Meaning.RESET_REQUIRED, Meaning.STALE, Meaning.RESTARTED, Meaning.ABSENT)
+    (Meaning.LOST, Meaning.RESET_REQUIRED, Meaning.STALE, Meaning.RESTARTED, Meaning.ABSENT, Meaning.NOT_LOADED)
 )
 
 
@@ -67,6 +70,18 @@ class Device(msgspec.Struct, frozen=True):
     pci_address: str = ""
     profile: str = ""
     """of a partition: its size, in the vendor's words"""
+    aliases: tuple[str, ...] = ()
+    """other names by which a device plugin may know it: its device file `nvidia0`, a partition `nvidia0/gi1`"""
+
+
+class Listing(msgspec.Struct, frozen=True):
+    """
+    The devices that can be addressed, in the order of their index, a partition after its parent; and the number of
+    those that the library counts and does not let us address.
+    """
+
+    devices: tuple[Device, ...] = ()
+    unaddressable: int = 0
 
 
 class Measured(msgspec.Struct, frozen=True, gc=False):
@@ -99,22 +114,24 @@ class Fault(msgspec.Struct, frozen=True):
     device_id: str
     at: float
     code: str
-    fault_class: str
-    severity: str
+    fault_class: FaultClass
+    severity: Severity
+    text: str = ""
+    """what it is and what to do, for the log"""
 
 
 class Driver(Protocol):
     """
-    One vendor's library. `open` and `devices` are called in one thread, `sample` in a thread of each device's own,
-    `faults` in one more. Every method raises DriverError and nothing else.
+    One vendor's library. `open`, `devices` and `close` are called in one thread, `sample` in a thread of each device's
+    own, `faults` in one more. Every method raises DriverError and nothing else; any of them may hang.
     """
 
     def open(self) -> None:
         """Load the library and initialise it; again after RESTARTED. ABSENT: there is none of this vendor here."""
         ...
 
-    def devices(self) -> Sequence[Device]:
-        """Those that can be addressed. One that cannot is left out, and does not stop the others."""
+    def devices(self) -> Listing:
+        """Asked for once a minute, after STALE and LOST, and after `open`."""
         ...
 
     def sample(self, device: Device, now: float) -> Sampled: ...

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import msgspec
 
+from collector.accelerators.driver import Device
 from watchkeeper.core.records import Labels
 
 
@@ -31,12 +32,8 @@ class Placement(Protocol):
 
     def refresh(self, now: float) -> None: ...
 
-    def holders(self, device_ids: Sequence[str]) -> tuple[Place, ...]:
-        """
-        Containers to which a device was given, several where it is shared.
-
-        :param device_ids: every name by which a device plugin may know it: UUID, index, PCI address
-        """
+    def holders(self, device: Device) -> tuple[Place, ...]:
+        """Containers to which a device was given, several where it is shared."""
         ...
 
     def owners(self, pids: Sequence[int]) -> Mapping[int, Place]: ...
@@ -50,7 +47,7 @@ class Nobody:
     def refresh(self, now: float) -> None:
         """There is nobody to ask."""
 
-    def holders(self, device_ids: Sequence[str]) -> tuple[Place, ...]:
+    def holders(self, device: Device) -> tuple[Place, ...]:
         return ()
 
     def owners(self, pids: Sequence[int]) -> Mapping[int, Place]:

@@ -23,9 +23,8 @@ class AcceleratorsSource:
         gaps: list[Gap] = []
         for vendor in self._vendors:
             vendor.tick(now, self._patience_seconds)
-            brought, missing = self._readings.of(vendor, now)
+            brought, missing = self._readings.of(vendor, vendor.faults(now), now)
             samples += brought
-            samples += self._readings.of_faults(vendor, vendor.faults(), now)
             gaps += missing
         return Reading(tuple(samples), tuple(gaps))
 

@@ -5,8 +5,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from collector.accelerators.driver import Device, Driver, DriverError, Fault, Meaning, Sampled
-from collector.accelerators.worker import Worker, stop_all
+from collector.accelerators.driver import Device, Driver, DriverError, Fault, Listing, Meaning, Sampled
+from collector.accelerators.worker import Worker
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Labels
 from watchkeeper.core.vocabulary import devices as vocabulary
@@ -17,67 +17,80 @@ RETRY_SECONDS: Final = 10.0
 """how often a vendor in trouble is"""
 ABSENT_SECONDS: Final = 120.0
 """how often a library that is not here is looked for"""
+LATE_SECONDS: Final = 5.0
+"""an answer that comes later than this is too old to be told"""
+LOST_SECONDS: Final = 86_400.0
+"""for how long a device that is listed no more is shown as lost; a partition is not"""
+FAULT_LINE_SECONDS: Final = 600.0
+"""the same fault of the same device is logged once in this time, and counted each time"""
 EVENT_WAIT_SECONDS: Final = 1.0
-_HUNG: Final = "hung"
-_FAILING: Final = "failing"
+LOST: Final = "lost"
+HUNG: Final = "hung"
+FAILING: Final = "failing"
 _REASONS: Final = {
-    Meaning.LOST: "lost", Meaning.RESET_REQUIRED: "reset_required", Meaning.NOT_PERMITTED: "not_permitted",
+    Meaning.LOST: LOST, Meaning.RESET_REQUIRED: "reset_required", Meaning.NOT_PERMITTED: "not_permitted",
 }  # fmt: skip
-UNREADABLE: Final = (*_REASONS.values(), _HUNG, _FAILING)
+UNREADABLE: Final = (*_REASONS.values(), HUNG, FAILING)
+"""why a device cannot be read: values of the label `reason`"""
 
 
 class Vendor:
     """
     Only the source's thread calls this; everything that may hang happens in a worker.
 
-    After `tick`: `devices` are those listed, `samples` what they said, `unreadable` why the others said nothing.
+    After `tick`: `devices` are those known, `samples` what they said, `unreadable` why the others said nothing.
     """
 
     def __init__(self, name: str, driver: Driver, ledger: Ledger) -> None:
         self.name = name
         self.devices: Mapping[str, Device] = {}
+        self.unaddressable = 0
         self.samples: Mapping[str, Sampled] = {}
         self.unreadable: Mapping[str, str] = {}
         self.is_open = False
         self.is_absent = True
+        """nothing of this vendor was ever seen here"""
         self._driver = driver
         self._ledger = ledger
         self._label: Labels = (("hw.vendor", name),)
         self._log = logging.getLogger(f"watchkeeper.accelerators.{name}")
-        self._keeper: Worker[Sequence[Device]] = Worker(f"{name}-devices")
+        self._keeper: Worker[Listing] = Worker(f"{name}-devices")
         self._listener: Worker[Sequence[Fault]] = Worker(f"{name}-events")
         self._workers: dict[str, Worker[Sampled]] = {}
+        self._lost_at: dict[str, float] = {}
+        self._told: dict[tuple[str, str], float] = {}
         self._listed_at = float("-inf")
         self._wait_seconds = 0.0
         self._hears = True
         self._trouble = ""
 
+    @property
+    def answers(self) -> bool:
+        """The library is open and does not hang in listing its devices."""
+        since = self._keeper.busy_since
+        return self.is_open and (since is None or time.monotonic() - since < LATE_SECONDS)
+
     def tick(self, now: float, patience_seconds: float) -> None:
         """Read every device; wait for all of them together at most so long."""
         until = time.monotonic() + patience_seconds
         self._keep(now, until)
+        self.samples, self.unreadable = {}, {}
         if not self.is_open:
-            self.samples, self.unreadable = {}, {}
             return
         began = time.monotonic()
-        asked = {key: device for key, device in self.devices.items() if self._ask(device, now)}
         samples: dict[str, Sampled] = {}
-        unreadable = {key: _HUNG for key in self.devices if key not in asked}
+        unreadable = dict.fromkeys(self._lost_at, LOST)
+        asked = []
+        for key, device in self.devices.items():
+            if key not in self._lost_at and self._ask(device, now, samples, unreadable):
+                asked.append(key)
         for key in asked:
-            try:
-                sampled = self._workers[key].answer(until - time.monotonic())
-            except DriverError as error:
-                unreadable[key] = self._failed(error)
-                continue
-            if sampled is None:
-                unreadable[key] = _HUNG
-            else:
-                samples[key] = sampled
-        self._tell(unreadable)
+            self._hear(key, until, samples, unreadable)
         self.samples, self.unreadable = samples, unreadable
+        self._tell()
         self._ledger.add(vocabulary.SAMPLE_TIME, time.monotonic() - began, self._label)
 
-    def faults(self) -> Sequence[Fault]:
+    def faults(self, now: float) -> Sequence[Fault]:
         """Events since the last call; never waits."""
         if not (self.is_open and self._hears):
             return ()
@@ -90,90 +103,128 @@ class Vendor:
                 self._count(error.call, error.code)
         if self._hears:
             self._listener.ask(lambda: self._driver.faults(EVENT_WAIT_SECONDS))
+        for fault in heard:
+            self._log_fault(fault, now)
         return heard
 
     def close(self) -> None:
         """Threads that hang are left behind; they are daemons."""
-        stop_all(self._workers.values())
-        stop_all((self._listener,))
+        for worker in self._workers.values():
+            worker.stop()
+        self._listener.stop()
         self._keeper.ask(self._close_driver)
         self._keeper.stop()
 
-    def _close_driver(self) -> Sequence[Device]:
+    def _close_driver(self) -> Listing:
         self._driver.close()
-        return ()
+        return Listing()
 
-    def _ask(self, device: Device, now: float) -> bool:
+    def _ask(self, device: Device, now: float, samples: dict[str, Sampled], unreadable: dict[str, str]) -> bool:
+        """Whether the device's own thread was asked; if not, it still hangs, or has just answered the last question."""
         worker = self._workers.get(device.id)
         if worker is None:
             worker = self._workers[device.id] = Worker(f"{self.name}-{device.name}")
-        if worker.busy_since is not None:
-            try:
-                worker.answer(0.0)  # too old to be told now
-            except DriverError as error:
-                self._failed(error)
+        since = worker.busy_since
+        if since is not None:
+            self._hear(device.id, 0.0, samples, unreadable)
+            if worker.busy_since is not None:
+                return False
+            if time.monotonic() - since < LATE_SECONDS:
+                return False
+            samples.pop(device.id, None)
+            unreadable.pop(device.id, None)
         return worker.ask(lambda: self._driver.sample(device, now))
 
+    def _hear(self, key: str, until: float, samples: dict[str, Sampled], unreadable: dict[str, str]) -> None:
+        try:
+            sampled = self._workers[key].answer(until - time.monotonic())
+        except DriverError as error:
+            unreadable[key] = self._failed(error)
+            return
+        if sampled is None:
+            unreadable[key] = HUNG
+        else:
+            samples[key] = sampled
+
     def _keep(self, now: float, until: float) -> None:
-        """Open the library and list the devices, when it is time."""
+        """Open the library and list the devices, when it is time. Devices that are known do not wait for that."""
         due = not 0 <= now - self._listed_at < self._wait_seconds
         if due and self._keeper.busy_since is None:
             self._listed_at, self._wait_seconds = now, LIST_SECONDS
-            self._keeper.ask(self._list if self.is_open else self._open_and_list)
+            self._keeper.ask(self._driver.devices if self.is_open else self._open_and_list)
         if self._keeper.busy_since is None:
             return
         try:
-            listed = self._keeper.answer(until - time.monotonic())
+            listed = self._keeper.answer(0.0 if self.is_open else until - time.monotonic())
         except DriverError as error:
             self._not_opened(error)
             return
         if listed is not None:
-            self._found(listed)
+            self._found(listed, now)
+        elif not self.is_open:
+            self.is_absent = False
+            self._say(f"{self.name}: its library does not come back from opening or listing its devices")
 
-    def _open_and_list(self) -> Sequence[Device]:
+    def _open_and_list(self) -> Listing:
         self._driver.open()
         return self._driver.devices()
 
-    def _list(self) -> Sequence[Device]:
-        return self._driver.devices()
-
-    def _found(self, listed: Sequence[Device]) -> None:
+    def _found(self, listing: Listing, now: float) -> None:
         if not self.is_open:
             self._hears = True
         self.is_open, self.is_absent = True, False
-        self.devices = {device.id: device for device in listed}
-        for gone in [key for key in self._workers if key not in self.devices]:
+        self.unaddressable = listing.unaddressable
+        listed = {device.id: device for device in listing.devices}
+        lost = {key: device for key, device in self.devices.items() if key not in listed and not device.parent}
+        since = {key: self._lost_at.get(key, now) for key in lost}
+        self._lost_at = {key: at for key, at in since.items() if now - at <= LOST_SECONDS}
+        self.devices = listed | {key: lost[key] for key in self._lost_at}
+        if self._lost_at or listing.unaddressable:
+            self._wait_seconds = RETRY_SECONDS
+        for gone in [key for key in self._workers if key not in listed]:
             self._workers.pop(gone).stop()
 
     def _not_opened(self, error: DriverError) -> None:
-        absent = error.meaning is Meaning.ABSENT
-        self._wait_seconds = ABSENT_SECONDS if absent else RETRY_SECONDS
-        if absent and self.is_absent:
+        absent = error.meaning is Meaning.ABSENT and self.is_absent
+        slowly = absent or error.meaning is Meaning.NOT_LOADED
+        at_once = self.is_open and error.meaning is Meaning.RESTARTED
+        self._wait_seconds = 0.0 if at_once else ABSENT_SECONDS if slowly else RETRY_SECONDS
+        if absent:
             return
-        if not absent:
-            self._count(error.call, error.code)
-            self.is_absent = False
+        self._count(error.call, error.code)
+        self.is_open = self.is_absent = False
         self._say(f"{self.name}: {error.call} failed with {error.code}; its devices are not read")
-        self.is_open = False
 
     def _failed(self, error: DriverError) -> str:
         """Why a device is not readable; what the error asks of the vendor as a whole is noted."""
-        if error.meaning in (Meaning.RESTARTED, Meaning.ABSENT):
+        if error.meaning in (Meaning.RESTARTED, Meaning.ABSENT, Meaning.NOT_LOADED):
             self.is_open = False
             self._wait_seconds = 0.0
-        elif error.meaning in (Meaning.LOST, Meaning.STALE):
-            self._wait_seconds = RETRY_SECONDS
-        return _REASONS.get(error.meaning, _FAILING)
+        elif error.meaning is Meaning.STALE:
+            self._wait_seconds = min(self._wait_seconds, 1.0)
+        elif error.meaning is Meaning.LOST:
+            self._wait_seconds = min(self._wait_seconds, RETRY_SECONDS)
+        return _REASONS.get(error.meaning, FAILING)
 
-    def _tell(self, unreadable: Mapping[str, str]) -> None:
-        lost = sorted(f"{self.devices[key].name} {reason}" for key, reason in unreadable.items())
-        self._say(f"{self.name}: not readable: {', '.join(lost)}" if lost else "")
+    def _tell(self) -> None:
+        named = sorted(f"{self.devices[key].name} {reason}" for key, reason in self.unreadable.items())
+        if self.unaddressable:
+            named.append(f"{self.unaddressable} that cannot be addressed")
+        self._say(f"{self.name}: not readable: {', '.join(named)}" if named else "")
 
     def _say(self, trouble: str) -> None:
         """One line when it changes."""
         if trouble != self._trouble:
             self._log.warning("%s", trouble or f"{self.name}: all devices are readable again")
         self._trouble = trouble
+
+    def _log_fault(self, fault: Fault, now: float) -> None:
+        key = (fault.device_id, fault.code)
+        if not 0 <= now - self._told.get(key, float("-inf")) < FAULT_LINE_SECONDS:
+            self._told[key] = now
+            device = self.devices.get(fault.device_id)
+            name = device.name if device else "?"
+            self._log.warning("%s: device %s (%s): %s", self.name, name, fault.device_id, fault.text or fault.code)
 
     def _count(self, call: str, code: str) -> None:
         self._ledger.add(vocabulary.CALL_ERRORS, 1, (*self._label, ("call", call), ("code", code)))

@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 Result = TypeVar("Result")
@@ -60,8 +60,3 @@ class Worker(Generic[Result]):
                 self._answers.put(task())
             except BaseException as error:  # noqa: BLE001 - handed to the thread that asked
                 self._answers.put(error)
-
-
-def stop_all(workers: Iterable[Worker[Result]]) -> None:
-    for worker in workers:
-        worker.stop()

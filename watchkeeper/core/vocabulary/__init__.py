@@ -3,11 +3,19 @@
 from typing import Final
 
 from watchkeeper.core.metric import Metric
-from watchkeeper.core.vocabulary import cost, engines, health, operations, requests, tap
+from watchkeeper.core.vocabulary import cost, devices, engines, health, operations, requests, tap
 
 METRICS: Final[tuple[Metric, ...]] = tuple(
     sorted(
-        (*requests.METRICS, *operations.METRICS, *engines.METRICS, *cost.METRICS, *tap.METRICS, *health.METRICS),
+        (
+            *requests.METRICS,
+            *operations.METRICS,
+            *engines.METRICS,
+            *cost.METRICS,
+            *tap.METRICS,
+            *devices.METRICS,
+            *health.METRICS,
+        ),
         key=lambda metric: metric.name,
     )
 )

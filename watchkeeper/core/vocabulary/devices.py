@@ -160,10 +160,12 @@ SAMPLED_AT: Final = Metric(
 )  # fmt: skip
 DRIVER_UP: Final = Metric(
     "watchkeeper.device.driver.up", Kind.GAUGE, "",
-    "1 when a vendor's library was loaded and answers, 0 when it is there and does not.", ("hw.vendor",),
+    "1 when a vendor's library was loaded and answers, 0 when it is or was there and does not.", ("hw.vendor",),
 )  # fmt: skip
 DEVICES: Final = Metric(
-    "watchkeeper.devices", Kind.GAUGE, "{device}", "Devices that a vendor's library lists.", ("hw.vendor",),
+    "watchkeeper.devices", Kind.GAUGE, "{device}",
+    "Devices that a vendor's library counts: addressable, unaddressable. One that was lost may be in neither.",
+    ("hw.vendor", "hw.state"),
 )  # fmt: skip
 CALL_ERRORS: Final = Metric(
     "watchkeeper.device.call.errors", Kind.COUNTER, "{error}",

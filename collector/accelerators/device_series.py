@@ -1,0 +1,126 @@
+"""The series of one device: labels made once, running totals to increments, what stays as it was told seldom."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from watchkeeper.core.metric import Kind, Metric
+from watchkeeper.core.records import Gap, Labels, Reason, Sample
+from watchkeeper.core.vocabulary import devices as vocabulary
+
+RENEW_SECONDS: Final = 60.0
+"""how often a number that stays the same is told again"""
+EVERY_TIME: Final = frozenset(
+    (
+        vocabulary.UTILIZATION, vocabulary.COMPUTE_ACTIVE, vocabulary.COMPUTE_OCCUPANCY, vocabulary.MATRIX_ACTIVE,
+        vocabulary.MEMORY_BANDWIDTH, vocabulary.MEMORY_BUSY, vocabulary.MEMORY_USAGE, vocabulary.TEMPERATURE,
+        vocabulary.POWER, vocabulary.CLOCK, vocabulary.ENERGY, vocabulary.UP, vocabulary.THROTTLED,
+    )
+)  # fmt: skip
+"""what detectors follow over time: told at every sample, changed or not"""
+
+
+class _Series:
+    __slots__ = ("at", "every_time", "is_counter", "is_shown", "labels", "metric", "seen", "total", "value")
+
+    def __init__(self, metric: Metric, labels: Labels) -> None:
+        self.metric = metric
+        self.labels = labels
+        self.is_counter = metric.kind is Kind.COUNTER
+        self.every_time = metric in EVERY_TIME
+        self.is_shown = False
+        self.seen = 0
+        self.value = 0.0
+        self.at = 0.0
+        self.total: float | None = None
+
+
+class DeviceSeries:
+    """
+    Between `begin` and `end` of a tick, numbers are put in; `samples` are those that must be told.
+
+    A gauge that changed, or is followed over time, is told at once, any other once in RENEW_SECONDS. The first total
+    of a counter is its baseline; a total that fell began anew: a reset, a reloaded driver, a wrap.
+    """
+
+    def __init__(self, who: Labels) -> None:
+        self.samples: list[Sample] = []
+        self._who = who
+        self._own = dict(who)
+        self._series: dict[tuple[Metric, Labels], _Series] = {}
+        self._tick = 0
+        self._power: tuple[float, float] | None = None
+
+    def begin(self, who: Labels) -> list[Gap]:
+        """Gauges that were shown with other labels, if the device has been given to somebody else."""
+        self.samples = []
+        self._tick += 1
+        if who == self._who:
+            return []
+        gaps = self.forget(Reason.OFF)
+        self._who, self._own = who, dict(who)
+        for (_, extra), series in self._series.items():
+            series.labels = self._named(series.metric, extra)
+        return gaps
+
+    def put(self, metric: Metric, value: float, at: float, extra: Labels = ()) -> None:
+        """A gauge's value or a counter's running total. `extra` are labels beside the device's own."""
+        series = self._find(metric, extra)
+        if series.is_counter:
+            last, series.total = series.total, value
+            self._add(series, 0.0 if last is None else value - last if value >= last else value, at)
+            return
+        series.seen = self._tick
+        if series.is_shown and value == series.value and not series.every_time and 0 <= at - series.at < RENEW_SECONDS:
+            return
+        series.value = value
+        self._tell(series, value, at)
+
+    def add(self, metric: Metric, amount: float, at: float, extra: Labels = ()) -> None:
+        """An increment of a counter."""
+        self._add(self._find(metric, extra), amount, at)
+
+    def integrate(self, power_watts: float, at: float, longest_gap_seconds: float) -> float:
+        """Joules since the last reading of a device without a meter, by the trapezoid rule; 0 over a longer gap."""
+        last, self._power = self._power, (power_watts, at)
+        if last is None or not 0 < at - last[1] <= longest_gap_seconds:
+            return 0.0
+        return (power_watts + last[0]) / 2 * (at - last[1])
+
+    def end(self, reason: Reason) -> list[Gap]:
+        """Gauges shown before and not put this time: they go stale, for this reason."""
+        stale = [series for series in self._series.values() if series.is_shown and series.seen != self._tick]
+        return list(_hide(stale, reason))
+
+    def forget(self, reason: Reason) -> list[Gap]:
+        """All gauges shown go stale."""
+        return list(_hide([series for series in self._series.values() if series.is_shown], reason))
+
+    def gap(self, metric: Metric, reason: Reason) -> Gap:
+        """A number that this device should have brought and did not."""
+        return Gap(metric, reason, self._named(metric, ()))
+
+    def _add(self, series: _Series, amount: float, at: float) -> None:
+        if amount or series.every_time or not 0 <= at - series.at < RENEW_SECONDS:
+            self._tell(series, amount, at)
+
+    def _tell(self, series: _Series, value: float, at: float) -> None:
+        series.at = at
+        series.is_shown = not series.is_counter
+        self.samples.append(Sample(series.metric, value, at, series.labels))
+
+    def _find(self, metric: Metric, extra: Labels) -> _Series:
+        series = self._series.get((metric, extra))
+        if series is None:
+            series = self._series[(metric, extra)] = _Series(metric, self._named(metric, extra))
+        return series
+
+    def _named(self, metric: Metric, extra: Labels) -> Labels:
+        """The metric's labels in its order; those without a value are left out."""
+        values = {**self._own, **dict(extra)} if extra else self._own
+        return tuple((name, values[name]) for name in metric.labels if values.get(name))
+
+
+def _hide(stale: Sequence[_Series], reason: Reason) -> Iterator[Gap]:
+    for series in stale:
+        series.is_shown = False
+        yield Gap(series.metric, reason, series.labels)
