@@ -14,6 +14,9 @@ _STREAM_BYTES: Final = 256 << 20
 """of a compressed stream, read at most; only ever a piece of it is held"""
 _OWN_BYTES: Final = 2048
 """what an exchange takes besides its bodies, roughly"""
+_BEGINS_JSON: Final = b"{[ \r\n\t"
+_BEGINS_EVENT: Final = b"deir:\xef"
+"""data, event, id, retry, a comment, a byte order mark"""
 CLIENT_GONE: Final = "client_disconnect"
 
 
@@ -124,10 +127,12 @@ class Exchange:
     def _read(self, data: bytes, at: float) -> None:
         if self._is_unsure:  # neither a stream nor JSON by its head: the first byte tells
             self._is_unsure = False
-            if data[:1] in (b"{", b"["):
+            if data[0] in _BEGINS_JSON:
                 self.whole = bytearray()
-            else:
+            elif data[0] in _BEGINS_EVENT:
                 self._events, self.streamed = ServerSentEvents(self._target.max_event_bytes), True
+            else:
+                self._stop_reading("answer_malformed")
         if self._events is not None:
             for event in self._events.feed(data):
                 self._event(event, at)
