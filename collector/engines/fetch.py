@@ -1,10 +1,12 @@
 """One bounded GET, and what an answer that is no page means."""
 
+import asyncio
 import ssl
 import zlib
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Final
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
@@ -24,6 +26,7 @@ _REFUSED_OURS: Final = (
     "ALERT_CERTIFICATE_EXPIRED", "ALERT_HANDSHAKE_FAILURE", "ALERT_ACCESS_DENIED",
 )  # fmt: skip
 """in what OpenSSL says when the other side closed because of our certificate, or because we showed none"""
+_ALERT_SECONDS: Final = 1.0
 _NO_TLS: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST")
 
 
@@ -72,8 +75,32 @@ async def fetch(
             )
     except (aiohttp.ClientError, UnicodeError) as error:
         fault, detail = _meaning(error)
+        connected = not isinstance(error, aiohttp.ClientConnectorError) and fault is Fault.UNREACHABLE
         error.__traceback__ = None  # aiohttp's reader keeps the error, and its traceback the reader and half a page
-    raise Refused(fault, detail)
+    alert = await _alert(url, tls) if connected and url.startswith("https:") else None
+    raise Refused(*(_meaning(alert) if alert is not None else (fault, detail)))
+
+
+async def _alert(url: str, tls: ssl.SSLContext | None) -> OSError | None:
+    """
+    What the other side says when it closes because of our certificate. In TLS 1.3 it judges that after we believe to be
+    connected: a request sent into the closing connection fails before the answer was read, so here none is sent.
+    """
+    where = urlsplit(url)
+    try:
+        reader, writer = await asyncio.open_connection(where.hostname, where.port or 443, ssl=tls or True)
+    except OSError:
+        return None
+    try:
+        async with asyncio.timeout(_ALERT_SECONDS):
+            await reader.read(1)
+    except TimeoutError:
+        return None
+    except OSError as error:
+        return error
+    finally:
+        writer.close()
+    return None
 
 
 def _meaning(error: Exception) -> tuple[Fault, str]:
@@ -90,8 +117,8 @@ def _meaning(error: Exception) -> tuple[Fault, str]:
         return Fault.MALFORMED, "it does not speak TLS; write http:// in `url`"
     if isinstance(error, aiohttp.ClientSSLError):
         return Fault.BAD_CERTIFICATE, f"TLS could not be agreed on ({_short(error)}); check `ca_file` and `url`"
-    if b"\x15\x03" in str(error).encode() or "\\x15\\x03" in str(error):
-        return Fault.MALFORMED, "it speaks TLS; write https:// in `url`"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return Fault.UNREACHABLE, "closes the connection without an answer; if it wants TLS, write https:// in `url`."
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ServerConnectionError | aiohttp.ClientOSError):
         return Fault.UNREACHABLE, f"cannot be reached ({_short(error)}); is it running, on this port?"
     if isinstance(error, aiohttp.ClientPayloadError):

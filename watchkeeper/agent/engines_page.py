@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from collector.engines.table import From, Row, Table
+from watchkeeper.core.prometheus_names import label_name
 from watchkeeper.core.records import Labels
 from watchkeeper.core.vocabulary import engines, requests
 
@@ -82,5 +83,5 @@ def _source(source: From) -> str:
 
 
 def _labels(constants: Labels) -> str:
-    told = [f'{name}="{value}"' for name, value in constants if name != requests.VANTAGE]
+    told = [f'{label_name(name)}="{value}"' for name, value in constants if name != requests.VANTAGE]
     return f" `{{{', '.join(told)}}}`" if told else ""
