@@ -261,7 +261,7 @@ def _point(point: json_schema.DataPoint, exponential: bool) -> Point:
     if point.sum is not None or point.count is not None:
         total = None if point.sum is None else json_values.double(point.sum)
     elif point.as_int is not None:
-        total = float(json_values.integer(point.as_int))
+        total = float(json_values.signed(point.as_int))
     else:
         total = json_values.double(point.as_double)
     read = DataPoint(
@@ -271,7 +271,7 @@ def _point(point: json_schema.DataPoint, exponential: bool) -> Point:
         json_values.unsigned(point.count),
         total,
         () if exponential else tuple(map(json_values.double, point.explicit_bounds or ())),
-        () if exponential else tuple(map(json_values.integer, point.bucket_counts or ())),
+        () if exponential else tuple(map(json_values.unsigned, point.bucket_counts or ())),
     )
     return Point(attributes, read)
 

@@ -12,7 +12,11 @@ _MAX_INTEGER_CHARACTERS = 24
 
 
 def integer(value: json_schema.Integer | None) -> int:
-    """:raises Rejected: neither a number nor digits"""
+    """
+    Of any length: JSON knows no bound.
+
+    :raises Rejected: neither a number nor digits
+    """
     if isinstance(value, int):
         return value
     if not value:
@@ -33,6 +37,18 @@ def unsigned(value: json_schema.Integer | None) -> int:
     """
     number = integer(value)
     if not 0 <= number < 1 << 64:
+        raise refusals.Rejected(refusals.UNDECODABLE)
+    return number
+
+
+def signed(value: json_schema.Integer | None) -> int:
+    """
+    From -2**63 to 2**63 - 1.
+
+    :raises Rejected: out of range, or no integer
+    """
+    number = integer(value)
+    if not -(1 << 63) <= number < 1 << 63:
         raise refusals.Rejected(refusals.UNDECODABLE)
     return number
 

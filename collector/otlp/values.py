@@ -86,9 +86,13 @@ def number(value: object) -> object:
             return INVALID
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return INVALID
-    return float(value)
+    try:
+        amount = float(value)
+    except OverflowError:  # JSON knows integers of any length
+        return INVALID
+    return amount if math.isfinite(amount) else INVALID
 
 
 def seconds(value: object) -> object:

@@ -239,6 +239,30 @@ class TestOneBrokenItem:
 
         assert taken.message == "rejected: undecodable 1"
 
+    def test_an_integer_of_400_digits_costs_its_value(self, both: tuple[Any, Any]) -> None:
+        _, otlp = both
+        span = otlp.span({**CHAT, "llm.invocation_parameters": f'{{"temperature": 1{"0" * 400}, "max_tokens": 7}}'})
+
+        [call] = otlp.calls(span)
+        assert (call.temperature, call.max_output_tokens) == (None, 7)
+
+    @pytest.mark.parametrize("field", ["asInt", "bucketCounts"])
+    def test_an_integer_past_64_bits_costs_its_point(self, both: tuple[Any, Any], field: str) -> None:
+        _, otlp = both
+        times = {"startTimeUnixNano": "1", "timeUnixNano": "2"}
+        bad = {**times, "count": 1, "sum": 1.0, "explicitBounds": [1.0], "bucketCounts": [0, 10**400]}
+        points: list[Any] = [{**bad, "bucketCounts": [0, 1]}, bad]
+        metric: dict[str, Any] = {"name": "gen_ai.client.operation.duration", "unit": "s"}
+        if field == "asInt":
+            metric["name"] = "gen_ai.client.inference.usage.input_tokens"
+            points = [{**times, "asInt": 3}, {**times, "asInt": 10**400}]
+        data = {"aggregationTemporality": 1, "isMonotonic": True, "dataPoints": points}
+        metric["sum" if field == "asInt" else "histogram"] = data
+        body = json.dumps({"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]}).encode()
+
+        assert otlp.intake.take(Signal.METRICS, Encoding.JSON, body, {}, otlp.now).rejected == 1
+        assert len(otlp.settled().samples) == 1
+
     def test_a_broken_resource_attribute_costs_itself(self, protobuf: Any) -> None:
         resource = (
             _field(1, _field(1, b"service.name") + _field(2, _field(1, b"\xff")))

@@ -11,13 +11,13 @@ from collector.otlp import outcomes, values
 from collector.otlp.values import INVALID
 from watchkeeper.core.records import Outcome
 
-PARSERS = [
-    values.text, values.tokens, values.positive_tokens, values.number, values.seconds, values.milliseconds,
-    values.rust_duration, values.flag, values.port, values.moment, values.json_object, values.finish_reasons,
-    values.error_type,
-]  # fmt: skip
+KINDS: dict[Any, type] = {
+    values.text: str, values.tokens: int, values.positive_tokens: int, values.number: float, values.seconds: float,
+    values.milliseconds: float, values.rust_duration: float, values.flag: bool, values.port: str, values.moment: int,
+    values.json_object: dict, values.finish_reasons: tuple, values.error_type: str, values.provider: str,
+}  # fmt: skip
 ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.just(10**400),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=5,
 )
@@ -126,8 +126,16 @@ def test_a_url_is_host_and_port(url: str, address: tuple[str, str]) -> None:
     assert address == values.address(url)
 
 
-@pytest.mark.parametrize("parse", PARSERS, ids=lambda parse: parse.__name__)
+@pytest.mark.parametrize("parse", KINDS, ids=lambda parse: parse.__name__)
 @settings(deadline=None, max_examples=40)
 @given(sent=ANYTHING)
-def test_no_value_makes_a_parser_fail(parse: Any, sent: object) -> None:
-    parse(sent)
+def test_any_value_is_a_finite_one_of_its_kind_or_none_or_invalid(parse: Any, sent: object) -> None:
+    parsed = parse(sent)
+
+    assert parsed is None or parsed is INVALID or type(parsed) is KINDS[parse]
+    assert not isinstance(parsed, float) or math.isfinite(parsed)
+
+
+@pytest.mark.parametrize("parse", [values.number, values.seconds, values.milliseconds, values.port, values.tokens])
+def test_an_integer_too_long_for_a_float_is_invalid(parse: Any) -> None:
+    assert parse(10**400) is INVALID
