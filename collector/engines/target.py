@@ -134,9 +134,9 @@ class Target:
             else:
                 self.paths.found(path)
                 return found
-        refusal = _most_telling((*self.paths.shunned(), *refusals))
-        if refusal.fault in _NOBODY:
+        if refusals and refusals[-1].fault in _NOBODY:
             self.paths.forget()
+        refusal = _most_telling((*self.paths.shunned(), *refusals))
         raise Refused(refusal.fault, refusal.detail, refusal.engine)
 
     async def _try(self, session: aiohttp.ClientSession, path: str) -> tuple[Scraped, float]:
@@ -282,10 +282,11 @@ class Target:
 
 
 def _most_telling(refusals: Sequence[Refused]) -> Refused:
-    """One by which the engine is known, else one that says more than that nothing is there."""
+    """That nobody answers, else one by which the engine is known, else one that says more than `nothing is there`."""
+    nobody = [refused for refused in refusals if refused.fault in _NOBODY]
     by_engine = [refused for refused in refusals if refused.engine]
     telling = [refused for refused in refusals if refused.fault is not Fault.OFF]
-    return (*by_engine, *telling, *refusals)[0]
+    return (*nobody, *by_engine, *telling, *refusals)[0]
 
 
 def _by_name(key: SeriesKey) -> tuple[str, Labels]:

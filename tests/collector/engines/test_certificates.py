@@ -1,5 +1,6 @@
 """TLS, checked and mutual, with real servers and certificates made on the spot."""
 
+import asyncio
 import logging
 import os
 import ssl
@@ -7,12 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 
 from collector.engines import build, problems
 from collector.engines.config import EngineTarget
+from collector.engines.fault import Fault, Refused
+from collector.engines.fetch import fetch
 from collector.engines.source import EnginesSource
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.ledger import Ledger
@@ -127,6 +131,22 @@ def test_a_certificate_that_the_engine_does_not_take_is_told_as_ours(
     assert pages(ledger, NOW)["bad_certificate"] == 1.0
     assert "did not accept ours" in caplog.text
     assert "`client_cert_file`" in caplog.text
+
+
+def test_what_the_engine_says_of_our_certificate_is_heard_also_when_the_request_is_cut_off_first(
+    secured: Callable[..., Secured],
+) -> None:
+    server = secured(asks=True)
+    context = ssl.create_default_context(cafile=server.ca)
+
+    class Cut:
+        def get(self, *_arguments: object, **_options: object) -> Any:
+            raise aiohttp.ClientOSError(32, "Broken pipe")
+
+    with pytest.raises(Refused) as refused:
+        asyncio.run(fetch(Cut(), server.url, headers={}, tls=context, max_bytes=10_000))  # type: ignore[arg-type]
+
+    assert refused.value.fault is Fault.BAD_CERTIFICATE
 
 
 def test_a_renewed_certificate_is_used_without_a_restart(

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from collector.engines import TABLES, EngineTarget
+from collector.engines import TABLES
+from collector.engines.config import EngineTarget
 from collector.engines.paths import Paths
 from collector.engines.source import EnginesSource
 from watchkeeper.core.testkit.engine_pages import by_path, pages, status, value, vllm_page
@@ -84,6 +85,19 @@ def test_whoever_answers_after_nobody_did_is_looked_at_anew() -> None:
     paths.forget()
 
     assert paths.candidates() == ("/metrics",)
+
+
+def test_after_an_outage_the_path_of_the_json_is_asked_again(engine: Any, new_source: NewSource) -> None:
+    source = new_source(EngineTarget(url=engine.url, timeout_seconds=0.3))
+    up = []
+    for turn, respond in enumerate(
+        [by_path({"/metrics": status(200, RECORDS)}), engine.hang, by_path({"/metrics": status(200, vllm_page())})]
+    ):
+        engine.respond = respond
+        reading = source.read(NOW + 5 * turn)
+        up.append((value(reading, engines.ENGINE_UP), value(reading, engines.ENGINE_FAULT, reason="timed_out")))
+
+    assert up == [(0.0, None), (0.0, 1.0), (1.0, 0.0)]
 
 
 def test_a_page_that_was_there_is_not_shunned_for_one_odd_answer() -> None:

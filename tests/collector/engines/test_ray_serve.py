@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from collector.engines import TABLES, EngineTarget
+from collector.engines import TABLES
+from collector.engines.config import EngineTarget
 from collector.engines.page import parse
 from collector.engines.recognise import observe_all, recognise
 from collector.engines.source import EnginesSource

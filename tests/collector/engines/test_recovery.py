@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from collector.engines import TABLES, EngineTarget
+from collector.engines import TABLES
+from collector.engines.config import EngineTarget
 from collector.engines.source import EnginesSource
 from collector.engines.target import Target
 from watchkeeper.core.ledger import Ledger
