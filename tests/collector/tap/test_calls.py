@@ -81,7 +81,7 @@ def test_a_streamed_chat_is_measured_whole(upstream: Make, tap: Make) -> None:
     between = tap(server, name="chat", provider="vllm", tenant_header="X-Tenant")
     body = {"model": "m", "stream": True, "max_tokens": 5, "temperature": 0.5,
             "messages": [{"role": "system", "content": "Be brief."},
-                         {"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "image_url"}]}]}  # fmt: skip
+                         {"role": "user", "content": [{"type": "text", "text": "Hi"}, {"type": "image"}]}]}  # fmt: skip
     headers = f"x-tenant: blue\r\ntraceparent: 00-{'ab' * 16}-{'cd' * 8}-01\r\n"
 
     ask(between, body, headers=headers, until=END)
@@ -191,8 +191,12 @@ def test_timings_of_llama_cpp_stand_in_for_usage(upstream: Make, tap: Make) -> N
 
 def test_the_responses_api_is_read_by_its_types(upstream: Make, tap: Make) -> None:
     kinds = {"id": "r-1", "model": "m-1"}
-    done = {**kinds, "status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"},
-            "usage": {"input_tokens": 3, "output_tokens": 9, "output_tokens_details": {"reasoning_tokens": 4}}}  # fmt: skip
+    done = {
+        **kinds,
+        "status": "incomplete",
+        "incomplete_details": {"reason": "max_output_tokens"},
+        "usage": {"input_tokens": 3, "output_tokens": 9, "output_tokens_details": {"reasoning_tokens": 4}},
+    }
     server = upstream(
         STREAM, event({"type": "response.created", "response": kinds}, "response.created"), 0.05,
         event({"type": "response.reasoning_text.delta", "delta": "hm"}),
@@ -236,8 +240,12 @@ def test_ollamas_own_api_is_read_line_by_line(upstream: Make, tap: Make, path: s
     assert (call.max_output_tokens, call.temperature, call.text) == (4, 1.0, Text("Hi", "aa"))
 
 
-WHOLE_CHAT = {"id": "id-1", "model": "m-1", "usage": {"prompt_tokens": 3, "completion_tokens": 1},
-              "choices": [{"index": 0, "message": {"role": "assistant", "content": "a"}, "finish_reason": "stop"}]}  # fmt: skip
+WHOLE_CHAT = {
+    "id": "id-1",
+    "model": "m-1",
+    "usage": {"prompt_tokens": 3, "completion_tokens": 1},
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "a"}, "finish_reason": "stop"}],
+}
 
 
 @pytest.mark.parametrize(

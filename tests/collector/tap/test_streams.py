@@ -8,7 +8,7 @@ from collector.tap.streams import Events, JsonLines, Lines, ServerSentEvents
 
 ends = st.sampled_from([b"\n", b"\r\n", b"\r"])
 sse_lines = st.sampled_from(
-    [b"data: a", b"data:b", b"data:  c", b"data", b": note", b"event: x", b"id: 7", b"", b"", b"data: " + b"x" * 40, b"d"]
+    [b"data: a", b"data:b", b"data:  c", b"data", b":", b"event: x", b"id: 7", b"", b"", b"data: " + b"x" * 40, b"d"]
 )  # fmt: skip
 
 
