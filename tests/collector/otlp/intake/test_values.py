@@ -16,6 +16,9 @@ KINDS: dict[Any, type] = {
     values.milliseconds: float, values.rust_duration: float, values.flag: bool, values.port: str, values.moment: int,
     values.json_object: dict, values.finish_reasons: tuple, values.error_type: str, values.provider: str,
 }  # fmt: skip
+WORDS = (
+    "2026-11-22T10:00:00Z", "2026-11-22", "inf", "1e999", "nan", "12", "0.5", "45ms", '["stop"]', '{"a": 1}', "true",
+)  # fmt: skip
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.just(10**400),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -127,8 +130,8 @@ def test_a_url_is_host_and_port(url: str, address: tuple[str, str]) -> None:
 
 
 @pytest.mark.parametrize("parse", KINDS, ids=lambda parse: parse.__name__)
-@settings(deadline=None, max_examples=40)
-@given(sent=ANYTHING)
+@settings(deadline=None, max_examples=100)
+@given(sent=ANYTHING | st.sampled_from(WORDS))
 def test_any_value_is_a_finite_one_of_its_kind_or_none_or_invalid(parse: Any, sent: object) -> None:
     parsed = parse(sent)
 

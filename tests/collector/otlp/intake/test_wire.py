@@ -172,6 +172,7 @@ class TestAnyBytes:
     @given(span=SPANS, cuts=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=4))
     def test_damaged_requests_are_taken_or_refused(self, span: Span, cuts: list[tuple[int, int]]) -> None:
         request = ExportTraceServiceRequest()
+        span.trace_id, span.span_id = bytes(range(16)), bytes(range(8))
         request.resource_spans.add().scope_spans.add().spans.append(span)
         body = bytearray(request.SerializeToString())
         for place, byte in cuts:
