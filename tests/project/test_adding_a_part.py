@@ -26,7 +26,7 @@ def copy(tmp_path_factory):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         assert not (folder / path).exists()
         (folder / path).write_text(text)
-    name_twice(folder / "watchkeeper/core/vocabulary/__init__.py", "rooms", "((", "((*rooms.METRICS, ")
+    name_twice(folder / "watchkeeper/core/vocabulary/__init__.py", "rooms", "Final = (", "Final = (rooms, ")
     name_twice(folder / "collector/__init__.py", "room", "] = (", "] = (room.PLUGIN, ")
     for page, command in (("metrics", "metrics"), ("config", "config-schema")):
         done = run(folder, "-m", "watchkeeper", command, "--format", "markdown")

@@ -14,6 +14,7 @@ from watchkeeper.agent.once import Once
 from watchkeeper.agent.pipeline import Pipeline
 from watchkeeper.agent.prices import PriceList
 from watchkeeper.agent.process import ProcessMeter
+from watchkeeper.agent.signals import Watched
 from watchkeeper.agent.supervisor import ExporterGuard, Failures, Readings, SourceRunner
 from watchkeeper.agent.web import Handler, WebServer
 from watchkeeper.core.errors import ConfigError
@@ -37,7 +38,13 @@ class Agent:
     :raises ConfigError: every part's problems at once; nothing keeps running
     """
 
-    def __init__(self, config: Any, sources: tuple[Plugin, ...], exporters: tuple[Plugin, ...]) -> None:
+    def __init__(
+        self,
+        config: Any,
+        sources: tuple[Plugin, ...],
+        exporters: tuple[Plugin, ...],
+        signals: tuple[Plugin, ...] = (),
+    ) -> None:
         self._config = config
         prices = PriceList(price_list(config.cost))
         self._ledger = Ledger()
@@ -58,6 +65,11 @@ class Agent:
             for plugin, section in self._asked_for(sources, config)
             if (part := _build(plugin, section, self._ledger, problems))
         ]
+        watched = [
+            Watched(plugin.name, part, plugin.reads, plugin.interval_seconds(section), self._ledger)
+            for plugin, section in self._asked_for(signals, config.signals)
+            if (part := _build(plugin, section, self._ledger, problems))
+        ]
         try:
             self._web = WebServer(config.web.host, config.web.port, routes, is_alive=self.is_alive)
         except ConfigError as error:
@@ -73,7 +85,8 @@ class Agent:
         )
         writes = [guard.write for guard in self._exporters]
         has_tap = any(runner.name == "tap" for runner in self._runners)
-        self._pipeline = Pipeline(aggregate, self._ledger, writes, prices, Once(self._ledger) if has_tap else None)
+        once = Once(self._ledger) if has_tap else None
+        self._pipeline = Pipeline(aggregate, self._ledger, writes, prices=prices, once=once, signals=watched)
         self._process = ProcessMeter(self._ledger, time.time(), __version__, config.role)
         self._failures = Failures("agent", "pipeline", self._count)
         self._ticked_at = time.monotonic()

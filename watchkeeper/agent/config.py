@@ -62,11 +62,12 @@ class Config(typing.Protocol):
     cost: CostConfig
 
 
-def root_type(sources: tuple[Plugin, ...], exporters: tuple[Plugin, ...]) -> type[msgspec.Struct]:
+def root_type(
+    sources: tuple[Plugin, ...], exporters: tuple[Plugin, ...], signals: tuple[Plugin, ...] = ()
+) -> type[msgspec.Struct]:
     """The struct a configuration file must fit: the agent's own keys and a section for every part."""
-    section = msgspec.defstruct(
-        "Exporters", [_field(plugin) for plugin in exporters], frozen=True, forbid_unknown_fields=True
-    )
+    exporting = _section("Exporters", exporters)
+    signalling = _section("Signals", signals)
     return msgspec.defstruct(
         "Config",
         [
@@ -78,11 +79,16 @@ def root_type(sources: tuple[Plugin, ...], exporters: tuple[Plugin, ...]) -> typ
             ("limits", LimitsConfig, LimitsConfig()),
             ("cost", CostConfig, CostConfig()),
             *(_field(plugin) for plugin in sources),
-            ("exporters", section, section()),
+            ("signals", signalling, signalling()),
+            ("exporters", exporting, exporting()),
         ],
         frozen=True,
         forbid_unknown_fields=True,
     )
+
+
+def _section(name: str, plugins: tuple[Plugin, ...]) -> type[msgspec.Struct]:
+    return msgspec.defstruct(name, [_field(plugin) for plugin in plugins], frozen=True, forbid_unknown_fields=True)
 
 
 def _field(plugin: Plugin) -> tuple[str, Any, Any]:
@@ -107,10 +113,13 @@ def load(path: Path | None, environment: Mapping[str, str], root: type[msgspec.S
     return msgspec.convert(document, root)
 
 
-def mistakes(config: Any, sources: tuple[Plugin, ...], exporters: tuple[Plugin, ...]) -> tuple[str, ...]:
+def mistakes(
+    config: Any, sources: tuple[Plugin, ...], exporters: tuple[Plugin, ...], signals: tuple[Plugin, ...] = ()
+) -> tuple[str, ...]:
     """What is wrong with a configuration whose types are right, in the parts that are on. Opens no socket."""
     sections = [(plugin, getattr(config, plugin.name)) for plugin in sources]
     sections += [(plugin, getattr(config.exporters, plugin.name)) for plugin in exporters]
+    sections += [(plugin, getattr(config.signals, plugin.name)) for plugin in signals]
     on = [(plugin, section) for plugin, section in sections if config.role in plugin.roles and is_on(section)]
     found = [problem for plugin, section in on for problem in plugin.problems(section)]
     listeners = [("web", config.web), *((plugin.name, section) for plugin, section in on if hasattr(section, "host"))]

@@ -41,10 +41,13 @@ def metrics_page(metrics: Sequence[Metric], parts: Sequence[Plugin]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def config_page(root: type[msgspec.Struct], sources: Sequence[Plugin], exporters: Sequence[Plugin]) -> str:
+def config_page(
+    root: type[msgspec.Struct], sources: Sequence[Plugin], exporters: Sequence[Plugin], signals: Sequence[Plugin] = ()
+) -> str:
     """Markdown of every key with its type, default and meaning."""
     summaries = {part.name: part.summary for part in sources}
     summaries |= {f"exporters.{part.name}": part.summary for part in exporters}
+    summaries |= {f"signals.{part.name}": part.summary for part in signals}
     lines = [
         "# Configuration",
         "",
@@ -69,6 +72,7 @@ _AGENT_KEYS = {
     "web": "the one HTTP port: metrics, page, health",
     "limits": "bounds that keep memory flat whatever arrives",
     "cost": "the price list that watchkeeper.cost is counted by",
+    "signals": "what is judged, tick by tick; a change becomes a finding",
     "exporters": "destinations",
 }
 

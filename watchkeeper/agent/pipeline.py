@@ -7,8 +7,9 @@ from watchkeeper.agent.aggregate import Aggregate
 from watchkeeper.agent.once import Once
 from watchkeeper.agent.prices import PriceList
 from watchkeeper.agent.requests import RequestMeter
+from watchkeeper.agent.signals import Watched
 from watchkeeper.core.ledger import Ledger
-from watchkeeper.core.records import Batch, Labels, Reading
+from watchkeeper.core.records import Batch, Finding, Labels, Reading
 from watchkeeper.core.vocabulary import health
 
 _SWEEP_SECONDS: Final = 60.0
@@ -29,12 +30,14 @@ class Pipeline:
         writes: Sequence[Write],
         prices: PriceList | None = None,
         once: Once | None = None,
+        signals: Sequence[Watched] = (),
     ) -> None:
         self._aggregate = aggregate
         self._meter = RequestMeter(aggregate, prices)
         self._ledger = ledger
         self._writes = writes
         self._once = once
+        self._signals = signals
         self._swept_at = 0.0
 
     def accept(self, source: str, reading: Reading, now: float) -> None:
@@ -70,6 +73,18 @@ class Pipeline:
         for sample in self._ledger.drain(now):
             self._aggregate.apply(sample)
         points, gone = self._aggregate.changed()
-        batch = Batch(now, points, gone)
+        batch = self._judge(Batch(now, points, gone))
         for write in self._writes:
             write(batch)
+
+    def _judge(self, batch: Batch) -> Batch:
+        """What the signals say of it: their findings go with it, their numbers with the next."""
+        findings: list[Finding] = []
+        for signal in self._signals:
+            judged = signal.update(batch)
+            for gap in judged.gaps:
+                self._aggregate.forget(gap)
+            for sample in judged.samples:
+                self._aggregate.apply(sample)
+            findings += judged.findings
+        return Batch(batch.at, batch.points, batch.gone, tuple(findings)) if findings else batch

@@ -42,6 +42,14 @@ def exporters() -> tuple[Plugin, ...]:
     return exporters.PLUGINS
 
 
+def signals() -> tuple[Plugin, ...]:
+    """:raises ConfigError: a foreign package hides one of ours"""
+    _own_packages()
+    from detectors import signals
+
+    return signals.PLUGINS
+
+
 def _own_packages() -> None:
     problems = shadowed()
     if problems:

@@ -1,13 +1,13 @@
 """Roles a part can play, and how it is listed. Time is an argument; threads, retries and signals are the agent's."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Metric
-from watchkeeper.core.records import Batch, Completion, Reading, Sample, Verdict
+from watchkeeper.core.records import Assessment, Batch, Completion, Reading, Sample, Verdict
 
 
 class Source(Protocol):
@@ -32,6 +32,18 @@ class Detector(Protocol):
     """Numbers in, verdict out. No clock, no I/O, no unseeded randomness."""
 
     def update(self, value: float, now: float) -> Verdict: ...
+
+
+class Signal(Protocol):
+    """Watches series of machines, services or data links and judges each subject. No clock, no I/O."""
+
+    def update(self, batch: Batch) -> None:
+        """What changed at a tick, of the metrics in the part's `reads`: totals since start, as exporters get them."""
+        ...
+
+    def assess(self, now: float) -> Sequence[Assessment]:
+        """Every subject it knows, also those that are well; one left out is gone."""
+        ...
 
 
 class Check(Protocol):
@@ -96,6 +108,8 @@ class Plugin(msgspec.Struct, frozen=True):
     config: Any
     build: Callable[[Any, Ledger], Any]
     metrics: tuple[Metric, ...] = ()
+    reads: tuple[Metric, ...] = ()
+    """of a signal: the metrics it watches"""
     roles: tuple[str, ...] = ("run",)
     interval_seconds: Callable[[Any], float] = lambda _config: 1.0
     problems: Callable[[Any], tuple[str, ...]] = lambda _config: ()

@@ -197,6 +197,22 @@ class Verdict(msgspec.Struct, frozen=True):
     threshold: float
 
 
+class Assessment(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What a signal says of one subject. `subject` are labels out of vocabulary.signals.SUBJECT; `summary` says in one
+    line what is wrong and by how much, `action` the first thing to do; `since` is unix seconds, 0 = just now.
+    `samples` are numbers of the signal's own that are worth a series.
+    """
+
+    subject: Labels
+    verdict: Verdict
+    summary: str = ""
+    action: str = ""
+    evidence: tuple[str, ...] = ()
+    since: float = 0.0
+    samples: tuple[Sample, ...] = ()
+
+
 class Exemplar(msgspec.Struct, frozen=True):
     """One observation with the trace it came from. `trace_id` 16 bytes, `span_id` 8 bytes, `at` unix seconds."""
 

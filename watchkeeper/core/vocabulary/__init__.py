@@ -3,19 +3,10 @@
 from typing import Final
 
 from watchkeeper.core.metric import Metric
-from watchkeeper.core.vocabulary import cost, devices, engines, health, operations, requests, tap
+from watchkeeper.core.vocabulary import cost, devices, engines, health, operations, requests, signals, tap
+
+_SUBJECTS: Final = (cost, devices, engines, health, operations, requests, signals, tap)
 
 METRICS: Final[tuple[Metric, ...]] = tuple(
-    sorted(
-        (
-            *requests.METRICS,
-            *operations.METRICS,
-            *engines.METRICS,
-            *cost.METRICS,
-            *tap.METRICS,
-            *devices.METRICS,
-            *health.METRICS,
-        ),
-        key=lambda metric: metric.name,
-    )
+    sorted((metric for subject in _SUBJECTS for metric in subject.METRICS), key=lambda metric: metric.name)
 )

@@ -57,6 +57,10 @@ QUEUE_CAPACITY: Final = Metric(
     "watchkeeper.queue.capacity", Kind.GAUGE, "By",
     "Bytes a queue may hold before its senders are refused.", ("queue",),
 )  # fmt: skip
+SIGNAL_FAILURES: Final = Metric(
+    "watchkeeper.signal.failures", Kind.COUNTER, "{failure}", "A signal that failed, by reason; it is asked again.",
+    ("signal", "reason"),
+)  # fmt: skip
 SOURCE_UP: Final = Metric(
     "watchkeeper.source.up", Kind.GAUGE, "", "1 when the source's last read succeeded, else 0.", ("source",),
 )  # fmt: skip
@@ -103,5 +107,5 @@ METRICS: Final = (
     RECEIVED, ACCEPTED, REJECTED, REFUSED_REQUESTS, IGNORED, DROPPED, EXPORTED, INVALID_VALUES,
     CALLS_FORGOTTEN, LAST_RECORD, QUEUE_LENGTH, QUEUE_SIZE, QUEUE_CAPACITY, SOURCE_UP, SOURCE_FAILURES,
     SOURCE_READ_TIME, EXPORTER_UP, EXPORTER_FAILURES, GAPS, SERIES, SERIES_FOLDED, PIPELINE_FAILURES, LABEL_VALUES,
-    LABEL_OVERFLOW, BUILD_INFO, CPU_TIME, MEMORY, START_TIME,
+    LABEL_OVERFLOW, SIGNAL_FAILURES, BUILD_INFO, CPU_TIME, MEMORY, START_TIME,
 )  # fmt: skip

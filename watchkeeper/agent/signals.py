@@ -1,0 +1,111 @@
+"""Signals kept running: each sees every tick, is asked now and then, and a change of its mind becomes a finding."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from watchkeeper.agent.supervisor import Failures
+from watchkeeper.core.interfaces import Signal
+from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.metric import Metric
+from watchkeeper.core.records import Assessment, Batch, Finding, Gap, Labels, Reason, Sample, Severity, State
+from watchkeeper.core.vocabulary import health, signals
+
+_VALUES: Final = {State.OK: 0.0, State.WARN: 1.0, State.ALARM: 2.0}
+_SEVERITIES: Final = {State.WARN: Severity.WARNING, State.ALARM: Severity.CRITICAL}
+_CALM: Final = (State.OK, State.WARMING)
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """What the signals brought at one tick."""
+
+    samples: tuple[Sample, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+class Watched:
+    """
+    One signal under guard. It is handed the points of the metrics it reads and is asked every `interval_seconds`.
+    A subject that it names no more is taken as gone: its series go stale, its open finding is resolved.
+    """
+
+    def __init__(
+        self, name: str, signal: Signal, reads: Sequence[Metric], interval_seconds: float, ledger: Ledger
+    ) -> None:
+        self._name = name
+        self._signal = signal
+        self._reads = frozenset(reads)
+        self._interval_seconds = interval_seconds
+        self._ledger = ledger
+        self._failures = Failures("signal", name, self._count)
+        self._asked_at = float("-inf")
+        self._states: dict[Labels, State] = {}
+        self._open: dict[Labels, Finding] = {}
+
+    def update(self, batch: Batch) -> Judged:
+        """Never raises: what fails in a signal is counted, and the signal is asked again."""
+        judged = Judged()
+
+        def work() -> None:
+            nonlocal judged
+            points = tuple(point for point in batch.points if point.metric in self._reads)
+            gone = tuple(key for key in batch.gone if key[0] in self._reads)
+            self._signal.update(Batch(batch.at, points, gone))
+            if not 0 <= batch.at - self._asked_at < self._interval_seconds:
+                self._asked_at = batch.at
+                judged = self._judge(self._signal.assess(batch.at), batch.at)
+
+        self._failures.attempt(work)
+        return judged
+
+    def _judge(self, assessments: Sequence[Assessment], now: float) -> Judged:
+        samples: list[Sample] = []
+        findings: list[Finding] = []
+        states: dict[Labels, State] = {}
+        for assessment in assessments:
+            subject, verdict = assessment.subject, assessment.verdict
+            states[subject] = verdict.state
+            labels = ((signals.SIGNAL, self._name), *subject)
+            samples.extend(assessment.samples)
+            if verdict.state in _VALUES:
+                samples.append(Sample(signals.STATE, _VALUES[verdict.state], now, labels))
+                samples.append(Sample(signals.SCORE, verdict.score / verdict.threshold, now, labels))
+            findings += self._changed(assessment, self._states.get(subject, State.WARMING), now)
+        gaps = []
+        for subject in self._states.keys() - states.keys():
+            labels = ((signals.SIGNAL, self._name), *subject)
+            gaps += [Gap(metric, Reason.LOST, labels) for metric in (signals.STATE, signals.SCORE)]
+            if (still_open := self._open.pop(subject, None)) is not None:
+                summary = f"{still_open.summary} (no longer observed)"
+                findings.append(msgspec.structs.replace(still_open, at=now, summary=summary, resolved=True))
+        self._states = states
+        return Judged(tuple(samples), tuple(gaps), tuple(findings))
+
+    def _changed(self, assessment: Assessment, before: State, now: float) -> list[Finding]:
+        subject, state = assessment.subject, assessment.verdict.state
+        if state is before or (state in _CALM and before in _CALM):
+            return []
+        still_open = self._open.pop(subject, None)
+        if state in _CALM:
+            if still_open is None:
+                return []
+            return [msgspec.structs.replace(still_open, at=now, resolved=True)]
+        severity = _SEVERITIES[state]
+        self._ledger.add(signals.FINDINGS, 1, ((signals.SIGNAL, self._name), ("severity", severity.value)))
+        since = still_open.since if still_open else min(assessment.since or now, now)
+        self._open[subject] = Finding(
+            at=now,
+            since=since,
+            severity=severity,
+            subject=" ".join((self._name, *(f"{name}={value}" for name, value in subject))),
+            summary=assessment.summary,
+            evidence=assessment.evidence,
+            runbook=assessment.action,
+        )
+        return [self._open[subject]]
+
+    def _count(self, reason: str) -> None:
+        labels = (("signal", self._name), ("reason", reason))
+        self._ledger.add(health.SIGNAL_FAILURES, 1, labels)
