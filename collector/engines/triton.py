@@ -9,6 +9,8 @@ https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/use
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Final
 
+import msgspec
+
 from collector.engines import vllm
 from collector.engines.choices import Choice
 from collector.engines.page import Page, Series
@@ -173,14 +175,23 @@ TENSORRT_LLM_ROWS: Final = (
     ),
 )
 
-_VLLM_METRICS: Final = frozenset({
+_PASSED_ON: Final = frozenset({
     engines.TOKENS, engines.INTER_TOKEN_LATENCY, requests.SERVER_FIRST_TOKEN, requests.SERVER_DURATION,
     requests.CLIENT_TOKEN_USAGE,
 })  # fmt: skip
-"""what the backend passes on"""
+"""what the vLLM backend has passed on from the start"""
+_PASSED_ON_LATER: Final = frozenset({
+    engines.QUEUE_TIME, engines.PREFILL_TIME, engines.DECODE_TIME, engines.INFERENCE_TIME, engines.PREEMPTIONS,
+    engines.RUNNING, engines.WAITING, engines.KV_CACHE, engines.KV_CACHE_MAX,
+})  # fmt: skip
 
 VLLM_ROWS: Final = (
-    *(row for row in vllm.ROWS if row.metric in _VLLM_METRICS),
+    *(row for row in vllm.ROWS if row.metric in _PASSED_ON),
+    *(
+        msgspec.structs.replace(row, hint="only in builds of the backend of 2025 and newer")
+        for row in vllm.ROWS
+        if row.metric in _PASSED_ON_LATER
+    ),
     *(
         row
         for row in _server_rows(_run_by("vllm_"), "of the models that the backend runs")
@@ -224,7 +235,7 @@ VLLM: Final = Table(
     switch_on=f"{_SWITCH_ON}, and the model's config.pbtxt needs REPORT_CUSTOM_METRICS: yes",
     model_label="model",
     port=8002,
-    lacks=(f"requests running and waiting, KV cache, prefix cache, finish reasons: {_ASK_THE_CALLER}",),
+    lacks=(f"prefix cache, cached tokens and finish reasons: {_ASK_THE_CALLER}",),
 )
 
 OTHER: Final = Table(

@@ -160,6 +160,8 @@ def test_the_vllm_backend_shows_a_part_of_vllm_and_tritons_counts_of_that_model(
         'vllm:prompt_tokens_total{model="llama",version="1"} 40',
         "# TYPE vllm:generation_tokens_total counter",
         'vllm:generation_tokens_total{model="llama",version="1"} 8',
+        "# TYPE vllm:num_requests_waiting gauge",
+        'vllm:num_requests_waiting{model="llama",version="1"} 3',
         "# TYPE nv_inference_request_success counter",
         'nv_inference_request_success{model="llama",version="1"} 2',
         'nv_inference_request_success{model="resnet",version="1"} 9',
@@ -167,3 +169,4 @@ def test_the_vllm_backend_shows_a_part_of_vllm_and_tritons_counts_of_that_model(
 
     assert said.by(engines.TOKENS, MODEL, requests.TOKEN_TYPE) == {("llama", "input"): 40.0, ("llama", "output"): 8.0}
     assert said.by(engines.FINISHED, MODEL) == {("llama",): 2.0}
+    assert said.by(engines.WAITING, MODEL) == {("llama",): 3.0}
