@@ -27,7 +27,7 @@ from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.interfaces import Plugin
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Metric
-from watchkeeper.core.vocabulary import engines
+from watchkeeper.core.vocabulary import METRICS, engines
 
 if TYPE_CHECKING:
     from collector.engines.source import EnginesSource
@@ -106,12 +106,12 @@ def _repeated(config: tuple[EngineTarget, ...]) -> Iterator[str]:
 
 
 def _metrics() -> tuple[Metric, ...]:
-    mapped = (row.metric for table in TABLES for row in table.rows)
-    own = (
+    mapped = {row.metric for table in TABLES for row in table.rows}
+    own = {
         engines.ENGINE_UP, engines.ENGINE_FAULT, engines.SCRAPE_DURATION, engines.SCRAPE_CPU, engines.UNMAPPED,
         engines.RESETS,
-    )  # fmt: skip
-    return tuple(dict.fromkeys((*mapped, *own)))
+    }  # fmt: skip
+    return tuple(metric for metric in METRICS if metric in mapped | own)
 
 
 PLUGIN: Final = Plugin(

@@ -218,7 +218,7 @@ def _runs_vllm(names: Set[str]) -> bool:
 
 TENSORRT_LLM: Final = Table(
     name="tensorrt_llm",
-    title="Triton, TensorRT-LLM backend",
+    title="Triton (TensorRT-LLM)",
     matches=starts_with("nv_trt_llm_"),
     rows=TENSORRT_LLM_ROWS,
     switch_on=_SWITCH_ON,
@@ -229,7 +229,7 @@ TENSORRT_LLM: Final = Table(
 
 VLLM: Final = Table(
     name="vllm",
-    title="Triton, vLLM backend",
+    title="Triton (vLLM)",
     matches=_runs_vllm,
     rows=VLLM_ROWS,
     switch_on=f"{_SWITCH_ON}, and the model's config.pbtxt needs REPORT_CUSTOM_METRICS: yes",
@@ -240,7 +240,7 @@ VLLM: Final = Table(
 
 OTHER: Final = Table(
     name="triton",
-    title="Triton, other backends",
+    title="Triton (other backends)",
     matches=starts_with("nv_inference_", never=("vllm_", "nv_trt_llm_")),
     rows=OTHER_ROWS,
     switch_on=_SWITCH_ON,

@@ -93,7 +93,7 @@ def test_a_dynamo_frontend_gives_what_went_in() -> None:
 def test_tritons_tensorrt_llm_backend_of_2023_is_read() -> None:
     said = Said("triton-trtllm-23.11.prom")
 
-    assert said.title == "Triton, TensorRT-LLM backend"
+    assert said.title == "Triton (TensorRT-LLM)"
     assert said.number(engines.RUNNING) == 1
     assert said.number(engines.WAITING) == 1
     assert said.number(engines.KV_CACHE) == 0.4875
@@ -104,7 +104,7 @@ def test_tritons_tensorrt_llm_backend_of_2023_is_read() -> None:
 def test_a_real_triton_without_a_language_model_is_read_by_model() -> None:
     said = Said("triton-2.38.0.prom")
 
-    assert said.title == "Triton, other backends"
+    assert said.title == "Triton (other backends)"
     assert said.number(engines.FINISHED, "unknown") == 3
     assert said.number(engines.WORK_TIME, "request") == pytest.approx(1.327965)
     assert said.number(engines.WORK_TIME, "queue") == pytest.approx(145e-6)
