@@ -51,7 +51,7 @@ class Paths:
             f"alone from now on. Its metrics page is {' or '.join(table.paths)}: {table.switch_on}"
         )
         self._shunned[path] = Refused(Fault.OFF, detail, engine=table.title)
-        return self._shunned[path]
+        return Refused(Fault.OFF, detail, engine=table.title)  # another one: raised, it holds on to the answer
 
     def shunned(self) -> tuple[Refused, ...]:
         return tuple(self._shunned.values())

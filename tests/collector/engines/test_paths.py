@@ -7,6 +7,7 @@ import pytest
 
 from collector.engines import TABLES
 from collector.engines.config import EngineTarget
+from collector.engines.fault import Refused
 from collector.engines.paths import Paths
 from collector.engines.source import EnginesSource
 from watchkeeper.core.testkit.engine_pages import by_path, pages, status, value, vllm_page
@@ -85,6 +86,19 @@ def test_whoever_answers_after_nobody_did_is_looked_at_anew() -> None:
     paths.forget()
 
     assert paths.candidates() == ("/metrics",)
+
+
+def test_what_is_remembered_of_a_path_left_alone_does_not_hold_its_answer() -> None:
+    paths = Paths("", TABLES)
+    refused = paths.shun("/metrics", b"[]")
+    assert refused is not None
+
+    with pytest.raises(Refused):
+        raise refused
+
+    [kept] = paths.shunned()
+    assert kept.detail == refused.detail
+    assert kept.__traceback__ is None
 
 
 def test_after_an_outage_the_path_of_the_json_is_asked_again(engine: Any, new_source: NewSource) -> None:
