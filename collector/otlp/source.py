@@ -16,6 +16,7 @@ from collector.otlp.receiver_http import HttpReceiver
 from collector.otlp.refusal_log import RefusalLog
 from watchkeeper.core.errors import ConfigError, Unavailable
 from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.listening import shown
 from watchkeeper.core.records import Reading
 from watchkeeper.core.vocabulary import health
 
@@ -46,7 +47,7 @@ class OtlpSource:
         problems = addresses.problems(config)
         if problems:
             raise ConfigError(*problems)
-        listener = addresses.listening(config.host, config.http_port, "otlp.http_port")
+        listener = addresses.http_listener(config)
         self.http_port: int = listener.getsockname()[1]
         self._thread = Thread(target=self._run, args=(listener, tls_context), name="otlp", daemon=True)
         self._thread.start()
@@ -55,8 +56,8 @@ class OtlpSource:
         except BaseException:
             listener.close()
             raise
-        grpc_address = addresses.shown(config.host, self.grpc_port)
-        _LOG.info("otlp takes gRPC on %s, HTTP on %s", grpc_address, addresses.shown(config.host, self.http_port))
+        grpc_address = shown(config.host, self.grpc_port)
+        _LOG.info("otlp takes gRPC on %s, HTTP on %s", grpc_address, shown(config.host, self.http_port))
 
     def read(self, now: float) -> Reading:
         """:raises Unavailable: the receivers have died; only a restart brings them back"""
@@ -114,7 +115,7 @@ class OtlpSource:
             await asyncio.sleep(self._config.shutdown_grace_seconds)
 
     async def _start_grpc(self, rpc: GrpcReceiver) -> int:
-        address = addresses.shown(self._config.host, self._config.grpc_port)
+        address = shown(self._config.host, self._config.grpc_port)
         try:
             return await rpc.start(address, tls.grpc_credentials(self._config))
         except RuntimeError:
@@ -132,6 +133,6 @@ def probe(config: OtlpConfig) -> tuple[str, ...]:
     problems = (*tls.file_problems(config), *addresses.problems(config))
     if problems:
         return tuple(f"! {problem}" for problem in problems)
-    shown = [addresses.shown(config.host, port) for port in (config.grpc_port, config.http_port)]
+    rpc, http = (shown(config.host, port) for port in (config.grpc_port, config.http_port))
     secured = "TLS" if config.tls_certificate_file else "no TLS"
-    return (f"OTLP/gRPC on {shown[0]} and OTLP/HTTP on {shown[1]} can be listened on ({secured})",)
+    return (f"OTLP/gRPC on {rpc} and OTLP/HTTP on {http} can be listened on ({secured})",)

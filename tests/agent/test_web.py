@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,24 @@ def test_an_unknown_path_is_404_and_names_no_library(server: WebServer) -> None:
 def test_a_port_in_use_is_one_line_that_names_the_key() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ConfigError, match=r"^web\.port: .* is in use"):
         WebServer("127.0.0.1", taken.getsockname()[1], {})
+
+
+@pytest.mark.parametrize(("host", "refused"), [("::", []), ("::1", ["127.0.0.1"])])
+def test_all_addresses_are_those_of_both_families(host: str, refused: list[str]) -> None:
+    running = WebServer(host, 0, {})
+    running.start()
+    try:
+        for peer in ("::1", "127.0.0.1"):
+            connection = HTTPConnection(peer, running.port, timeout=30)
+            if peer in refused:
+                with pytest.raises(ConnectionRefusedError):
+                    connection.request("GET", "/healthz")
+            else:
+                connection.request("GET", "/healthz")
+                assert connection.getresponse().status == 200
+            connection.close()
+    finally:
+        running.stop()
 
 
 def patient(**changed: float) -> Bounds:

@@ -1,12 +1,10 @@
 """`watchkeeper doctor`: what is here, what is not, and what to do about it."""
 
 import ctypes
-import errno
 import http.client
 import os
 import platform
 import shutil
-import socket
 import sys
 import textwrap
 import time
@@ -19,7 +17,9 @@ import msgspec
 from watchkeeper import __version__
 from watchkeeper.agent import registry
 from watchkeeper.agent.config import is_on
+from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.interfaces import Plugin
+from watchkeeper.core.listening import listening, shown
 
 DRIVERS: Final = (
     ("NVIDIA", "libnvidia-ml.so.1", "/dev/nvidiactl"),
@@ -127,15 +127,13 @@ def drivers(load: Callable[[str], bool]) -> Iterator[Remark]:
 
 def _web_port(host: str, port: int) -> Remark:
     try:
-        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            why = os.strerror(error.errno) if error.errno else str(error)
-            return Remark("bad", "web", f"cannot listen on {host}:{port} ({why}); set web.host and web.port")
+        listening(host, port, host_key="web.host", port_key="web.port").close()
+    except ConfigError as error:
         if _is_watchkeeper(host, port):
-            return Remark("bad", "web", f"a watchkeeper runs on {host}:{port} already; its other ports are taken too")
-        return Remark("bad", "web", f"{host}:{port} is in use by another process; stop it or set web.port")
-    return Remark("ok", "web", f"{host}:{port} is free")
+            already = f"a watchkeeper runs on {shown(host, port)} already; its other ports are taken too"
+            return Remark("bad", "web", already)
+        return Remark("bad", "web", str(error))
+    return Remark("ok", "web", f"{shown(host, port)} is free")
 
 
 def _is_watchkeeper(host: str, port: int) -> bool:

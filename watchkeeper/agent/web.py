@@ -1,10 +1,8 @@
 """The one HTTP port: what exporters serve, and health. Its own thread and loop, so probes answer whatever else does."""
 
 import asyncio
-import errno
 import logging
 import resource
-import socket
 import threading
 import traceback
 from collections.abc import Callable, Mapping
@@ -13,8 +11,8 @@ from typing import Any, Final
 from aiohttp import web
 
 from watchkeeper.core.bounded_http import BoundedServer, Bounds, SparingLog
-from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.interfaces import Answer, Request
+from watchkeeper.core.listening import listening, shown
 
 Handler = Callable[[Request], Answer]
 
@@ -55,7 +53,7 @@ class WebServer:
         self._routes = {**routes, "/healthz": self._healthz, "/readyz": self._readyz}
         self._bounds = bounds or default_bounds()
         self._log = SparingLog(_LOG)
-        self._socket = _listen(host, port)
+        self._socket = listening(host, port, host_key="web.host", port_key="web.port")
         self.host = host
         self.port: int = self._socket.getsockname()[1]
         self._ready = threading.Event()
@@ -66,8 +64,7 @@ class WebServer:
 
     @property
     def url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}/"
+        return f"http://{shown(self.host, self.port)}/"
 
     def start(self) -> None:
         self._thread.start()
@@ -146,15 +143,3 @@ class WebServer:
 def _response(answer: Answer) -> web.Response:
     headers = {**_SECURITY, "Content-Type": answer.content_type, **answer.headers}
     return web.Response(body=answer.body, status=answer.status, headers=headers)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=128)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise ConfigError(
-                f"web.port: {host}:{port} is in use by another process; stop it or set web.port"
-            ) from error
-        raise ConfigError(f"web.host: cannot listen on {host}:{port}: {error.strerror}") from error

@@ -10,11 +10,11 @@ import grpc
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 
-from collector.otlp import addresses
 from collector.otlp.config import OtlpConfig
 from collector.otlp.source import OtlpSource, probe
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.listening import shown
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 
@@ -91,7 +91,7 @@ def test_all_addresses_are_those_of_both_families(receive: Any, traces: Any, pee
     connection.request("POST", "/v1/traces", traces(1).SerializeToString(), PROTOBUF)
     assert connection.getresponse().status == 200
     connection.close()
-    with grpc.insecure_channel(addresses.shown(peer, receiver.source.grpc_port)) as channel:
+    with grpc.insecure_channel(shown(peer, receiver.source.grpc_port)) as channel:
         TraceServiceStub(channel).Export(traces(2), timeout=30)
 
     assert receiver.items() == 3
