@@ -11,7 +11,7 @@ class PlacementConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     enabled: bool = True
     """False: no device is placed"""
     pod_resources_socket: str = "/var/lib/kubelet/pod-resources/kubelet.sock"
-    """the kubelet's pod-resources socket; where there is none, devices are not placed on pods"""
+    """the kubelet's pod-resources socket; where there is none, devices are not placed on pods; '': it is not asked"""
     proc_path: str = "/proc"
     """the host's /proc, for the units and programs of processes; in a container it needs the host's pid namespace"""
     interval_seconds: Annotated[float, msgspec.Meta(ge=1)] = 10.0

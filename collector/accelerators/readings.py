@@ -6,7 +6,7 @@ from typing import Final
 
 from collector.accelerators.device_series import DeviceSeries
 from collector.accelerators.driver import Device, Fault, ProcessUse, Sampled
-from collector.accelerators.places import Place, Placement
+from collector.accelerators.places import Place, Placement, only_pod
 from collector.accelerators.status import STATES, derived, status
 from collector.accelerators.vendor import FAILING, UNREADABLE, Vendor
 from watchkeeper.core.metric import Metric
@@ -88,7 +88,7 @@ class Readings:
         self._held(kept, holders, now)
         kept.read_at = now
         if sampled.processes is not None:
-            self._processes(series, sampled.processes, now)
+            self._processes(series, sampled.processes, holders, now)
         new = [(metric, why) for metric, why in sampled.missing if metric not in kept.missing]
         kept.missing = frozenset(metric for metric, _ in sampled.missing)
         return [series.gap(metric, why) for metric, why in new]
@@ -100,17 +100,18 @@ class Readings:
             kept.series.put(vocabulary.ALLOCATION, 1.0, now, place.labels)
             kept.series.add(vocabulary.ALLOCATED_TIME, seconds / len(holders), now, place.labels)
 
-    def _processes(self, series: DeviceSeries, processes: Sequence[ProcessUse], now: float) -> None:
+    def _processes(
+        self, series: DeviceSeries, processes: Sequence[ProcessUse], holders: Sequence[Place], now: float
+    ) -> None:
         series.put(vocabulary.PROCESSES, float(len(processes)), now)
         if not processes:
             return
-        owners = self._placement.owners([process.pid for process in processes])
+        owners = self._placement.owners([process.pid for process in processes], holders)
         memory: defaultdict[Labels, float] = defaultdict(float)
         for process in processes:
             if process.memory_bytes is not None:
-                place = owners.get(process.pid, Place())
-                program = (("systemd.unit", place.unit), ("process.executable.name", place.program))
-                memory[(*place.labels, *program)] += process.memory_bytes
+                owner = owners.get(process.pid)
+                memory[owner.process_labels if owner else ()] += process.memory_bytes
         for labels, held in memory.items():
             series.put(vocabulary.PROCESS_MEMORY, held, now, labels)
 
@@ -127,10 +128,10 @@ class _Kept:
 
 
 def labels_of(device: Device, holders: Sequence[Place]) -> Labels:
-    """The labels of every metric of a device; its place only where one container alone has it."""
+    """The labels of every metric of a device; its place only where one pod alone has it."""
     named = (
         ("hw.id", device.id), ("hw.name", device.name), ("hw.vendor", device.vendor), ("hw.model", device.model),
-        ("hw.parent", device.parent), *(holders[0].labels if len(holders) == 1 else ()),
+        ("hw.parent", device.parent), *only_pod(holders).labels,
     )  # fmt: skip
     return tuple(pair for pair in named if pair[1])
 

@@ -5,7 +5,7 @@ from typing import Final
 from watchkeeper.core.metric import Kind, Metric
 
 PLACE: Final = ("k8s.namespace.name", "k8s.pod.name", "k8s.container.name")
-"""whose device it is; absent where nobody has it or several share it (then see watchkeeper.device.allocation)"""
+"""whose device it is; absent where nobody has it or several pods share it (then see watchkeeper.device.allocation)"""
 DEVICE: Final = ("hw.id", "hw.name", "hw.vendor", "hw.model", "hw.parent", *PLACE)
 """`hw.id` is the UUID, `hw.name` the index on its host, `hw.parent` the device of which it is a partition"""
 DIRECTION: Final = "network.io.direction"
@@ -132,7 +132,7 @@ PROCESSES: Final = Metric(
 PROCESS_MEMORY: Final = Metric(
     "watchkeeper.device.process.memory", Kind.GAUGE, "By",
     "Device memory of processes, added up by who they are: pod and container, or systemd unit, or program.",
-    (*DEVICE, "systemd.unit", "process.executable.name"),
+    (*DEVICE, "container.id", "systemd.unit", "process.executable.name"),
 )  # fmt: skip
 INFO: Final = Metric(
     "watchkeeper.device.info", Kind.GAUGE, "", "Always 1: the device's inventory as labels.",
@@ -174,6 +174,16 @@ CALL_ERRORS: Final = Metric(
 SAMPLE_TIME: Final = Metric(
     "watchkeeper.device.sample.time", Kind.COUNTER, "s", "Time spent on reading devices.", ("hw.vendor",),
 )  # fmt: skip
+PLACEMENT_UP: Final = Metric(
+    "watchkeeper.device.placement.up", Kind.GAUGE, "",
+    "1 when the kubelet last told which pods have which devices, 0 when it did not.",
+)  # fmt: skip
+PLACEMENT_ERRORS: Final = Metric(
+    "watchkeeper.device.placement.errors", Kind.COUNTER, "{error}",
+    "Questions to the kubelet without an answer: missing, not_permitted, not_a_socket, refused, timed_out,"
+    " not_a_kubelet, too_large, malformed, failing.",
+    (REASON,),
+)  # fmt: skip
 
 METRICS: Final = (
     UTILIZATION, COMPUTE_ACTIVE, COMPUTE_OCCUPANCY, MATRIX_ACTIVE, PIPE_ACTIVE, MEMORY_BANDWIDTH, MEMORY_BUSY,
@@ -181,5 +191,5 @@ METRICS: Final = (
     CLOCK_LIMIT, THROTTLED, THROTTLE_TIME, ERRORS, REMAPPED, REPAIR_PENDING, REPAIR_FAILED, IO, LINK_ERRORS, LINKS,
     LINK_WIDTH, LINK_WIDTH_LIMIT, LINK_GENERATION, LINK_GENERATION_LIMIT, FAULTS, FAULT_CODES, RECOVERY_ACTION, STATUS,
     PROCESSES, PROCESS_MEMORY, INFO, ALLOCATION, ALLOCATED_TIME, UP, DEVICE_FAULT, SAMPLED_AT, DRIVER_UP, DEVICES,
-    CALL_ERRORS, SAMPLE_TIME,
+    CALL_ERRORS, SAMPLE_TIME, PLACEMENT_UP, PLACEMENT_ERRORS,
 )  # fmt: skip
