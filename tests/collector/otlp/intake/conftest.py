@@ -201,30 +201,22 @@ def _id(given: int | bytes, size: int) -> bytes:
     return given if isinstance(given, bytes) else given.to_bytes(size, "big")
 
 
+_SHAPES: Mapping[type[Message], tuple[Signal, type[Message], tuple[str, str, str]]] = {
+    Span: (Signal.TRACES, ExportTraceServiceRequest, ("resource_spans", "scope_spans", "spans")),
+    LogRecord: (Signal.LOGS, ExportLogsServiceRequest, ("resource_logs", "scope_logs", "log_records")),
+    Metric: (Signal.METRICS, ExportMetricsServiceRequest, ("resource_metrics", "scope_metrics", "metrics")),
+}
+
+
 def _request(items: Sequence[Message], resource: Mapping[str, object], scope: str) -> tuple[Signal, Message]:
-    if items and isinstance(items[0], LogRecord):
-        logs = ExportLogsServiceRequest()
-        group = logs.resource_logs.add()
-        group.resource.attributes.extend(pairs(resource))
-        scoped_logs = group.scope_logs.add()
-        scoped_logs.scope.name = scope
-        scoped_logs.log_records.extend(items)  # type: ignore[arg-type]
-        return Signal.LOGS, logs
-    if items and isinstance(items[0], Metric):
-        metrics = ExportMetricsServiceRequest()
-        measured = metrics.resource_metrics.add()
-        measured.resource.attributes.extend(pairs(resource))
-        scoped_metrics = measured.scope_metrics.add()
-        scoped_metrics.scope.name = scope
-        scoped_metrics.metrics.extend(items)  # type: ignore[arg-type]
-        return Signal.METRICS, metrics
-    traces = ExportTraceServiceRequest()
-    traced = traces.resource_spans.add()
-    traced.resource.attributes.extend(pairs(resource))
-    scoped_spans = traced.scope_spans.add()
-    scoped_spans.scope.name = scope
-    scoped_spans.spans.extend(items)  # type: ignore[arg-type]
-    return Signal.TRACES, traces
+    signal, make, (resources, scopes, field) = _SHAPES[type(items[0]) if items else Span]
+    request = make()
+    group = getattr(request, resources).add()
+    group.resource.attributes.extend(pairs(resource))
+    scoped = getattr(group, scopes).add()
+    scoped.scope.name = scope
+    getattr(scoped, field).extend(items)
+    return signal, request
 
 
 @pytest.fixture(params=list(Encoding), ids=lambda encoding: encoding.value)
