@@ -5,11 +5,10 @@ Prompt and generation tokens are added when a request finishes, so they come in 
 its totals but their own. https://docs.sglang.ai/references/production_metrics.html
 """
 
-from collections.abc import Iterable, Sequence
 from typing import Final
 
 from collector.engines.choices import alone_if_there, having, in_turn, lacking_if_others, one_per_data_rank
-from collector.engines.page import Page, Series, Value
+from collector.engines.page import Series, Value
 from collector.engines.table import Fold, From, Label, Question, Row, Table, starts_with, status_class, words
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Labels, Vantage
@@ -21,17 +20,10 @@ _OUTPUT: Final[Labels] = ((requests.TOKEN_TYPE, "output"),)
 
 _ROLES: Final = {role: role for role in ("prefill", "decode", "unified", "dynamic")} | {"null": "unified"}
 _ROLE: Final = Label("engine_type", requests.ROLE, words(_ROLES, "other"))
+_WHETHER: Final = words({"true": "true", "false": "false"}, "other")
 _SINCE_0_5: Final = "only in SGLang 0.5 and newer"
 _STAGES: Final = "only in SGLang 0.5 and newer, once requests have passed that stage"
 _SPECULATIVE: Final = "only while --speculative-algorithm is at work"
-
-
-def _streamed(_page: Page, series: Sequence[Series]) -> Iterable[Series]:
-    """Of an answer that is not streamed SGLang sees the first token late, with the 50th or the last."""
-    for one in series:
-        labels = dict(one.labels)
-        if labels.get("is_streaming", labels.get("stream", "true")) == "true":
-            yield one
 
 
 def _cache_source(word: str) -> str:
@@ -67,9 +59,9 @@ ROWS: Final = (
         (
             From(
                 "sglang:time_to_first_token_seconds",
-                (_ROLE,),
-                choose=in_turn(_streamed, one_per_data_rank),
-                note="of streamed answers where they are told apart",
+                (_ROLE, Label("is_streaming", requests.STREAM, _WHETHER), Label("stream", requests.STREAM, _WHETHER)),
+                choose=one_per_data_rank,
+                note="by gen_ai.request.stream: not streamed it is late, the 50th token's or the last's",
             ),
         ),
         _PAGE,

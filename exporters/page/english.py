@@ -63,6 +63,7 @@ ENGLISH: Final = Words(
     p95="p95",
     origins={
         Origin.ENGINE: "measured in the engine",
+        Origin.TAP: "measured in front of the engine, by the tap",
         Origin.PAGE: "from the engine's metrics page",
         Origin.STREAM: "between tokens, from the engine's metrics page",
         Origin.CLIENT: "measured at the caller",
@@ -70,6 +71,7 @@ ENGLISH: Final = Words(
     },
     origins_short={
         Origin.ENGINE: "engine",
+        Origin.TAP: "tap",
         Origin.PAGE: "metrics page",
         Origin.STREAM: "metrics page",
         Origin.CLIENT: "caller",

@@ -70,6 +70,7 @@ class Origin(StrEnum):
     """Where a latency was measured, the most trusted place first."""
 
     ENGINE = "engine"
+    TAP = "tap"
     PAGE = "page"
     STREAM = "stream"
     """between two tokens of a stream, on the engine's metrics page"""
@@ -216,6 +217,10 @@ def _count(change: Change, labels: Mapping[str, str], tallies: Iterable[Tally]) 
     grown_buckets = bucket_increase(change.before if isinstance(change.before, HistogramValue) else None, change.now)
     if not grown_buckets.total or not grown_buckets.bounds:  # without buckets it says nothing of quantiles
         return
+    if labels.get(requests.STREAM) == "false":  # late by the engine's own account
+        return
+    if metric == engines.INTER_TOKEN_LATENCY and labels.get(requests.VANTAGE) == Vantage.TAP:  # it gives pace as well
+        return
     origin = _origin(metric, labels)
     first = metric in (requests.SERVER_FIRST_TOKEN, requests.CLIENT_FIRST_CHUNK)
     for tally in tallies:
@@ -224,13 +229,18 @@ def _count(change: Change, labels: Mapping[str, str], tallies: Iterable[Tally]) 
         measured[origin] = grown_buckets if held is None else merged((held, grown_buckets))
 
 
+_ORIGINS: Final = {
+    Vantage.ENGINE.value: Origin.ENGINE, Vantage.TAP.value: Origin.TAP, Vantage.PAGE.value: Origin.PAGE,
+}  # fmt: skip
+
+
 def _origin(metric: Metric, labels: Mapping[str, str]) -> Origin:
     if metric == engines.INTER_TOKEN_LATENCY:
         return Origin.STREAM
     if metric in (requests.CLIENT_FIRST_CHUNK, requests.CLIENT_PER_CHUNK):
         return Origin.CHUNK
     seen_from = labels.get(requests.VANTAGE)
-    return {Vantage.ENGINE.value: Origin.ENGINE, Vantage.PAGE.value: Origin.PAGE}.get(seen_from or "", Origin.CLIENT)
+    return _ORIGINS.get(seen_from or "", Origin.CLIENT)
 
 
 def _grown(change: Change) -> float:

@@ -85,7 +85,7 @@ def test_the_kv_cache_is_a_mean_over_data_ranks_and_the_fullest_pool_of_any(read
 
 
 @pytest.mark.parametrize("label", ["is_streaming", "stream"])
-def test_the_first_token_is_that_of_streamed_answers_where_they_are_told_apart(
+def test_first_tokens_of_streamed_and_other_answers_stay_apart_where_they_are_told_apart(
     read: Any, histogram: Any, label: str
 ) -> None:
     name = "sglang:time_to_first_token_seconds"
@@ -97,7 +97,10 @@ def test_the_first_token_is_that_of_streamed_answers_where_they_are_told_apart(
     )
     plain = read(TABLE, f"# TYPE {name} histogram", histogram(name, 'model_name="m"', count=3, total=1.5))
 
-    assert said.by(requests.SERVER_FIRST_TOKEN) == {(): many(3.0, 1.5)}
+    assert said.by(requests.SERVER_FIRST_TOKEN, requests.STREAM) == {
+        ("true",): many(3.0, 1.5),
+        ("false",): many(5.0, 40),
+    }
     assert plain.by(requests.SERVER_FIRST_TOKEN) == {(): many(3.0, 1.5)}
 
 

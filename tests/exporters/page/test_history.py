@@ -151,6 +151,7 @@ def test_what_is_gone_is_forgotten(traffic: Any) -> None:
 def test_first_token_is_taken_from_the_most_trusted_place(traffic: Any) -> None:
     for vantages, expected in (
         (("client", "page", "engine"), Origin.ENGINE),
+        (("client", "page", "tap"), Origin.TAP),
         (("client", "page"), Origin.PAGE),
         (("client",), Origin.CLIENT),
     ):
@@ -174,6 +175,30 @@ def test_a_histogram_without_buckets_moves_no_quantile(traffic: Any) -> None:
 
     latency = view_of(history.seen(), traffic.at).first_token
     assert (latency.p50, latency.p95) == (Estimate(0.375), Estimate(0.4875))
+
+
+def test_a_first_token_that_the_engine_saw_late_moves_no_quantile(traffic: Any) -> None:
+    history = History()
+    for streamed, seconds in (("true", 0.3), ("false", 9.0)):
+        labels = {"watchkeeper.vantage": "page", "gen_ai.request.stream": streamed}
+        for _ in range(20):
+            traffic.observe(requests.SERVER_FIRST_TOKEN, labels, seconds)
+    history.add(traffic.batch())
+
+    assert view_of(history.seen(), traffic.at).first_token.p95 == Estimate(0.4875)
+
+
+def test_the_gaps_that_the_tap_saw_are_not_mixed_with_its_pace(traffic: Any) -> None:
+    history = History()
+    labels = {"watchkeeper.vantage": "tap"}
+    traffic.observe(requests.SERVER_PER_TOKEN, labels, 0.02)
+    for _ in range(20):
+        traffic.observe(engines.INTER_TOKEN_LATENCY, labels, 2.0)
+    history.add(traffic.batch())
+
+    latency = view_of(history.seen(), traffic.at).per_token
+    assert latency.origin is Origin.TAP
+    assert latency.p95.value < 0.1
 
 
 def test_where_only_chunks_were_timed_they_are_shown(traffic: Any) -> None:

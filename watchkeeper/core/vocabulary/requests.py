@@ -21,6 +21,8 @@ ROLE: Final = "watchkeeper.engine.role"
 """prefill, decode, unified, dynamic: engines that share each request count it once per role"""
 TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105 - a label's name
 ERROR_TYPE: Final = "error.type"
+STREAM: Final = "gen_ai.request.stream"
+"""whether the answer was streamed: on what differs by it, and only where it is told"""
 
 CLIENT_DURATION: Final = Metric(
     "gen_ai.client.operation.duration", Kind.HISTOGRAM, "s",
@@ -46,7 +48,9 @@ SERVER_DURATION: Final = Metric(
 )  # fmt: skip
 SERVER_FIRST_TOKEN: Final = Metric(
     "gen_ai.server.time_to_first_token", Kind.HISTOGRAM, "s",
-    "Time to the first token of a successful request: queue and prefill.", (*CALL, VANTAGE, ROLE), buckets.FIRST_TOKEN,
+    "Time to the first token of a successful request: queue and prefill. Some engines see it late where they do not "
+    "stream; where one tells those apart they carry gen_ai.request.stream=false.",
+    (*CALL, VANTAGE, ROLE, STREAM), buckets.FIRST_TOKEN,
 )  # fmt: skip
 SERVER_PER_TOKEN: Final = Metric(
     "gen_ai.server.time_per_output_token", Kind.HISTOGRAM, "s",
