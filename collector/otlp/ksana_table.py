@@ -25,7 +25,7 @@ NAME: Final = "ksanallm"
 class Take(StrEnum):
     """What of a point is used."""
 
-    DURATIONS = "count and sum; buckets where they reach far enough"
+    DURATIONS = "count and sum, buckets where they reach far enough"
     SIZES = "buckets, count and sum"
     SUM = "sum"
     COUNT = "count"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from collector.engines.table import From, Row, Table
+from watchkeeper.agent.pushed_engines import pushed
 from watchkeeper.core.prometheus_names import label_name
 from watchkeeper.core.records import Labels
 from watchkeeper.core.vocabulary import engines, requests
@@ -26,12 +27,14 @@ _SERVERS = """
 Ray Serve LLM shows the engine's families behind `ray_`, on the page of Ray's metrics agent; a Dynamo worker shows them
 beside its own. Both are read with the tables of the engine they run. KServe shows vLLM's page: `https://host:8000` with
 `ca_file`, or `http://host:9088`, where queue-proxy joins it with its own.
-Ollama, DashInfer and DeepSpeed-MII have no metrics page; KsanaLLM pushes its metrics to OTLP/HTTP port 4318.
+Ollama, DashInfer and DeepSpeed-MII have no metrics page. KsanaLLM has none either and pushes: its port and path above
+are watchkeeper's own.
 """
 
 
 def engines_page(tables: Sequence[Table]) -> str:
     """Markdown: where each engine is, which metric each fills, and for each engine from which family."""
+    tables = (*tables, *pushed())
     with_rows = [table for table in tables if table.rows]
     return "".join((_HEAD, *map(_place, tables), _SERVERS, *_matrix(with_rows), *map(_section, with_rows)))
 
