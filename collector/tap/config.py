@@ -40,7 +40,7 @@ class TapTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """of a request or a whole answer kept for measuring, after decompression; a larger one passes and is not read"""
     max_event_bytes: Annotated[int, msgspec.Meta(ge=1024, le=64 * MIB)] = MIB
     """of one event of a stream; a larger one passes and is not read"""
-    max_text_characters: Count = 65_536
+    max_text_characters: Count = 16_384
     """of a prompt and of an answer handed to the checks; 0: no text is kept"""
     drain_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 3.0
     """on shutdown, time for open requests to end; shutdown_seconds must be at least twice as long"""

@@ -241,9 +241,8 @@ def _text(answer: Answer, choice: _Choice) -> bool:
 
 
 def _account(answer: Answer, chunk: _Chunk) -> None:
-    if answer.model is None:
-        answer.model = chunk.model
-        answer.response_id = chunk.id
+    if not answer.model:  # some send an empty one first
+        answer.model, answer.response_id = chunk.model, chunk.id
     if chunk.usage is not None:
         _use(answer, chunk.usage)
     elif chunk.timings is not None:
@@ -298,7 +297,7 @@ ReadWhole = Callable[[Answer, bytes], None]
 
 
 class Dialect(msgspec.Struct, frozen=True):
-    """How one API answers. `ends_itself`: a stream that lacks its last event is incomplete."""
+    """How one API answers."""
 
     operation: str
     read_event: ReadEvent

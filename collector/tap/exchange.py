@@ -20,6 +20,31 @@ _BEGINS_EVENT: Final = b"deir:\xef"
 CLIENT_GONE: Final = "client_disconnect"
 
 
+class Room:
+    """
+    Memory for the bodies of all open calls together.
+
+    >>> room = Room(10)
+    >>> room.take(8), room.take(8), room.give(8), room.take(8)
+    (True, False, None, True)
+    """
+
+    __slots__ = ("_left",)
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._left = limit_bytes
+
+    def take(self, count: int) -> bool:
+        """False when there is not so much."""
+        if count > self._left:
+            return False
+        self._left -= count
+        return True
+
+    def give(self, count: int) -> None:
+        self._left += count
+
+
 class Exchange:
     """
     `arrived_at` and `ended_at` are seconds of one monotonic clock, `at` is the unix time of the end. `fault` says in
@@ -27,13 +52,15 @@ class Exchange:
     """
 
     __slots__ = (
-        "_events", "_inflater", "_is_unsure", "_limit", "_target", "answer", "arrived_at", "at", "coding", "dialect",
-        "ended_at", "fault", "is_whole_request", "model", "request", "request_coding", "status", "streamed", "tenant",
-        "traceparent", "unread", "whole",
+        "_events", "_held", "_inflater", "_is_unsure", "_limit", "_room", "_target", "answer", "arrived_at", "at",
+        "coding", "dialect", "ended_at", "fault", "is_whole_request", "model", "request", "request_coding", "status",
+        "streamed", "tenant", "traceparent", "unread", "whole",
     )  # fmt: skip
 
-    def __init__(self, target: TapTarget, dialect: Dialect, arrived_at: float) -> None:
+    def __init__(self, target: TapTarget, dialect: Dialect, arrived_at: float, room: Room) -> None:
         self._target = target
+        self._room = room
+        self._held = 0
         self._limit = target.max_body_bytes
         self._events: Events | None = None
         self._inflater: encodings.Inflater | None = None
@@ -68,11 +95,12 @@ class Exchange:
         request = self.request
         if request is None:
             return
-        if len(request) + len(data) > self._limit:
+        if self._fits(request, data):
+            request += data
+        else:
+            self._release(len(request))
             self.request = None
             self.unread["request_too_large"] += 1
-        else:
-            request += data
 
     def begin(self, status: int, content_type: str, coding: str) -> None:
         """The head of the answer is there. Only the body of a successful one is read."""
@@ -123,6 +151,21 @@ class Exchange:
             if self._events.dropped:
                 self.unread["event_too_large"] += self._events.dropped
             self._events = None
+        self.release()
+
+    def release(self) -> None:
+        """Give back the room for bodies: what is kept of them now is somebody else's to bound."""
+        self._release(self._held)
+
+    def _release(self, count: int) -> None:
+        self._held -= count
+        self._room.give(count)
+
+    def _fits(self, body: bytearray, data: bytes) -> bool:
+        if len(body) + len(data) > self._limit or not self._room.take(len(data)):
+            return False
+        self._held += len(data)
+        return True
 
     def _read(self, data: bytes, at: float) -> None:
         if self._is_unsure:  # neither a stream nor JSON by its head: the first byte tells
@@ -137,10 +180,10 @@ class Exchange:
             for event in self._events.feed(data):
                 self._event(event, at)
         elif self.whole is not None:
-            if len(self.whole) + len(data) > self._limit:
-                self._stop_reading("answer_too_large")
-            else:
+            if self._fits(self.whole, data):
                 self.whole += data
+            else:
+                self._stop_reading("answer_too_large")
 
     def _event(self, event: bytes, at: float) -> None:
         try:
@@ -150,5 +193,6 @@ class Exchange:
 
     def _stop_reading(self, reason: str) -> None:
         self.unread[reason] += 1
+        self._release(len(self.whole or b""))
         self._events = self.whole = self._inflater = None
         self._is_unsure = False

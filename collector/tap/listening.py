@@ -82,12 +82,8 @@ def client_tls(target: TapTarget, path: str) -> ssl.SSLContext | None:
 
 def problems(config: tuple[TapTarget, ...]) -> Iterator[str]:
     """Mistakes that can be told without opening a socket."""
-    taken: dict[int, int] = {}
     for index, target in enumerate(config):
         path = f"tap[{index}]"
-        first = taken.setdefault(target.port, index)
-        if first != index and target.port and _overlap(target.host, config[first].host):
-            yield f"{path}.port: {target.port} is also tap[{first}].port; give each a port of its own"
         if target.upstream_port == target.port and _overlap(target.host, target.upstream_host):
             yield f"{path}.upstream: {target.upstream} is the tap itself; name the engine's port"
         for make in (server_tls, client_tls):

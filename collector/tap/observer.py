@@ -12,7 +12,7 @@ import httptools
 
 from collector.tap import routes
 from collector.tap.config import TapTarget
-from collector.tap.exchange import CLIENT_GONE, Exchange
+from collector.tap.exchange import CLIENT_GONE, Exchange, Room
 
 _MAX_PIPELINED: Final = 64
 _SWITCHING_PROTOCOLS: Final = 101
@@ -49,11 +49,11 @@ class Observer:
 
     __slots__ = ("_answers", "_client_done", "_pending", "_requests", "_unix", "_witness")
 
-    def __init__(self, target: TapTarget, witness: Witness, unix: Callable[[], float]) -> None:
+    def __init__(self, target: TapTarget, witness: Witness, unix: Callable[[], float], room: Room) -> None:
         self._witness = witness
         self._unix = unix
         self._pending: deque[_Pending] = deque()
-        self._requests: _Requests | None = _Requests(target, self._pending, witness)
+        self._requests: _Requests | None = _Requests(target, self._pending, witness, room)
         self._answers: _Answers | None = _Answers(self._pending, self._end)
         self._client_done = False
 
@@ -105,6 +105,7 @@ class Observer:
         self._requests = self._answers = None
 
     def open_exchanges(self) -> list[Exchange]:
+        """Calls that have begun and not ended."""
         return [pending.exchange for pending in self._pending if pending.exchange is not None]
 
     def _end_all(self, fault: str, at: float) -> None:
@@ -120,8 +121,9 @@ class Observer:
 class _Requests:
     """The client's side; its methods `on_…` are llhttp's callbacks."""
 
-    def __init__(self, target: TapTarget, pending: deque[_Pending], witness: Witness) -> None:
+    def __init__(self, target: TapTarget, pending: deque[_Pending], witness: Witness, room: Room) -> None:
         self._target = target
+        self._room = room
         self._pending = pending
         self._witness = witness
         self._tenant_header = target.tenant_header.lower().encode()
@@ -184,7 +186,7 @@ class _Requests:
         if dialect is None:
             self._witness.passed()
         else:
-            exchange = self._exchange = Exchange(self._target, dialect, self._arrived_at)
+            exchange = self._exchange = Exchange(self._target, dialect, self._arrived_at, self._room)
             headers = self._headers
             if headers:
                 exchange.traceparent = headers.get(b"traceparent", b"").decode("latin-1")

@@ -12,7 +12,7 @@ import uvloop
 
 from collector.tap import completions, listening, request
 from collector.tap.config import TapTarget
-from collector.tap.exchange import Exchange
+from collector.tap.exchange import Exchange, Room
 from collector.tap.relay import Client
 from collector.tap.tap import Tap, Watch
 from watchkeeper.core.errors import ConfigError, Unavailable
@@ -25,6 +25,8 @@ from watchkeeper.core.vocabulary import tap as vocabulary
 
 _INBOX_BYTES: Final = 64 << 20
 """ended calls, with what was kept of their bodies, until the pipeline takes them"""
+_OPEN_BYTES: Final = 64 << 20
+"""bodies of open calls; past it calls pass with their bodies unread"""
 _STOP_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.05
 _SIGNAL: Final = (("source", "tap"), ("signal", "calls"))
@@ -103,13 +105,14 @@ class TapSource:
         self._loop = loop = asyncio.get_running_loop()
         loop.set_exception_handler(_log_loop_error)
         self._closing = asyncio.Event()
-        watch = Watch(loop)
+        watch, room = Watch(loop), Room(_OPEN_BYTES)
         most = listening.connection_limit()
         servers = []
         for index, (target, taken) in enumerate(zip(self._config, listeners, strict=True)):
             path = f"tap[{index}]"
             upstream_tls = listening.client_tls(target, path)
-            tap = Tap(target, upstream_tls, watch, self._take, target.max_connections or most // len(listeners))
+            connections = target.max_connections or most // len(listeners)
+            tap = Tap(target, upstream_tls, watch, self._take, room, connections)
             client_tls = listening.server_tls(target, path)
             servers.append(await loop.create_server(lambda tap=tap: Client(tap), sock=taken, ssl=client_tls))
             self._taps.append(tap)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import httptools
 
 from collector.tap.config import TapTarget
-from collector.tap.exchange import Exchange
+from collector.tap.exchange import Exchange, Room
 from collector.tap.heads import HeadRewriter
 from collector.tap.observer import Blind, Observer
 from collector.tap.refusals import Refusal
@@ -84,6 +84,7 @@ class Tap:
         tls: ssl.SSLContext | None,
         watch: Watch,
         ended: Callable[["Tap", Exchange], None],
+        room: Room,
         max_connections: int,
     ) -> None:
         """:param tls: for the upstream; None: plain"""
@@ -91,6 +92,7 @@ class Tap:
         self._tls = tls
         self._watch = watch
         self._ended = ended
+        self._room = room
         self._max_connections = max_connections
         self._observed = 0
         self._is_reachable = True
@@ -112,7 +114,7 @@ class Tap:
             self.unobserved["too_many"] += 1
         else:
             self._observed += 1
-            client.observer = Observer(self.target, self, time.time)
+            client.observer = Observer(self.target, self, time.time, self._room)
         return None
 
     def rewriter(self) -> HeadRewriter | None:
@@ -214,7 +216,9 @@ class Tap:
         observer, client.observer = client.observer, None
         if observer is not None:
             self._observed -= 1
-            self.open.difference_update(observer.open_exchanges())
+            for exchange in observer.open_exchanges():
+                self.open.discard(exchange)
+                exchange.release()
             observer.close()
 
     def _refused(self, why: str) -> Refusal:

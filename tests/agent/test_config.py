@@ -157,6 +157,17 @@ def test_two_listeners_on_one_port_are_told_apart_from_two_on_two_addresses() ->
     assert mistakes(other, (listener,), ()) == ()
 
 
+def test_a_listener_on_every_address_is_on_the_others_too_also_where_a_part_has_many() -> None:
+    many = Plugin(name="many", summary="", config=tuple[ListenerConfig, ...], build=lambda *_: None)
+    root = root_type((many,), ())
+    listeners = [{"host": "0.0.0.0"}, {"host": "10.0.0.1", "http_port": 7}, {"host": "::", "http_port": 7}]
+
+    assert mistakes(msgspec.convert({"many": listeners}, root), (many,), ()) == (
+        "many[0].http_port: 9464 is also web.port; give each a port of its own",
+        "many[2].http_port: 7 is also many[1].http_port; give each a port of its own",
+    )
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1:9464", "http://a", "", "a b"])
 def test_a_host_that_is_none_is_refused(tmp_path: Path, host: str) -> None:
     [problem] = problems(tmp_path, f"web: {{host: '{host}'}}")

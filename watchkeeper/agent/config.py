@@ -122,15 +122,16 @@ def mistakes(
     sections += [(plugin, getattr(config.signals, plugin.name)) for plugin in signals]
     on = [(plugin, section) for plugin, section in sections if config.role in plugin.roles and is_on(section)]
     found = [problem for plugin, section in on for problem in plugin.problems(section)]
-    listeners = [("web", config.web), *((plugin.name, section) for plugin, section in on if hasattr(section, "host"))]
-    taken: dict[tuple[str, int], str] = {}
+    listeners = [("web", config.web), *(pair for plugin, section in on for pair in _listeners(plugin.name, section))]
+    taken: list[tuple[int, str, str]] = []
     for name, section in listeners:
         for field in section.__struct_fields__:
             port = getattr(section, field)
             if field.endswith("port") and port:
-                other = taken.setdefault((section.host, port), f"{name}.{field}")
-                if other != f"{name}.{field}":
+                same = (key for held, host, key in taken if held == port and _overlap(host, section.host))
+                if other := next(same, ""):
                     found.append(f"{name}.{field}: {port} is also {other}; give each a port of its own")
+                taken.append((port, section.host, f"{name}.{field}"))
     try:
         price_list(config.cost)
     except ConfigError as error:
@@ -157,6 +158,19 @@ def price_list(cost: CostConfig) -> tuple[Price, ...]:
     if found := [problem for path, lines in listed for problem in prices.problems(lines, path)]:
         raise ConfigError(*found)
     return tuple(line for _, lines in listed for line in lines)
+
+
+def _listeners(name: str, section: Any) -> Iterator[tuple[str, Any]]:
+    """What of a part's section may listen, with the path to it."""
+    parts = enumerate(section) if isinstance(section, tuple) else ()
+    for path, one in [(name, section), *((f"{name}[{index}]", part) for index, part in parts)]:
+        if hasattr(one, "host"):
+            yield path, one
+
+
+def _overlap(one: str, other: str) -> bool:
+    every = ("0.0.0.0", "::")  # noqa: S104 - compared with
+    return one == other or one in every or other in every
 
 
 def check(value: object, wanted: Any, path: str) -> Iterator[str]:

@@ -301,6 +301,24 @@ def test_calls_past_a_full_inbox_are_refused_and_counted_while_traffic_passes(
     assert between.count(health.REJECTED, reason="queue_full") == 3
 
 
+def test_bodies_of_all_open_calls_together_are_bounded(
+    upstream: Make, tap: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collector.tap.source._OPEN_BYTES", 25)
+    between = tap(upstream(0.2, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "close"))
+    with between.connect() as first, between.connect() as second:
+        first.sendall(REQUEST)
+        between.wait(lambda: len(between.source._taps[0].open) == 1, "the first call")
+        second.sendall(REQUEST)
+        assert first.recv(100)
+        assert second.recv(100)
+    between.calls(2)
+    assert ask(between)
+
+    assert [call.request_model for call in between.calls(3)] == ["m", "", "m"]
+    assert between.count(vocabulary.UNREAD, reason="request_too_large") == 1
+
+
 def test_open_streams_end_before_the_tap_does(upstream: Make, tap: Make) -> None:
     between = tap(upstream(STREAM, SAID, 0.4, STOP, DONE, "close"), drain_seconds=5)
     with between.connect() as idle, between.connect() as client:

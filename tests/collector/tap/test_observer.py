@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from collector.tap import completions
 from collector.tap.config import TapTarget
-from collector.tap.exchange import Exchange
+from collector.tap.exchange import Exchange, Room
 from collector.tap.observer import Observer
 from watchkeeper.core.records import Completion
 
@@ -60,7 +60,7 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
 
 def observe(asked: list[bytes], answered: list[bytes]) -> tuple[list[Completion], Any]:
     seen = Seen()
-    observer = Observer(TARGET, seen, lambda: 1e9)
+    observer = Observer(TARGET, seen, lambda: 1e9, Room(1 << 20))
     for data in asked:
         observer.request(data, 10.0)
     for data in answered:
@@ -93,7 +93,7 @@ def test_each_byte_alone_tells_the_same() -> None:
 
 def test_the_answer_to_a_head_request_has_no_body() -> None:
     seen = Seen()
-    observer = Observer(TARGET, seen, lambda: 1e9)
+    observer = Observer(TARGET, seen, lambda: 1e9, Room(1 << 20))
     observer.request(ASKED[3], 1.0)
     observer.response(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", 2.0)
     assert not observer.is_busy
@@ -108,7 +108,7 @@ def test_the_answer_to_a_head_request_has_no_body() -> None:
 def test_an_answer_that_nobody_asked_for_is_no_call() -> None:
     """Servers end an idle connection with 408."""
     seen = Seen()
-    observer = Observer(TARGET, seen, lambda: 1e9)
+    observer = Observer(TARGET, seen, lambda: 1e9, Room(1 << 20))
 
     observer.response(b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", 1.0)
 
@@ -118,7 +118,7 @@ def test_an_answer_that_nobody_asked_for_is_no_call() -> None:
 
 def test_an_answer_before_the_end_of_the_request_ends_the_call() -> None:
     seen = Seen()
-    observer = Observer(TARGET, seen, lambda: 1e9)
+    observer = Observer(TARGET, seen, lambda: 1e9, Room(1 << 20))
     observer.request(b"POST /v1/embeddings HTTP/1.1\r\nContent-Length: 100\r\n\r\n{", 1.0)
     observer.response(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n", 2.0)
     observer.request(b"x" * 50, 3.0)
