@@ -7,7 +7,19 @@ from typing import Final
 
 import msgspec
 
-from exporters.page.tally import USED, Change, Loss, Origin, Step, Tally, Value, combined, step_of
+from exporters.page.tally import (
+    USED,
+    Change,
+    Loss,
+    Origin,
+    Step,
+    Tally,
+    Value,
+    combined,
+    is_frontend,
+    model_of,
+    step_of,
+)
 from exporters.page.totals import Buckets, Estimate, quantile
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Batch, Labels
@@ -164,6 +176,8 @@ def spreads(measured: Mapping[Origin, Buckets]) -> Spreads:
 
 
 def gauge_sum(points: Points, metric: Metric) -> float | None:
-    """A gauge over all its series; None when there is none."""
-    values = [value for value in points.get(metric, {}).values() if isinstance(value, float | int)]
+    """A gauge over all its series, without frontends whose engines tell it too; None when there is none."""
+    told = [(dict(labels), value) for labels, value in points.get(metric, {}).items() if isinstance(value, float | int)]
+    behind = {model_of(labels) for labels, _ in told if not is_frontend(labels)}
+    values = [value for labels, value in told if not is_frontend(labels) or model_of(labels) not in behind]
     return sum(values) if values else None

@@ -125,6 +125,8 @@ class Step(msgspec.Struct, frozen=True):
     losses: Mapping[Loss, float]
 
 
+FRONTEND: Final = "frontend"
+
 _Key = TypeVar("_Key", bound=str | Loss)
 
 
@@ -150,7 +152,20 @@ def address_of(labels: Mapping[str, str]) -> str:
     return labels.get("k8s.pod.name") or labels.get(SERVICE_LABEL) or labels.get("gen_ai.provider.name", "")
 
 
+def is_frontend(labels: Mapping[str, str]) -> bool:
+    """Whether a server before engines says this: of requests that they count as well."""
+    return labels.get(requests.ROLE) == FRONTEND
+
+
+def _worked_behind(changes: Iterable[Change]) -> frozenset[str]:
+    """Models whose requests an engine itself counted."""
+    counted = (dict(change.labels) for change in changes if change.metric in (engines.TOKENS, engines.FINISHED))
+    return frozenset(model_of(labels) for labels in counted if not is_frontend(labels))
+
+
 def step_of(index: int, changes: Iterable[Change]) -> Step:
+    changes = tuple(changes)
+    behind = _worked_behind(changes)
     total = Tally()
     groups: dict[str, dict[str, Tally]] = {"model": {}, "service": {}, "engine": {}}
     losses: dict[Loss, float] = {}
@@ -166,7 +181,11 @@ def step_of(index: int, changes: Iterable[Change]) -> Step:
         by_engine = change.metric in engines.METRICS
         names = {"model": model_of(labels)}
         names |= {"engine": address_of(labels)} if by_engine else {"service": service_of(labels)}
-        tallies = [total, *(_group(groups[kind], name) for kind, name in names.items())]
+        whole = [total]
+        if is_frontend(labels) and model_of(labels) in behind:  # in its own row alone, or all would count twice
+            whole = []
+            names = {kind: name for kind, name in names.items() if kind == "engine"}
+        tallies = [*whole, *(_group(groups[kind], name) for kind, name in names.items())]
         _count(change, labels, tallies)
     return Step(index, total, groups["model"], groups["service"], groups["engine"], losses)
 

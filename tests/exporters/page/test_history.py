@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from exporters.page.history import MARKS, STEP_SECONDS, WINDOW_STEPS, History
+from exporters.page.history import MARKS, STEP_SECONDS, WINDOW_STEPS, History, gauge_sum
 from exporters.page.tally import MAX_GROUPS, Loss, Missed, Origin
 from exporters.page.totals import Estimate
 from exporters.page.view import view_of
@@ -22,6 +22,41 @@ def test_a_steady_rate_is_read_as_itself(traffic: Any) -> None:
     assert view.request_rate == pytest.approx(2.0, rel=0.1)
     assert view.output_rate == pytest.approx(100.0, rel=0.1)
     assert view.marks[-1].request_rate == pytest.approx(2.0, rel=0.1)
+
+
+def frontend(traffic: Any, model: str) -> None:
+    """What a frontend says of requests for this model."""
+    named = {
+        "gen_ai.provider.name": "dynamo", "gen_ai.request.model": model, "server.address": "10.0.0.9",
+        requests.ROLE: "frontend",
+    }  # fmt: skip
+    traffic.set(engines.RUNNING, named, 7.0)
+    traffic.add(engines.TOKENS, {**named, "gen_ai.token.type": "output"}, 500)
+
+
+@pytest.mark.parametrize(("model", "tokens", "running"), [("qwen3", 500.0, 7.0), ("another", 1000.0, 14.0)])
+def test_a_frontend_adds_nothing_to_what_the_engines_behind_it_tell(
+    model: str, tokens: float, running: float, traffic: Any
+) -> None:
+    history = History()
+    traffic.engine()
+    frontend(traffic, model)
+    history.add(traffic.batch())
+
+    step = history.seen().steps[-1]
+    assert step.total.worked == {"output": tokens}
+    assert sum(tally.worked["output"] for tally in step.models.values()) == tokens
+    assert step.engines["10.0.0.9"].worked == {"output": 500.0}
+    assert gauge_sum(history.seen().points, engines.RUNNING) == running
+
+
+def test_a_frontend_whose_engines_are_not_watched_is_counted(traffic: Any) -> None:
+    history = History()
+    frontend(traffic, "qwen3")
+    history.add(traffic.batch())
+
+    assert history.seen().steps[-1].total.worked == {"output": 500.0}
+    assert gauge_sum(history.seen().points, engines.RUNNING) == 7.0
 
 
 def test_the_first_call_after_the_start_is_no_burst(traffic: Any) -> None:
