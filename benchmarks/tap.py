@@ -9,8 +9,10 @@ through `watchkeeper run` with one tap, and through litellm. Every token carries
 - way of a later token: from the upstream's send to the client's receipt;
 - added: a percentile of the way through the proxy less the same percentile of the direct way, of all rounds together.
 
-Requests per CPU second: answers ended within the window by the user and system time of the whole process (with its
-children) over that window. Takes seven minutes, and 700 MB of disk for litellm, which the first run installs.
+Requests per CPU second: hundreds of tokens passed on (or answers, where they are not streamed) by the user and system
+time of the whole process and its children, from before the load until the process has nothing left to do.
+
+Takes six minutes, and 700 MB of disk for litellm, which the first run installs.
 
 python -m benchmarks.tap
 """
@@ -46,17 +48,34 @@ class Level:
         return f"{self.streams}, {self.pace:g} ms" if self.streamed else f"{self.streams}, not streamed"
 
 
-LEVELS = (Level(1, 2, 8, 3), Level(32, 20, 8, 3), Level(256, 40, 8, 2), Level(8, 0, 4, 3, streamed=False))
+LEVELS = (Level(1, 2, 6, 3), Level(32, 20, 6, 3), Level(256, 40, 8, 2), Level(8, 0, 3, 3, streamed=False))
+_WARM_UP = Level(4, 10, 1, 1)
 _QUIET_SHARE = 0.1
 """of a core; below it a program has put the last round behind it"""
 
 
-def measure(target: Target, level: Level) -> Measured:
+@dataclass(frozen=True)
+class Round:
+    """One load on one target. `requests` of all streams, also those that ended in part; CPU until nothing was left."""
+
+    measured: Measured
+    requests: float
+    cpu_seconds: float
+
+    @property
+    def per_cpu_second(self) -> float:
+        return self.requests / self.cpu_seconds if self.cpu_seconds else math.nan
+
+
+def run(target: Target, level: Level) -> Round:
     load = Load(target.port, level.streams, level.pace, level.window_seconds, level.streamed, target.pid)
     command = [sys.executable, "-m", "benchmarks.tap_load.client", json.dumps(asdict(load))]
+    before = usage.cpu_seconds(target.pid)
     answer = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=120, cwd=Path(__file__).parents[1])
     _wait_until_quiet(target)
-    return Measured(**json.loads(answer.stdout))
+    measured = Measured(**json.loads(answer.stdout))
+    requests = measured.tokens / CHUNKS if level.streamed else measured.whole
+    return Round(measured, requests, usage.cpu_seconds(target.pid) - before)
 
 
 def _wait_until_quiet(target: Target) -> None:
@@ -73,27 +92,25 @@ def percentile(values: Sequence[float], share: float) -> float:
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)] if values else math.nan
 
 
-def _first(measured: Measured) -> list[int]:
-    return measured.first
+def _first(one: Round) -> list[int]:
+    return one.measured.first
 
 
-def _later(measured: Measured) -> list[int]:
-    return measured.chunk
+def _later(one: Round) -> list[int]:
+    return one.measured.chunk
 
 
-def _ways(
-    rounds: Sequence[Measured], which: Callable[[Measured], list[int]], share: float
-) -> tuple[float, list[float]]:
+def _ways(rounds: Sequence[Round], which: Callable[[Round], list[int]], share: float) -> tuple[float, list[float]]:
     """A percentile in ms: of all rounds together, and of each."""
-    pooled = [way for measured in rounds for way in which(measured)]
-    return percentile(pooled, share) / 1e3, [percentile(which(measured), share) / 1e3 for measured in rounds]
+    pooled = [way for one in rounds for way in which(one)]
+    return percentile(pooled, share) / 1e3, [percentile(which(one), share) / 1e3 for one in rounds]
 
 
 def _show(way: tuple[float, list[float]]) -> str:
     return f"{way[0]:.2f} ({min(way[1]):.2f}-{max(way[1]):.2f})"
 
 
-def latency_rows(level: Level, by_target: dict[str, list[Measured]]) -> list[str]:
+def latency_rows(level: Level, by_target: dict[str, list[Round]]) -> list[str]:
     rows = []
     for name, rounds in by_target.items():
         cells = [str(level), name]
@@ -106,59 +123,65 @@ def latency_rows(level: Level, by_target: dict[str, list[Measured]]) -> list[str
     return rows
 
 
-def cost_rows(level: Level, by_target: dict[str, list[Measured]]) -> list[str]:
-    rows = []
+def cost_rows(level: Level, by_target: dict[str, list[Round]]) -> list[str]:
+    rows, theirs = [], by_target["litellm"]
     for name, rounds in by_target.items():
-        completed, errors = sum(m.completed for m in rounds), sum(m.errors for m in rounds)
+        completed = sum(one.measured.completed for one in rounds)
+        errors = sum(one.measured.errors for one in rounds)
         cells = [str(level), name, str(completed), str(errors)]
         if name == "direct":
             cells += [""] * 4
         else:
-            rates = [m.completed / max(m.cpu_seconds, 0.01) for m in rounds]
-            ratios = [
-                rate * theirs.cpu_seconds / max(theirs.completed, 1)
-                for rate, theirs in zip(rates, by_target["litellm"], strict=True)
-            ]
-            share = statistics.median(m.cpu_seconds / level.window_seconds for m in rounds)
+            rates = [one.per_cpu_second for one in rounds]
+            ratios = [one.per_cpu_second / its.per_cpu_second for one, its in zip(rounds, theirs, strict=True)]
+            busy = statistics.median(one.measured.cpu_seconds for one in rounds) / level.window_seconds
             cells += [
-                f"{share:.2f}",
+                f"{busy:.2f}",
                 f"{statistics.median(rates):.1f} ({min(rates):.1f}-{max(rates):.1f})",
-                "" if name == "litellm" else f"{statistics.median(ratios):.1f}",
-                f"{max(m.resident_mb for m in rounds):.0f}",
+                "" if name == "litellm" else f"{statistics.median(ratios):.1f} ({min(ratios):.1f}-{max(ratios):.1f})",
+                f"{max(one.measured.resident_mb for one in rounds):.0f}",
             ]
         rows.append(f"| {' | '.join(cells)} |")
     return rows
 
 
 def main() -> None:
-    latency, cost = [], []
+    latency: list[str] = []
+    cost: list[str] = []
     began = time.monotonic()
     load_before = os.getloadavg()[0]
     with contextlib.ExitStack() as stack:
         upstream = stack.enter_context(programs.upstream())
         ours = stack.enter_context(programs.tap(upstream.port))
         targets = (upstream, ours, stack.enter_context(programs.litellm(upstream.port)))
+        _, warmed_up, _ = (run(target, _WARM_UP) for target in targets)
+        ours_rounds = [warmed_up]
         for level in LEVELS:
-            by_target: dict[str, list[Measured]] = {target.name: [] for target in targets}
+            by_target: dict[str, list[Round]] = {target.name: [] for target in targets}
             for number in range(level.rounds):
                 for target in targets[number % 3 :] + targets[: number % 3]:
-                    by_target[target.name].append(measure(target, level))
+                    by_target[target.name].append(run(target, level))
+            ours_rounds += by_target[ours.name]
             if level.streamed:
                 latency += latency_rows(level, by_target)
             cost += cost_rows(level, by_target)
             print(f"{level}: done after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-        passed_on = ours.metric_total("watchkeeper_pipeline_exported_total")
+        counted = ours.metric_total("watchkeeper_requests_total")
+        answers = sum(one.measured.whole for one in ours_rounds)
     print(f"{CHUNKS} tokens a stream; litellm {programs.LITELLM}; load of the machine before: {load_before:.1f}\n")
     print("Way in ms: all rounds (the rounds apart); added: less the same percentile of the direct way\n")
     print("| streams, a token every | through | first token, median | added | p99 | added", end="")
     print(" | later token, median | added | p99 | added |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     print("\n".join(latency))
-    print("\n| streams, a token every | through | finished | errors | cores busy | finished per CPU s", end="")
+    print(
+        "\n| streams, a token every | through | finished in the windows | errors | cores busy | requests per CPU s",
+        end="",
+    )
     print(" | times litellm's | resident MB |")
     print("|---|---|---|---|---|---|---|---|")
     print("\n".join(cost))
-    print(f"\nwatchkeeper_pipeline_exported_total {passed_on:.0f} after {time.monotonic() - began:.0f} s")
+    print(f"\nwatchkeeper_requests_total {counted:.0f} (of {answers} whole answers), {time.monotonic() - began:.0f} s")
 
 
 if __name__ == "__main__":

@@ -49,14 +49,16 @@ class Measured:
     """of streams begun in the window: request to first token, less what the upstream kept it"""
     chunk: list[int] = field(default_factory=list)
     """of tokens that arrived in the window: upstream's send to our receipt"""
+    tokens: int = 0
+    """of all streams, measured or not"""
+    whole: int = 0
+    """answers that ended as they should, at any time"""
     completed: int = 0
-    """answers that ended, whole, in the window"""
-    begun: int = 0
-    """streams begun in the window"""
+    """those of them that ended in the window"""
     errors: int = 0
     """answers of any time with another status, cut short, short of tokens, or not ended in time"""
     cpu_seconds: float = 0.0
-    """of the process under measurement and its children, over the window"""
+    """of the process under measurement and its children, within the window"""
     resident_mb: float = 0.0
     """of the same at the end of the window"""
 
@@ -138,7 +140,6 @@ class Client:
         connection.tail, connection.status, connection.chunks = b"", b"", 0
         connection.asked_at = time.monotonic_ns()
         connection.measured = not warm and self._begins <= connection.asked_at
-        self._measured.begun += connection.measured
         self._busy[connection.socket.fileno()] = connection
         self._epoll.register(connection.socket, select.EPOLLIN)
         connection.socket.sendall(
@@ -177,6 +178,7 @@ class Client:
         for stamp in _STAMP.finditer(data):
             rest = stamp.end()
             connection.chunks += 1
+            self._measured.tokens += 1
             sent = int(stamp[2])
             if stamp[1] and connection.measured:
                 kept = sent - int(stamp[1])
@@ -190,6 +192,7 @@ class Client:
     def _ended(self, connection: _Connection, now: int, whole: bool) -> None:
         del self._busy[connection.socket.fileno()]
         self._epoll.unregister(connection.socket)
+        self._measured.whole += whole
         self._measured.completed += whole and self._begins <= now < self._ends
         pause = 0 if not self._load.streamed else int(self._chance.random() * self._load.pace * 1e6)
         again: _Connection | None = connection
