@@ -6,6 +6,7 @@ A vendor more is a folder (or file) with its driver and its name in VENDORS.
 
 from typing import TYPE_CHECKING, Final
 
+from collector.accelerators import nvidia, placement
 from collector.accelerators.config import AcceleratorsConfig
 from collector.accelerators.driver import CountError, VendorPart
 from watchkeeper.core.interfaces import Plugin
@@ -15,11 +16,11 @@ from watchkeeper.core.vocabulary import devices
 if TYPE_CHECKING:
     from collector.accelerators.source import AcceleratorsSource
 
-VENDORS: Final[tuple[VendorPart, ...]] = ()
+VENDORS: Final[tuple[VendorPart, ...]] = (nvidia.PART,)
 
 
 def build(config: AcceleratorsConfig, ledger: Ledger) -> "AcceleratorsSource":
-    from collector.accelerators.places import Nobody
+    from collector.accelerators.held import held_in
     from collector.accelerators.source import AcceleratorsSource
     from collector.accelerators.vendor import Vendor
 
@@ -28,7 +29,10 @@ def build(config: AcceleratorsConfig, ledger: Ledger) -> "AcceleratorsSource":
         for part in VENDORS
         if not config.vendors or part.name in config.vendors
     ]
-    return AcceleratorsSource(vendors, Nobody(), config.interval_seconds, config.patience_seconds)
+    return AcceleratorsSource(
+        vendors, placement.build(config.placement, ledger), config.interval_seconds, config.patience_seconds,
+        held_in(ledger),
+    )  # fmt: skip
 
 
 def problems(config: AcceleratorsConfig) -> tuple[str, ...]:
@@ -39,6 +43,11 @@ def problems(config: AcceleratorsConfig) -> tuple[str, ...]:
         for name in config.vendors
         if name not in known
     )
+
+
+def probe(config: AcceleratorsConfig) -> tuple[str, ...]:
+    """What `watchkeeper doctor` tells."""
+    return placement.probe(config.placement)
 
 
 def _counter(ledger: Ledger, vendor: str) -> CountError:
@@ -57,4 +66,5 @@ PLUGIN: Final = Plugin(
     roles=("run", "node"),
     interval_seconds=lambda config: config.interval_seconds,
     problems=problems,
+    probe=probe,
 )

@@ -101,7 +101,10 @@ class ProcessUse(msgspec.Struct, frozen=True, gc=False):
 
 
 class Sampled(msgspec.Struct, frozen=True):
-    """What one device said at one time. `processes` is None where the vendor cannot list them."""
+    """
+    What one device said at one time; with nothing measured, it could not be read. `processes` is None where the vendor
+    cannot list them.
+    """
 
     measured: tuple[Measured, ...] = ()
     missing: tuple[tuple[Metric, Reason], ...] = ()

@@ -143,6 +143,8 @@ class Vendor:
             return
         if sampled is None:
             unreadable[key] = HUNG
+        elif not sampled.measured:
+            unreadable[key] = FAILING
         else:
             samples[key] = sampled
 

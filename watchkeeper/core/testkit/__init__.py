@@ -1,5 +1,6 @@
 """The public test kit: what a test of a part needs and production code never imports."""
 
+from watchkeeper.core.testkit.fake_library import FakeLibrary
 from watchkeeper.core.testkit.ports import free_port
 from watchkeeper.core.testkit.programs import require, require_library
 from watchkeeper.core.testkit.prometheus_server import PrometheusServer, TargetHealth
@@ -7,6 +8,7 @@ from watchkeeper.core.testkit.recordings import recorded
 from watchkeeper.core.testkit.running import RunningWatchkeeper
 
 __all__ = [
+    "FakeLibrary",
     "PrometheusServer",
     "RunningWatchkeeper",
     "TargetHealth",

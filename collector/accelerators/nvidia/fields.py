@@ -1,0 +1,196 @@
+"""The batched read of field values: which fields are asked for, and what becomes of each."""
+
+import ctypes
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from collector.accelerators.driver import Meaning, Measured
+from collector.accelerators.nvidia import codes
+from watchkeeper.core.metric import Metric
+from watchkeeper.core.records import Labels
+from watchkeeper.core.vocabulary import devices as vocabulary
+
+CALL: Final = "nvmlDeviceGetFieldValues"
+ALL_LINKS: Final = 0xFFFFFFFF
+_ELEMENT: Final = struct.Struct("=IIqqII8s")
+_VALUES: Final = (
+    struct.Struct("=d"), struct.Struct("=I4x"), struct.Struct("=Q"), struct.Struct("=Q"), struct.Struct("=q"),
+    struct.Struct("=i4x"), struct.Struct("=H6x"),
+)  # fmt: skip
+"""by valueType; unsigned long has 8 bytes wherever there is NVML for Linux"""
+
+
+class Field(msgspec.Struct, frozen=True):
+    """One field: its id, what it fills, its unit as a factor, and for link fields whether the sum is asked for."""
+
+    id: int
+    metric: Metric
+    labels: Labels = ()
+    factor: float = 1.0
+    scope: int = 0
+
+
+def _reason(name: str) -> Labels:
+    return ((vocabulary.REASON, name),)
+
+
+def _errors(link: str, kind: str) -> Labels:
+    return ((vocabulary.LINK, link), ("error.type", kind))
+
+
+def _io(link: str, direction: str) -> Labels:
+    return ((vocabulary.LINK, link), (vocabulary.DIRECTION, direction))
+
+
+_CORRECTED: Final = (("hw.type", "gpu"), ("error.type", "corrected"))
+_UNCORRECTED: Final = (("hw.type", "gpu"), ("error.type", "uncorrected"))
+_MEMORY: Final = (("hw.sensor_location", "memory"),)
+
+FAST: Final = (
+    Field(3, vocabulary.ERRORS, _CORRECTED),
+    Field(4, vocabulary.ERRORS, _UNCORRECTED),
+    Field(74, vocabulary.THROTTLE_TIME, _reason("sw_power_cap"), 1e-9),
+    Field(76, vocabulary.THROTTLE_TIME, _reason("sync_boost"), 1e-9),
+    Field(82, vocabulary.TEMPERATURE, _MEMORY),
+    Field(94, vocabulary.LINK_ERRORS, _errors("pcie", "replay")),
+    Field(138, vocabulary.IO, _io("nvlink", "transmit"), 1024, ALL_LINKS),
+    Field(139, vocabulary.IO, _io("nvlink", "receive"), 1024, ALL_LINKS),
+    Field(142, vocabulary.REMAPPED, (("error.type", "corrected"),)),
+    Field(143, vocabulary.REMAPPED, (("error.type", "uncorrected"),)),
+    Field(144, vocabulary.REPAIR_PENDING),
+    Field(145, vocabulary.REPAIR_FAILED),
+    Field(161, vocabulary.LINK_ERRORS, _errors("nvlink", "replay"), scope=ALL_LINKS),
+    Field(162, vocabulary.LINK_ERRORS, _errors("nvlink", "recovery"), scope=ALL_LINKS),
+    Field(163, vocabulary.LINK_ERRORS, _errors("nvlink", "crc"), scope=ALL_LINKS),
+    Field(173, vocabulary.LINK_ERRORS, _errors("pcie", "correctable")),
+    Field(174, vocabulary.LINK_ERRORS, _errors("pcie", "nak_received")),
+    Field(175, vocabulary.LINK_ERRORS, _errors("pcie", "receiver")),
+    Field(176, vocabulary.LINK_ERRORS, _errors("pcie", "bad_tlp")),
+    Field(177, vocabulary.LINK_ERRORS, _errors("pcie", "nak_sent")),
+    Field(178, vocabulary.LINK_ERRORS, _errors("pcie", "bad_dllp")),
+    Field(179, vocabulary.LINK_ERRORS, _errors("pcie", "nonfatal")),
+    Field(180, vocabulary.LINK_ERRORS, _errors("pcie", "fatal")),
+    Field(181, vocabulary.LINK_ERRORS, _errors("pcie", "unsupported_request")),
+    Field(182, vocabulary.LINK_ERRORS, _errors("pcie", "lcrc")),
+    Field(183, vocabulary.LINK_ERRORS, _errors("pcie", "lane")),
+    Field(186, vocabulary.POWER, (), 1e-3),
+    Field(197, vocabulary.IO, _io("pcie", "transmit")),
+    Field(198, vocabulary.IO, _io("pcie", "receive")),
+    Field(202, vocabulary.IO, _io("nvlink", "transmit"), scope=ALL_LINKS),
+    Field(204, vocabulary.IO, _io("nvlink", "receive"), scope=ALL_LINKS),
+    Field(206, vocabulary.LINK_ERRORS, _errors("nvlink", "malformed_packet"), scope=ALL_LINKS),
+    Field(207, vocabulary.LINK_ERRORS, _errors("nvlink", "buffer_overrun"), scope=ALL_LINKS),
+    Field(208, vocabulary.LINK_ERRORS, _errors("nvlink", "receive"), scope=ALL_LINKS),
+    Field(209, vocabulary.LINK_ERRORS, _errors("nvlink", "remote"), scope=ALL_LINKS),
+    Field(211, vocabulary.LINK_ERRORS, _errors("nvlink", "link_integrity"), scope=ALL_LINKS),
+    Field(213, vocabulary.LINK_ERRORS, _errors("nvlink", "recovery_succeeded"), scope=ALL_LINKS),
+    Field(214, vocabulary.LINK_ERRORS, _errors("nvlink", "recovery_failed"), scope=ALL_LINKS),
+    Field(269, vocabulary.THROTTLE_TIME, _reason("sw_thermal_slowdown"), 1e-9),
+    Field(270, vocabulary.THROTTLE_TIME, _reason("hw_thermal_slowdown"), 1e-9),
+    Field(271, vocabulary.THROTTLE_TIME, _reason("hw_power_brake_slowdown"), 1e-9),
+)  # fmt: skip
+"""read at every sample"""
+_OLDER: Final = {(138, ALL_LINKS): (202, ALL_LINKS), (139, ALL_LINKS): (204, ALL_LINKS)}
+"""fields that bring the same as a newer one (NVLink bytes), by which they are replaced where a device has both"""
+
+ENERGY: Final = 83
+RECOVERY_ACTION: Final = 230
+LINK_COUNT: Final = 91
+LINK_STATE: Final = 165
+ACTIONS: Final = (
+    "none", "gpu_reset", "node_reboot", "drain_p2p", "drain_and_reset", "recover_imex_domain", "bus_reset",
+    "system_reboot",
+)  # fmt: skip
+"""by value of field 230"""
+_ACTION_LABELS: Final = tuple((("action", action),) for action in ACTIONS)
+_METER: Final = (("watchkeeper.obtained", "meter"),)
+
+Wanted = Sequence[tuple[int, int]]
+"""pairs of field id and scope"""
+FAST_WANTED: Final[Wanted] = (*((field.id, field.scope) for field in FAST), (ENERGY, 0), (RECOVERY_ACTION, 0))
+
+
+class Batch:
+    """
+    One read of many fields of one device.
+
+    What the driver does not support is not asked again. One element more is allocated than asked for: some drivers
+    write past the end.
+    """
+
+    def __init__(self, wanted: Wanted, element: type[ctypes.Structure]) -> None:
+        self._element = element
+        self._array: Any = None
+        self._want(wanted)
+
+    def read(self, get: Callable[..., int], handle: Any) -> dict[tuple[int, int], float]:
+        """
+        Values by field and scope, in the order asked for; those that have none just now are left out.
+
+        :raises DriverError: the call failed as a whole, or a field says that the device is gone
+        """
+        if not self._wanted:
+            return {}
+        code = get(handle, len(self._wanted), self._array)
+        if code:
+            raise codes.error(code, CALL)
+        values: dict[tuple[int, int], float] = {}
+        dropped = set()
+        for field, scope, _, _, kind, status, value in _ELEMENT.iter_unpack(self._view):
+            if status == 0:
+                if kind < len(_VALUES):
+                    (values[(field, scope)],) = _VALUES[kind].unpack(value)
+                continue
+            meaning = codes.error(status, CALL).meaning
+            if meaning in (Meaning.LOST, Meaning.RESET_REQUIRED, Meaning.RESTARTED):
+                raise codes.error(status, CALL)
+            if meaning in (Meaning.UNSUPPORTED, Meaning.STALE, Meaning.NOT_PERMITTED):
+                dropped.add((field, scope))
+        if dropped:
+            self._want([one for one in self._wanted if one not in dropped])
+        return values
+
+    def settle(self, values: Mapping[tuple[int, int], float]) -> None:
+        """Of two fields that bring the same, ask for one from now on: a counter must not change its source."""
+        doubles = {old for old, new in _OLDER.items() if old in values and new in values}
+        if doubles:
+            self._want([one for one in self._wanted if one not in doubles])
+
+    def _want(self, wanted: Wanted) -> None:
+        self._wanted = tuple(wanted)
+        self._array = (self._element * (len(wanted) + 1))()
+        self._view = memoryview(self._array).cast("B")[: len(wanted) * _ELEMENT.size]
+        for place, (field, scope) in enumerate(wanted):
+            self._array[place].fieldId = field
+            self._array[place].scopeId = scope
+
+
+def measured(values: Mapping[tuple[int, int], float]) -> Iterator[Measured]:
+    """What the fast fields mean, in the vocabulary."""
+    seen = {}
+    for field in FAST:
+        value = values.get((field.id, field.scope))
+        if value is not None:
+            seen[(field.metric, field.labels)] = value * field.factor
+    for (metric, labels), number in seen.items():
+        yield Measured(metric, number, labels)
+    energy = values.get((ENERGY, 0))
+    if energy is not None:
+        yield Measured(vocabulary.ENERGY, energy / 1000, _METER)
+    action = values.get((RECOVERY_ACTION, 0))
+    if action is not None:
+        for number, label in enumerate(_ACTION_LABELS):
+            if number:
+                yield Measured(vocabulary.RECOVERY_ACTION, float(number == int(action)), label)
+
+
+def links(values: Mapping[tuple[int, int], float]) -> Iterator[Measured]:
+    """NVLinks up and down, of the states of each."""
+    states = [value for (field, _), value in values.items() if field == LINK_STATE]
+    if states:
+        up = float(sum(1 for state in states if state))
+        for name, count in (("up", up), ("down", len(states) - up)):
+            yield Measured(vocabulary.LINKS, count, ((vocabulary.LINK, "nvlink"), ("hw.state", name)))
