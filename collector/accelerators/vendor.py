@@ -28,9 +28,10 @@ LOST: Final = "lost"
 HUNG: Final = "hung"
 FAILING: Final = "failing"
 _REASONS: Final = {
-    Meaning.LOST: LOST, Meaning.RESET_REQUIRED: "reset_required", Meaning.NOT_PERMITTED: "not_permitted",
+    Meaning.LOST: LOST, Meaning.STALE: LOST, Meaning.RESET_REQUIRED: "reset_required",
+    Meaning.NOT_PERMITTED: "not_permitted",
 }  # fmt: skip
-UNREADABLE: Final = (*_REASONS.values(), HUNG, FAILING)
+UNREADABLE: Final = (LOST, "reset_required", "not_permitted", HUNG, FAILING)
 """why a device cannot be read: values of the label `reason`"""
 
 
@@ -210,6 +211,9 @@ class Vendor:
 
     def _tell(self) -> None:
         named = sorted(f"{self.devices[key].name} {reason}" for key, reason in self.unreadable.items())
+        heard = self._listener.busy_since
+        if heard is not None and time.monotonic() - heard > EVENT_WAIT_SECONDS + LATE_SECONDS:
+            named.append("its events (the wait for them does not come back)")
         if self.unaddressable:
             named.append(f"{self.unaddressable} that cannot be addressed")
         self._say(f"{self.name}: not readable: {', '.join(named)}" if named else "")
