@@ -89,7 +89,8 @@ def _itself(page: Page) -> Iterator[str]:
     sources = page.by("source", health.SOURCE_UP)
     states = ", ".join(f"{name} {'up' if value else 'down'}" for name, value in sorted(sources.items()))
     memory = page.total(health.MEMORY) / 1e6
-    yield f"watchkeeper itself: {memory:.0f} MB, {page.total(health.CPU_TIME):.1f} s of processor, sources {states}"
+    yield f"watchkeeper itself: {memory:.0f} MB, {page.total(health.CPU_TIME):.1f} s of processor"
+    yield f"  sources: {states}"
     received, accepted, rejected = (page.total(m) for m in (health.RECEIVED, health.ACCEPTED, health.REJECTED))
     exported, ignored, dropped = (page.total(m) for m in (health.EXPORTED, health.IGNORED, health.DROPPED))
     held = page.total(health.QUEUE_LENGTH)
