@@ -4,6 +4,7 @@ Source `accelerators`: reads the devices of this host through their vendors' lib
 A vendor more is a folder (or file) with its driver and its name in VENDORS.
 """
 
+import time
 from typing import TYPE_CHECKING, Final
 
 from collector.accelerators import nvidia, placement
@@ -47,7 +48,10 @@ def problems(config: AcceleratorsConfig) -> tuple[str, ...]:
 
 def probe(config: AcceleratorsConfig) -> tuple[str, ...]:
     """What `watchkeeper doctor` tells."""
-    return placement.probe(config.placement)
+    from collector.accelerators.probe import probe as probe_vendors
+
+    asked = [part for part in VENDORS if not config.vendors or part.name in config.vendors]
+    return (*probe_vendors(asked, time.time()), *placement.probe(config.placement))
 
 
 def _counter(ledger: Ledger, vendor: str) -> CountError:

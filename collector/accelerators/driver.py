@@ -164,6 +164,8 @@ class VendorPart(msgspec.Struct, frozen=True):
     library: str
     obtained: Mapping[Metric, str]
     needs: str
+    device_file: str = ""
+    """which exists where the vendor's driver is loaded"""
 
 
 Ask = Callable[[], Sequence[Measured]]

@@ -63,7 +63,8 @@ class Vendor:
         self._listed_at = float("-inf")
         self._wait_seconds = 0.0
         self._hears = True
-        self._trouble = ""
+        self.trouble = ""
+        """what is wrong now, in a line; empty when nothing is"""
 
     @property
     def answers(self) -> bool:
@@ -220,9 +221,9 @@ class Vendor:
 
     def _say(self, trouble: str) -> None:
         """One line when it changes."""
-        if trouble != self._trouble:
+        if trouble != self.trouble:
             self._log.warning("%s", trouble or f"{self.name}: all devices are readable again")
-        self._trouble = trouble
+        self.trouble = trouble
 
     def _log_fault(self, fault: Fault, now: float) -> None:
         key = (fault.device_id, fault.code)

@@ -20,20 +20,6 @@ def test_a_taken_port_is_bad_and_says_what_to_do(capsys: pytest.CaptureFixture[s
     assert "set web.port" in " ".join(out.split())
 
 
-def test_no_driver_is_a_note_not_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "DRIVERS", (("Acme", "libacme.so", "/dev/acme-nowhere"),))
-
-    assert [remark.mark for remark in doctor.drivers(lambda _: False)] == ["note"]
-
-
-def test_a_library_without_its_device_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "DRIVERS", (("Acme", "libacme.so", "/dev/acme-nowhere"),))
-
-    [remark] = doctor.drivers(lambda _: True)
-
-    assert remark == Remark("bad", "driver", "Acme: /dev/acme-nowhere is missing beside libacme.so")
-
-
 def test_a_clock_far_in_the_past_is_bad() -> None:
     assert [remark.mark for remark in doctor.clock(1_000_000.0)] == ["bad"]
 

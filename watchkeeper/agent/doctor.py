@@ -8,8 +8,7 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -21,13 +20,6 @@ from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.interfaces import Plugin
 from watchkeeper.core.listening import listening, shown
 
-DRIVERS: Final = (
-    ("NVIDIA", "libnvidia-ml.so.1", "/dev/nvidiactl"),
-    ("Huawei Ascend", "libdcmi.so", "/dev/davinci_manager"),
-    ("Cambricon", "libcndev.so", "/dev/cambricon_ctl"),
-    ("AMD", "libamd_smi.so", "/dev/kfd"),
-    ("Intel Gaudi", "libhlml.so", "/dev/accel/accel_controlD0"),
-)
 _TIME_ERROR: Final = 5
 """adjtimex(2): the clock is not synchronised"""
 
@@ -45,7 +37,6 @@ def examine(config: Any, sources: Sequence[Plugin], exporters: Sequence[Plugin])
     yield Remark("ok", "watchkeeper", f"{__version__} on Python {platform.python_version()}, {platform.platform()}")
     yield from _packages()
     yield from clock(time.time())
-    yield from drivers(_load)
     yield _web_port(config.web.host, config.web.port)
     for plugin, section in (
         *((plugin, getattr(config, plugin.name)) for plugin in sources),
@@ -95,34 +86,6 @@ def clock(now: float) -> Iterator[Remark]:
         yield Remark("note", "clock", "the kernel does not know it as synchronised; check chrony or systemd-timesyncd")
     else:
         yield Remark("ok", "clock", "synchronised" if state >= 0 else "read, state unknown")
-
-
-def _load(library: str) -> bool:
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return False
-    return True
-
-
-def drivers(load: Callable[[str], bool]) -> Iterator[Remark]:
-    found = False
-    for vendor, library, device in DRIVERS:
-        has_library, has_device = load(library), Path(device).exists()
-        if has_library and has_device:
-            found = True
-            readable = os.access(device, os.R_OK)
-            yield Remark(
-                "ok" if readable else "bad",
-                "driver",
-                f"{vendor}: {library}, {device}" + ("" if readable else " is not readable by this user"),
-            )
-        elif has_library or has_device:
-            found = True
-            missing = device if has_library else library
-            yield Remark("bad", "driver", f"{vendor}: {missing} is missing beside {library if has_library else device}")
-    if not found:
-        yield Remark("note", "driver", "no accelerator driver found; device metrics stay absent")
 
 
 def _web_port(host: str, port: int) -> Remark:

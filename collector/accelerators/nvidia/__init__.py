@@ -65,4 +65,5 @@ PART: Final = VendorPart(
     library="libnvidia-ml.so.1",
     obtained=OBTAINED,
     needs="the `nvidia` runtime class (or CDI) with NVIDIA_VISIBLE_DEVICES=all and NVIDIA_DRIVER_CAPABILITIES=utility",
+    device_file="/dev/nvidiactl",
 )
