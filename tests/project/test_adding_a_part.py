@@ -37,8 +37,8 @@ def copy(tmp_path_factory):
 def name_twice(listing: Path, module: str, opening: str, listed: str) -> None:
     """Into the last import of parts, and into the list."""
     text, imported = re.subn(
-        r"^(from (?:collector|watchkeeper\.core\.vocabulary) import .*)",
-        rf"\1, {module}",
+        r"^(from (?:collector|watchkeeper\.core\.vocabulary) import )(\(?)",
+        rf"\1\2{module}, ",
         listing.read_text(),
         flags=re.M,
     )
