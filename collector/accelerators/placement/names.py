@@ -45,14 +45,15 @@ def is_accelerator(resource: str) -> bool:
 def means(given: str, resource: str, device: Device) -> bool:
     """Whether a plugin that offers `resource` means `device` by `given`."""
     name = given.lower()
-    if any(_is_long_name(name, long.lower()) for long in (device.id, device.serial)):
+    whole = not device.parent  # a partition has the serial number and the address of its parent
+    if _is_long_name(name, device.id.lower()) or (whole and _is_long_name(name, device.serial.lower())):
         return True
-    if device.pci_address and not device.parent and pci(name) == pci(device.pci_address.lower()) != "":
+    if whole and device.pci_address and pci(name) == pci(device.pci_address.lower()) != "":
         return True
     if re.fullmatch(_RESOURCES.get(device.vendor, r"(?!)"), resource.lower()) is None:
         return False
     short = _SHARED.sub("", _CLAIM.sub("", name))
-    return short in _short_names(device) or (not device.parent and _number(short, device.vendor) == _own_number(device))
+    return short in _short_names(device) or (whole and _number(short, device.vendor) == _own_number(device))
 
 
 def pci(name: str) -> str:

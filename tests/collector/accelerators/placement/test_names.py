@@ -14,7 +14,13 @@ NVIDIA = Device(
     id=A, name="0", vendor="nvidia", pci_address="00000000:1A:00.0", serial="1324420066010", aliases=("nvidia3",)
 )
 PARTITION = Device(
-    id=MIG, name="0:1", vendor="nvidia", parent=A, pci_address="00000000:1A:00.0", aliases=("nvidia3/gi1",)
+    id=MIG,
+    name="0:1",
+    vendor="nvidia",
+    parent=A,
+    pci_address=NVIDIA.pci_address,
+    serial=NVIDIA.serial,
+    aliases=("nvidia3/gi1",),
 )
 ASCEND = Device(
     id="2B1C5A80-21400AC4-64A0D214-98818C0A-13C3001D", name="3", vendor="ascend", pci_address="0000:c1:00.0"
@@ -67,6 +73,7 @@ def test_a_plugins_name_means_the_device(resource, name, device):
     ("resource", "name", "device"),
     [
         ("nvidia.com/gpu", B, NVIDIA),
+        ("nvidia.com/gpu", f"{A}0", NVIDIA),
         ("nvidia.com/gpu", "nvidia0", NVIDIA),  # 3 is its device file's number, 0 its index
         ("gpu.nvidia.com", "gpu-0", NVIDIA),
         ("gpu.nvidia.com", "gpu-3-mig-1g5gb-19-0", NVIDIA),
@@ -75,6 +82,7 @@ def test_a_plugins_name_means_the_device(resource, name, device):
         ("nvidia.com/gpu", "nvidia3/gi11", PARTITION),
         ("nvidia.com/gpu", A, PARTITION),
         ("nvidia.com/gpu", "0000:1a:00.0", PARTITION),  # the address of all of them
+        ("nvidia.com/gpu", "1324420066010", PARTITION),
         ("rdma/hca_shared", "3", NVIDIA),
         ("nvidia.com/hostdev", "3", NVIDIA),
         ("nvidia.com/GA102GL_A10", "3", NVIDIA),  # an IOMMU group

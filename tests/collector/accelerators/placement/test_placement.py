@@ -153,8 +153,7 @@ class TestOwners:
 
 class TestDoctor:
     def _lines(self, socket_path: Path | str, proc: Path) -> tuple[str, ...]:
-        config = PlacementConfig(pod_resources_socket=str(socket_path), proc_path=str(proc))
-        return accelerators.PLUGIN.probe(AcceleratorsConfig(placement=config))
+        return placement.probe(PlacementConfig(pod_resources_socket=str(socket_path), proc_path=str(proc)))
 
     def test_it_counts_what_was_given(self, kubelet, encode, proc):
         network = {"name": "n", "containers": [{"devices": [{"resourceName": "rdma/hca", "deviceIds": ["0"]}]}]}
@@ -179,7 +178,7 @@ class TestDoctor:
         assert blind.startswith("! placement: ")
 
     def test_it_tells_what_is_switched_off(self, proc):
-        off = AcceleratorsConfig(placement=PlacementConfig(enabled=False))
+        off = AcceleratorsConfig(vendors=("nvidia",), placement=PlacementConfig(enabled=False))
 
         assert "placement: off; devices are placed on nobody" in accelerators.PLUGIN.probe(off)
         assert "placement: no kubelet is asked (pod_resources_socket is empty)" in self._lines("", proc)
