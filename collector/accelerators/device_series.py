@@ -123,4 +123,4 @@ class DeviceSeries:
 def _hide(stale: Sequence[_Series], reason: Reason) -> Iterator[Gap]:
     for series in stale:
         series.is_shown = False
-        yield Gap(series.metric, reason, series.labels)
+        yield Gap(series.metric, reason, series.labels, is_one_series=True)

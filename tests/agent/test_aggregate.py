@@ -8,7 +8,7 @@ from watchkeeper.agent.aggregate import GAUGE_IDLE_SECONDS, Aggregate
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Kind, Metric
 from watchkeeper.core.records import Distribution, Gap, HistogramValue, Reason, Sample
-from watchkeeper.core.vocabulary import health
+from watchkeeper.core.vocabulary import devices, health
 
 COUNTER = Metric("test.count", Kind.COUNTER, "", "A count.", ("model",))
 GAUGE = Metric("test.level", Kind.GAUGE, "", "A level.", ("model",))
@@ -170,6 +170,34 @@ def test_a_gap_makes_the_gauges_it_names_go(aggregate: Aggregate) -> None:
     aggregate.forget(Gap(GAUGE, Reason.UNREACHABLE, (("model", "a"),)))
 
     assert aggregate.changed() == ((), ((GAUGE, (("model", "a"),)),))
+    assert len(aggregate) == 1
+
+
+def test_a_gap_of_one_series_leaves_those_that_have_more_labels(aggregate: Aggregate) -> None:
+    device, unit = ("hw.id", "GPU-1"), ("systemd.unit", "vllm.service")
+    for labels in ((device,), (device, unit)):
+        aggregate.apply(Sample(devices.PROCESS_MEMORY, 1, 10.0, labels))
+    aggregate.changed()
+
+    aggregate.forget(Gap(devices.PROCESS_MEMORY, Reason.UNSUPPORTED, (device,), is_one_series=True))
+
+    assert aggregate.changed() == ((), ((devices.PROCESS_MEMORY, (device,)),))
+
+
+def test_many_gaps_at_once_make_every_gauge_go_that_one_of_them_names(aggregate: Aggregate) -> None:
+    for model in "abc":
+        aggregate.apply(Sample(GAUGE, 1, 10.0, (("model", model),)))
+    aggregate.changed()
+    gaps = (
+        Gap(GAUGE, Reason.LOST, (("model", "a"),)),
+        Gap(GAUGE, Reason.LOST, (("model", "c"),), is_one_series=True),
+        Gap(GAUGE, Reason.LOST, (("model", "gone already"),), is_one_series=True),
+        Gap(GAUGE, Reason.LOST, (("model", "a"),), is_one_series=True),
+    )
+
+    aggregate.forget(*gaps)
+
+    assert {labels[0][1] for _, labels in aggregate.changed()[1]} == {"a", "c"}
     assert len(aggregate) == 1
 
 

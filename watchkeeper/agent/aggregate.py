@@ -2,6 +2,7 @@
 
 import logging
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Sequence
 from math import isfinite
 from typing import Final, TypeVar
@@ -154,12 +155,21 @@ class Aggregate:
         else:
             self.counter(sample.metric, sample.labels).set(value, sample.at)
 
-    def forget(self, gap: Gap) -> None:
-        """The gauges that a gap names go stale at once."""
-        if gap.metric.kind is not Kind.GAUGE:
-            return
-        named = {(name, clean(value)) for name, value in gap.labels if value}
-        self._remove([key for key in self._series if key[0] == gap.metric and named.issubset(key[1])])
+    def forget(self, *gaps: Gap) -> None:
+        """The gauges that gaps name go stale at once. Many at a time: each call walks all series."""
+        gone: dict[SeriesKey, None] = {}
+        named: defaultdict[Metric, list[set[tuple[str, str]]]] = defaultdict(list)
+        for gap in gaps:
+            if gap.metric.kind is not Kind.GAUGE:
+                continue
+            labels = tuple((name, clean(value)) for name, value in gap.labels if value)
+            if not gap.is_one_series:
+                named[gap.metric].append(set(labels))
+            elif series := self._by_raw.get((gap.metric, gap.labels)) or self._series.get((gap.metric, labels)):
+                gone[(series.metric, series.labels)] = None
+        if named:
+            gone |= {key: None for key in self._series if any(part.issubset(key[1]) for part in named.get(key[0], ()))}
+        self._remove([key for key in gone if key in self._series])
 
     def sweep(self, now: float) -> None:
         """Remove what nobody has touched for long, and let its label values go."""

@@ -58,8 +58,8 @@ class Pipeline:
             self._meter.record(completion if self._once is None else self._once.of(completion, now))
         for sample in reading.samples:
             self._aggregate.apply(sample)
+        self._aggregate.forget(*reading.gaps)
         for gap in reading.gaps:
-            self._aggregate.forget(gap)
             self._ledger.add(health.GAPS, 1, (*label, ("reason", gap.reason.value)))
 
     def tick(self, now: float) -> None:

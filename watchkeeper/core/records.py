@@ -48,11 +48,13 @@ class Reason(StrEnum):
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """A number that should have been there. The gauge series it names goes stale instead of freezing."""
+    """A number that should have been there. The gauge series it names go stale instead of freezing."""
 
     metric: Metric
     reason: Reason
     labels: Labels = ()
+    is_one_series: bool = False
+    """`labels` are all that the series has: those that have more beside them stay"""
 
 
 class Vantage(StrEnum):

@@ -72,7 +72,9 @@ class Watched:
             self._remember(reading.samples)
             self._remember(self.ledger.drain(self.now))
             for gap in reading.gaps:
-                if gap.metric.kind is Kind.GAUGE:
+                if gap.is_one_series:
+                    self.shown.pop((gap.metric, gap.labels), None)
+                elif gap.metric.kind is Kind.GAUGE:
                     self._forget(gap.metric, set(gap.labels))
         return reading
 
