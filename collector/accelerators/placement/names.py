@@ -32,8 +32,8 @@ _LONG: Final = 10
 _PCI: Final = re.compile(r"(?:0000)?([0-9a-f]{4}[:-][0-9a-f]{2}[:-][0-9a-f]{2}[.-][0-7])(?![0-9a-z]).*")
 _SHARED: Final = re.compile(r"(::|-_-|--fake--|/vgpu|/mxgpu).*$")
 """what plugins put behind a name when they give a device to several: Kubernetes, shares by memory, SR-IOV, GKE, AMD"""
-_CLAIM: Final = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-")
-"""what NVIDIA's DRA driver puts before a device in its CDI name: the claim"""
+_CLAIM: Final = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-(?=[a-z])")
+"""what NVIDIA's DRA driver puts before a device in its CDI name: the claim; before a number it is a device's UUID"""
 _NODE: Final = re.compile(r"nvidia(\d+)")
 
 

@@ -74,6 +74,7 @@ def test_a_plugins_name_means_the_device(resource, name, device):
     [
         ("nvidia.com/gpu", B, NVIDIA),
         ("nvidia.com/gpu", f"{A}0", NVIDIA),
+        ("nvidia.com/gpu", "5b3a7c1e-0f42-4d0c-9a77-3f1e2d4c5b6b-3", NVIDIA),  # the share 3 of another
         ("nvidia.com/gpu", "nvidia0", NVIDIA),  # 3 is its device file's number, 0 its index
         ("gpu.nvidia.com", "gpu-0", NVIDIA),
         ("gpu.nvidia.com", "gpu-3-mig-1g5gb-19-0", NVIDIA),
