@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from collector.accelerators.held import Held
 from collector.accelerators.places import Placement
 from collector.accelerators.readings import Readings
 from collector.accelerators.vendor import Vendor
@@ -10,11 +11,18 @@ from watchkeeper.core.records import Gap, Reading, Sample
 
 class AcceleratorsSource:
     def __init__(
-        self, vendors: Sequence[Vendor], placement: Placement, interval_seconds: float, patience_seconds: float
+        self,
+        vendors: Sequence[Vendor],
+        placement: Placement,
+        interval_seconds: float,
+        patience_seconds: float,
+        held: Held | None = None,
     ) -> None:
+        """:param held: is told what is read, for sources that would read it too"""
         self._vendors = vendors
         self._placement = placement
         self._patience_seconds = patience_seconds
+        self._held = held
         self._readings = Readings(placement, longest_gap_seconds=10 * interval_seconds)
 
     def read(self, now: float) -> Reading:
@@ -25,6 +33,8 @@ class AcceleratorsSource:
             vendor.tick(now, self._patience_seconds)
             brought, missing = self._readings.of(vendor, vendor.faults(now), now)
             samples += brought
+            if self._held is not None:
+                self._held.tell(brought, now)
             gaps += missing
         return Reading(tuple(samples), tuple(gaps))
 
