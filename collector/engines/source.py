@@ -3,17 +3,26 @@
 import asyncio
 import threading
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import aiohttp
 
 from collector.engines.fault import Fault
 from collector.engines.fetch import open_session
-from collector.engines.target import Target
 from watchkeeper.core.records import Reading
 
 PATIENCE_SECONDS: Final = 0.5
 """how long one `read` waits for pages; a slower one is brought by a later read"""
+
+
+class Target(Protocol):
+    """One page: an engine's, or that of another server which is read in the same way."""
+
+    def take_turn(self, now: float) -> bool: ...
+
+    async def scrape(self, session: aiohttp.ClientSession, now: float) -> Reading: ...
+
+    def failed(self, fault: Fault, detail: str, now: float, seconds: float) -> Reading: ...
 
 
 class EnginesSource:

@@ -4,13 +4,28 @@ import logging
 import os
 import ssl
 from pathlib import Path
+from typing import Protocol
 
-from collector.engines.config import EngineTarget
 from watchkeeper.core.errors import ConfigError
 
 _log = logging.getLogger("watchkeeper.source.engines")
 
 _Stamp = tuple[tuple[int, int, int] | None, ...]
+
+
+class TlsFiles(Protocol):
+    """The files of a target's configuration, each empty where there is none, and the address it is for."""
+
+    @property
+    def origin(self) -> str: ...
+    @property
+    def ca_file(self) -> str: ...
+    @property
+    def client_cert_file(self) -> str: ...
+    @property
+    def client_key_file(self) -> str: ...
+    @property
+    def client_key_password_file(self) -> str: ...
 
 
 class CertificateError(ConfigError):
@@ -22,12 +37,12 @@ class CertificateError(ConfigError):
 
 class Certificates:
     """
-    The TLS context of one engine. A new certificate that cannot be used leaves the last good one in place.
+    The TLS context of one target. A new certificate that cannot be used leaves the last good one in place.
 
     :raises CertificateError: at the start there is no last good one
     """
 
-    def __init__(self, config: EngineTarget) -> None:
+    def __init__(self, config: TlsFiles) -> None:
         self._config = config
         self._files = [path for path in (config.ca_file, config.client_cert_file, config.client_key_file,
                                          config.client_key_password_file) if path]  # fmt: skip
@@ -57,7 +72,7 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
     return status.st_mtime_ns, status.st_ino, status.st_size
 
 
-def _open(config: EngineTarget) -> ssl.SSLContext | None:
+def _open(config: TlsFiles) -> ssl.SSLContext | None:
     if not config.ca_file and not config.client_cert_file:
         return None
     try:
@@ -70,7 +85,7 @@ def _open(config: EngineTarget) -> ssl.SSLContext | None:
     return context
 
 
-def _add_ours(context: ssl.SSLContext, config: EngineTarget) -> None:
+def _add_ours(context: ssl.SSLContext, config: TlsFiles) -> None:
     password = _read("client_key_password_file", config.client_key_password_file).strip("\r\n")
     key_name = "client_key_file" if config.client_key_file else "client_cert_file"
     key_file = config.client_key_file or config.client_cert_file

@@ -3,9 +3,19 @@
 from typing import Final
 
 from watchkeeper.core.metric import Metric
-from watchkeeper.core.vocabulary import cost, devices, engines, health, operations, requests, signals, tap
+from watchkeeper.core.vocabulary import (
+    cost,
+    device_exporters,
+    devices,
+    engines,
+    health,
+    operations,
+    requests,
+    signals,
+    tap,
+)
 
-_SUBJECTS: Final = (cost, devices, engines, health, operations, requests, signals, tap)
+_SUBJECTS: Final = (cost, device_exporters, devices, engines, health, operations, requests, signals, tap)
 
 METRICS: Final[tuple[Metric, ...]] = tuple(
     sorted((metric for subject in _SUBJECTS for metric in subject.METRICS), key=lambda metric: metric.name)
