@@ -7,6 +7,7 @@ from watchkeeper.core.vocabulary import (
     cost,
     device_exporters,
     devices,
+    efficiency,
     engines,
     health,
     operations,
@@ -15,7 +16,7 @@ from watchkeeper.core.vocabulary import (
     tap,
 )
 
-_SUBJECTS: Final = (cost, device_exporters, devices, engines, health, operations, requests, signals, tap)
+_SUBJECTS: Final = (cost, device_exporters, devices, efficiency, engines, health, operations, requests, signals, tap)
 
 METRICS: Final[tuple[Metric, ...]] = tuple(
     sorted((metric for subject in _SUBJECTS for metric in subject.METRICS), key=lambda metric: metric.name)

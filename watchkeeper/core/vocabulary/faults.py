@@ -1,5 +1,6 @@
 """What accelerators report of themselves as events: classes, severities, and what is known of each vendor's codes."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -109,6 +110,14 @@ XIDS: Final = MappingProxyType(
     {code: KnownFault(code, text, kind, severity, action) for code, text, kind, severity, action in _XIDS}
 )
 """NVIDIA's, by number as text. Codes from 162 on have no action by the vendor yet: these are suggestions."""
+
+TABLES: Final[Mapping[str, Mapping[str, KnownFault]]] = MappingProxyType({"nvidia": XIDS})
+"""every vendor's table, by hw.vendor"""
+
+
+def known_fault(vendor: str, code: str) -> KnownFault | None:
+    """The row of a vendor's code; None where no table has it."""
+    return TABLES.get(vendor, {}).get(code)
 
 
 def xid(code: str) -> KnownFault:
