@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 from collections import Counter
 from concurrent.futures import Future
 from contextlib import suppress
@@ -29,6 +30,8 @@ _OPEN_BYTES: Final = 64 << 20
 """bodies of open calls; past it calls pass with their bodies unread"""
 _STOP_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.05
+_SWITCH_SECONDS: Final = 0.0005
+"""after which a busy thread of this process makes way for the tap; with Python's 5 ms, p99 of a chunk is 12 ms"""
 _SIGNAL: Final = (("source", "tap"), ("signal", "calls"))
 _QUEUE: Final = (("queue", "tap"),)
 _LOG: Final = logging.getLogger("watchkeeper.tap")
@@ -62,6 +65,7 @@ class TapSource:
             raise
         self.ports = [taken.getsockname()[1] for taken in listeners]
         self._thread = Thread(target=self._run, args=(listeners,), name="tap", daemon=True)
+        sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH_SECONDS))
         self._thread.start()
         self._started.result()
         for target, port in zip(config, self.ports, strict=True):
@@ -120,15 +124,16 @@ class TapSource:
         await self._closing.wait()
         for server in servers:
             server.close()
-        await self._drain()
+        await self._drain(watch)
         for tap in self._taps:
             tap.abort()
         await asyncio.sleep(0)
         watch.catch_up()
 
-    async def _drain(self) -> None:
+    async def _drain(self, watch: Watch) -> None:
         end = self._loop.time() + max(target.drain_seconds for target in self._config)
         while self._loop.time() < end:
+            watch.catch_up()
             for tap in self._taps:
                 tap.close_idle()
             if not any(tap.clients for tap in self._taps):

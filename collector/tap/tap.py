@@ -20,8 +20,10 @@ from collector.tap.refusals import Refusal
 from collector.tap.relay import Client, Upstream, reset
 
 _LOG: Final = logging.getLogger("watchkeeper.tap")
-_SLICE: Final = 64
-"""pieces looked at before bytes are passed on again"""
+_BATCH_SECONDS: Final = 0.01
+"""pieces are looked at in batches: one by one, each would find the caches cold and cost a turn of the loop"""
+_SLICE: Final = 32
+"""of a batch, before bytes are passed on again"""
 _BACKLOG_BYTES: Final = 8 << 20
 """waiting to be looked at; past it they are looked at first, so that memory stays bounded"""
 _NO_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE)
@@ -31,7 +33,7 @@ Look = Callable[[bytes, float], None]
 
 class Watch:
     """
-    Looks at pieces after they have been passed on: when the loop has done all that was ready.
+    Looks at pieces some time after they have been passed on, each with the time at which it came.
 
     The one place where whatever an observer raises is caught.
     """
@@ -47,7 +49,7 @@ class Watch:
         self._bytes += len(data)
         if not self._is_due:
             self._is_due = True
-            self._loop.call_soon(self._work)
+            self._loop.call_later(_BATCH_SECONDS, self._work)
         elif self._bytes > _BACKLOG_BYTES:
             self.catch_up()
 
