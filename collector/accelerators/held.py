@@ -5,13 +5,14 @@ from collections.abc import Iterable
 from typing import Final
 from weakref import WeakKeyDictionary
 
+from collector.accelerators.device_series import RENEW_SECONDS
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Labels, Sample
 from watchkeeper.core.vocabulary import devices as vocabulary
 
-HELD_SECONDS: Final = 60.0
-"""a device that the library could not read for so long is free for others"""
+HELD_SECONDS: Final = 2.5 * RENEW_SECONDS
+"""a device of which the library has not said for so long that it was read is free for others"""
 _MOST_SERIES: Final = 50_000
 
 

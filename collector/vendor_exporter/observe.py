@@ -52,9 +52,25 @@ class Observation(msgspec.Struct, frozen=True):
     invalid: Mapping[str, int]
 
 
-class _Entry(msgspec.Struct, frozen=True):
+_Pairs = frozenset[tuple[str, str]]
+
+
+class _Whose(msgspec.Struct, frozen=True):
+    """
+    What a label set tells. `apart` and `apart_of_card` tell a series from its repetition for another pod, and from that
+    for another partition of its card.
+    """
+
     labels: Mapping[str, str]
+    device: Device
+    card: Device | None
     place: Place | None
+    apart: _Pairs
+    apart_of_card: _Pairs
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    whose: _Whose
     value: float
 
 
@@ -75,6 +91,7 @@ class _View:
         self.series = sum(len(family.series) for family in page.families.values())
         self._page = page
         self._table = table
+        self._known_labels: dict[Labels, _Whose | None] = {}
         self._places: defaultdict[str, dict[Place, None]] = defaultdict(dict)
         self._own: defaultdict[tuple[str, str], list[_Entry]] = defaultdict(list)
         self._of_card: defaultdict[tuple[str, str], list[_Entry]] = defaultdict(list)
@@ -86,20 +103,32 @@ class _View:
     def _take(self, name: str, family: Family) -> None:
         self.mapped += len(family.series)
         for series in family.series:
-            labels = dict(series.labels)
-            seen = self._table.device(labels)
-            if seen is None or not isinstance(series.value, float):
+            whose = self._whose_is(series.labels)
+            if whose is None or not isinstance(series.value, float):
                 continue
-            device, card = seen.device, seen.card
-            self._know(device)
-            if card is not None:
-                self._know(card)
+            entry = _Entry(whose, series.value)
+            self._own[(name, whose.device.id)].append(entry)
+            self._of_card[(name, (whose.card or whose.device).id)].append(entry)
+
+    def _whose_is(self, pairs: Labels) -> _Whose | None:
+        """Looked up once for all families, which mostly have the same label sets."""
+        if pairs in self._known_labels:
+            return self._known_labels[pairs]
+        labels = dict(pairs)
+        seen = self._table.device(labels)
+        whose = None
+        if seen is not None:
+            self._know(seen.device)
+            if seen.card is not None:
+                self._know(seen.card)
             place = place_of(labels)
             if place is not None:
-                self._places[device.id][place] = None
-            entry = _Entry(labels, place, series.value)
-            self._own[(name, device.id)].append(entry)
-            self._of_card[(name, card.id if card is not None else device.id)].append(entry)
+                self._places[seen.device.id][place] = None
+            apart = frozenset(pair for pair in pairs if pair[0] not in PLACE_LABELS)
+            of_card = frozenset(pair for pair in apart if pair[0] not in self._table.part_labels)
+            whose = _Whose(labels, seen.device, seen.card, place, apart, of_card)
+        self._known_labels[pairs] = whose
+        return whose
 
     def _know(self, device: Device) -> None:
         """A device in all series together: one may have labels that another lacks."""
@@ -146,7 +175,7 @@ class _View:
         """A number for each container, added up over what of the device it has."""
         for place in self._places[device.id]:
             entries = {
-                key: [entry for entry in found if entry.place == place]
+                key: [entry for entry in found if entry.whose.place == place]
                 for key, found in self._own.items()
                 if key[1] == device.id
             }
@@ -176,28 +205,23 @@ class _View:
     def _folded(
         self, row: Row, source: From, name: str, entries: Mapping[tuple[str, str], Sequence[_Entry]], device: Device
     ) -> dict[Labels, float]:
-        told: defaultdict[Labels, dict[frozenset[tuple[str, str]], float]] = defaultdict(dict)
+        told: defaultdict[Labels, dict[_Pairs, float]] = defaultdict(dict)
         for entry in entries.get((name, device.id), ()):
-            labels = _labels(row, source, entry.labels)
+            labels = _labels(row, source, entry.whose.labels)
             if labels is None or is_absent(entry.value, row.metric):
                 continue
             value = source.value(entry.value, self._page) if source.value is not None else entry.value
             if value is not None:
-                which = self._apart(entry.labels, of_card=row.of_card)
+                which = entry.whose.apart_of_card if row.of_card else entry.whose.apart
                 told[labels][which] = max(_scaled(value, source.scale), told[labels].get(which, float("-inf")))
         return {labels: _fold(list(values.values()), source.fold) for labels, values in told.items()}
-
-    def _apart(self, labels: Mapping[str, str], *, of_card: bool) -> frozenset[tuple[str, str]]:
-        """What tells a series from its repetition for another pod, or for another partition of its card."""
-        ignored = PLACE_LABELS | (frozenset(self._table.part_labels) if of_card else frozenset())
-        return frozenset(pair for pair in labels.items() if pair[0] not in ignored)
 
     def _states(self, states: States, device: Device) -> Iterator[Measured]:
         entries = self._of_card if states.of_card else self._own
         for name in states.sources:
             counts: Counter[str] = Counter()
             told = {
-                self._apart(entry.labels, of_card=states.of_card): entry.value
+                entry.whose.apart_of_card if states.of_card else entry.whose.apart: entry.value
                 for entry in entries.get((name, device.id), ())
                 if not is_absent(entry.value, states.metric)
             }
@@ -248,7 +272,7 @@ def _labels(row: Row, source: From, theirs: Mapping[str, str]) -> Labels | None:
 def _totals(codes: Codes, entries: Collection[_Entry]) -> Mapping[str, float]:
     totals: dict[str, float] = {}
     for entry in entries:
-        code = next((entry.labels[name] for name in codes.total_by if entry.labels.get(name)), "")
+        code = next((entry.whose.labels[name] for name in codes.total_by if entry.whose.labels.get(name)), "")
         if code not in ("", "0") and entry.value >= 0 and not is_absent(entry.value, vocabulary.FAULT_CODES):
             totals[code] = max(entry.value, totals.get(code, 0.0))
     return totals

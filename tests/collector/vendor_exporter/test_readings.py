@@ -130,7 +130,7 @@ def test_what_the_library_takes_over_does_not_go_stale(told: Any) -> None:
 def test_a_device_that_the_library_lost_is_told_by_the_exporter(told: Any) -> None:
     gpu = told(TABLE)
     gpu.held.tell(held(devices.POWER), 0.0)
-    page = gpu(100.0, f"DCGM_FI_DEV_POWER_USAGE{{{GPU}}} 300")
+    page = gpu(400.0, f"DCGM_FI_DEV_POWER_USAGE{{{GPU}}} 300")
 
     assert page.by(devices.POWER) == {(): 300}
 
@@ -152,3 +152,15 @@ def test_only_metrics_that_the_part_names_come_out(told: Any) -> None:
     for sample in page.samples:
         names = [name for name, _ in sample.labels]
         assert names == [name for name in sample.metric.labels if name in names]
+
+
+def test_both_sources_of_one_agent_count_a_device_once(told: Any, ledger: Any) -> None:
+    from collector.accelerators.held import held_in
+
+    library = held_in(ledger)
+    gpu = told(TABLE)
+    for now, joules in ((1000.0, 10), (1015.0, 20), (1030.0, 30)):
+        library.tell(held(devices.ENERGY), now)
+        gpu(now, energy(joules))
+
+    assert gpu.total(devices.ENERGY) == 0

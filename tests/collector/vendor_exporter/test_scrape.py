@@ -86,8 +86,7 @@ def test_nobody_there_and_back_again(
     exporter.respond = page(PAGE)
     source.read(1000.0)
     exporter.respond = page("broken", 500)
-    for now in (1015.0, 1030.0, 1045.0):
-        down = source.read(now)
+    down, *_ = [source.read(now) for now in (1015.0, 1030.0, 1045.0)]
     exporter.respond = page(PAGE)
     back = source.read(1060.0)
 
