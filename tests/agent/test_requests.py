@@ -145,3 +145,20 @@ def test_calls_go_on_counting_after_their_series_were_removed() -> None:
 
     points, _ = meter.aggregate.changed()
     assert any(point.metric == requests.REQUESTS and point.value == 1 for point in points)
+
+
+@pytest.mark.parametrize("vantage", list(Vantage))
+def test_observers_of_one_kind_of_call_keep_their_times_apart(vantage: Vantage) -> None:
+    meter = Meter(*(Completion(**CALL, vantage=each, counts=each is vantage) for each in Vantage))
+
+    assert meter.value(requests.SERVER_DURATION, watchkeeper__vantage=vantage.value).sum == 1.1
+    assert meter.value(requests.REQUESTS, outcome="ok") == 1
+
+
+def test_tokens_that_were_estimated_are_marked_and_give_no_time_per_token() -> None:
+    meter = Meter(Completion(**CALL, vantage=Vantage.TAP, tokens_estimated=True), Completion(**CALL))
+
+    assert meter.value(requests.TOKENS, gen_ai__token__type="output") == 22
+    assert meter.value(requests.TOKENS_ESTIMATED, gen_ai__token__type="output") == 11
+    assert [dict(point.labels)["watchkeeper.vantage"] for point in meter.points
+            if point.metric == requests.SERVER_PER_TOKEN] == ["client"]  # fmt: skip

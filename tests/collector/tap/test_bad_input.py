@@ -319,6 +319,18 @@ def test_bodies_of_all_open_calls_together_are_bounded(
     assert between.count(vocabulary.UNREAD, reason="request_too_large") == 1
 
 
+def test_a_connection_that_is_no_longer_looked_at_gives_its_room_back(
+    upstream: Make, tap: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collector.tap.source._OPEN_BYTES", 25)
+    between = tap(upstream(b"no HTTP\r\n\r\n", "close"))
+    for _ in range(3):
+        ask(between)
+
+    between.wait_for(vocabulary.UNOBSERVED, 3, reason="not_http")
+    assert between.source._taps[0]._room._left == 25
+
+
 def test_open_streams_end_before_the_tap_does(upstream: Make, tap: Make) -> None:
     between = tap(upstream(STREAM, SAID, 0.4, STOP, DONE, "close"), drain_seconds=5)
     with between.connect() as idle, between.connect() as client:

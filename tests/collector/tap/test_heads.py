@@ -9,7 +9,9 @@ from collector.tap.heads import HeadRewriter
 HEAD = b"POST /v1/chat/completions?a=b HTTP/1.1\r\nhOsT:  localhost:8001\r\nX-B: 2\r\nX-A: 1\r\nX-B: 2\r\n"
 CHANGED = b"POST /api/v1/chat/completions?a=b HTTP/1.1\r\nhOsT:  up.example\r\nX-B: 2\r\nX-A: 1\r\nX-B: 2\r\n"
 BODY = b'{"Host: a": "GET / HTTP/1.1\r\nHost: b\r\n\r\n"}'
-CHUNKS = b"Transfer-Encoding: chunked\r\n\r\n19;x=y\r\nGET / HTTP/1.1\r\nHost: c\r\n\r\n0\r\nHost: trailer\r\n\r\n"
+CHUNKS = (
+    b"Transfer-Encoding: chunked\r\n\r\n19;x=y\r\nGET / HTTP/1.1\r\nHost: c\r\n\r\n0\r\nX: y\r\nHost: trailer\r\n\r\n"
+)
 LENGTH = b"content-length: %d\r\n\r\n" % len(BODY)
 
 
