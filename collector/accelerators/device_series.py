@@ -11,9 +11,8 @@ RENEW_SECONDS: Final = 60.0
 """how often a number that stays the same is told again"""
 EVERY_TIME: Final = frozenset(
     (
-        vocabulary.UTILIZATION, vocabulary.COMPUTE_ACTIVE, vocabulary.COMPUTE_OCCUPANCY, vocabulary.MATRIX_ACTIVE,
-        vocabulary.MEMORY_BANDWIDTH, vocabulary.MEMORY_BUSY, vocabulary.MEMORY_USAGE, vocabulary.TEMPERATURE,
-        vocabulary.POWER, vocabulary.CLOCK, vocabulary.ENERGY, vocabulary.UP, vocabulary.THROTTLED,
+        vocabulary.UTILIZATION, vocabulary.COMPUTE_ACTIVE, vocabulary.MATRIX_ACTIVE, vocabulary.MEMORY_USAGE,
+        vocabulary.POWER, vocabulary.CLOCK,
     )
 )  # fmt: skip
 """what detectors follow over time: told at every sample, changed or not"""
@@ -60,14 +59,16 @@ class DeviceSeries:
         self._who, self._own = who, dict(who)
         for (_, extra), series in self._series.items():
             series.labels = self._named(series.metric, extra)
+            series.at = 0.0  # told anew, counters too
         return gaps
 
     def put(self, metric: Metric, value: float, at: float, extra: Labels = ()) -> None:
         """A gauge's value or a counter's running total. `extra` are labels beside the device's own."""
-        series = self._find(metric, extra)
+        series = self._series.get((metric, extra)) or self._find(metric, extra)
         if series.is_counter:
             last, series.total = series.total, value
-            self._add(series, 0.0 if last is None else value - last if value >= last else value, at)
+            if value != last or not 0 <= at - series.at < RENEW_SECONDS:
+                self._tell(series, 0.0 if last is None else value - last if value >= last else value, at)
             return
         series.seen = self._tick
         if series.is_shown and value == series.value and not series.every_time and 0 <= at - series.at < RENEW_SECONDS:
@@ -77,7 +78,9 @@ class DeviceSeries:
 
     def add(self, metric: Metric, amount: float, at: float, extra: Labels = ()) -> None:
         """An increment of a counter."""
-        self._add(self._find(metric, extra), amount, at)
+        series = self._find(metric, extra)
+        if amount or not 0 <= at - series.at < RENEW_SECONDS:
+            self._tell(series, amount, at)
 
     def integrate(self, power_watts: float, at: float, longest_gap_seconds: float) -> float:
         """Joules since the last reading of a device without a meter, by the trapezoid rule; 0 over a longer gap."""
@@ -98,10 +101,6 @@ class DeviceSeries:
     def gap(self, metric: Metric, reason: Reason) -> Gap:
         """A number that this device should have brought and did not."""
         return Gap(metric, reason, self._named(metric, ()))
-
-    def _add(self, series: _Series, amount: float, at: float) -> None:
-        if amount or series.every_time or not 0 <= at - series.at < RENEW_SECONDS:
-            self._tell(series, amount, at)
 
     def _tell(self, series: _Series, value: float, at: float) -> None:
         series.at = at

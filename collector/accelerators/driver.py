@@ -125,8 +125,8 @@ class Fault(msgspec.Struct, frozen=True):
 
 class Driver(Protocol):
     """
-    One vendor's library. `open`, `devices` and `close` are called in one thread, `sample` in a thread of each device's
-    own, `faults` in one more. Every method raises DriverError and nothing else; any of them may hang.
+    One vendor's library. `open`, `devices` and `close` are called in one thread, `faults` in another, `sample` in
+    others, for one device never in two at a time. Every method raises DriverError and nothing else; any may hang.
     """
 
     def open(self) -> None:

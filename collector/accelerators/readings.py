@@ -4,10 +4,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from collector.accelerators.device_series import DeviceSeries
+from collector.accelerators.device_series import RENEW_SECONDS, DeviceSeries
 from collector.accelerators.driver import Device, Fault, ProcessUse, Sampled
 from collector.accelerators.places import Place, Placement, only_pod
-from collector.accelerators.status import STATES, derived, status
+from collector.accelerators.status import LOOKED_AT, STATES, derived, status
 from collector.accelerators.vendor import FAILING, UNREADABLE, Vendor
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Gap, Labels, Reason, Sample, Severity
@@ -46,10 +46,17 @@ class Readings:
             kept = known.get(device.id)
             if kept is None:
                 kept = known[device.id] = _Kept(who)
-            gaps += kept.series.begin(who)
+            moved = kept.series.begin(who)
+            if moved:
+                kept.faults_at = float("-inf")
+            gaps += moved
             reason = vendor.unreadable.get(device.id, "" if device.id in vendor.samples else FAILING)
             sampled = vendor.samples.get(device.id)
-            self._state(kept.series, device, sampled, reason, now)
+            self._state(kept.series, sampled, reason, now)
+            if not device.parent and not 0 <= now - kept.faults_at < RENEW_SECONDS:
+                kept.faults_at = now
+                for labels in _FAULTS:
+                    kept.series.add(vocabulary.FAULTS, 0.0, now, labels)
             if sampled is not None:
                 gaps += self._sampled(kept, device, holders, sampled, now)
             _count_faults(kept.series, [fault for fault in faults if fault.device_id == device.id], now)
@@ -59,23 +66,22 @@ class Readings:
             gaps += known.pop(gone).series.forget(Reason.LOST)
         return samples, gaps
 
-    def _state(self, series: DeviceSeries, device: Device, sampled: Sampled | None, reason: str, now: float) -> None:
+    def _state(self, series: DeviceSeries, sampled: Sampled | None, reason: str, now: float) -> None:
         series.put(vocabulary.UP, 0.0 if reason else 1.0, now)
         for known, reason_label in _UNREADABLE:
             series.put(vocabulary.DEVICE_FAULT, float(reason == known), now, reason_label)
-        said = {(one.metric, one.labels): one.value for one in sampled.measured} if sampled else {}
-        if not any(metric is vocabulary.STATUS for metric, _ in said):
+        measured = sampled.measured if sampled else ()
+        said = {(one.metric, one.labels): one.value for one in measured if one.metric in LOOKED_AT}
+        named = {metric for metric, _ in said}
+        if vocabulary.STATUS not in named:
             state = status(said, reason)
             for known, state_labels in _STATES if state else ():
                 series.put(vocabulary.STATUS, float(state == known), now, state_labels)
-        for measured in derived(said):
-            series.put(measured.metric, measured.value, now, measured.labels)
+        for one in derived(said):
+            series.put(one.metric, one.value, now, one.labels)
         power = said.get((vocabulary.POWER, ()))
-        if power is not None and not any(metric is vocabulary.ENERGY for metric, _ in said):
+        if power is not None and vocabulary.ENERGY not in named:
             series.add(vocabulary.ENERGY, series.integrate(power, now, self._longest_gap_seconds), now, _INTEGRATED)
-        if not device.parent:
-            for fault_labels in _FAULTS:
-                series.add(vocabulary.FAULTS, 0.0, now, fault_labels)
 
     def _sampled(
         self, kept: "_Kept", device: Device, holders: Sequence[Place], sampled: Sampled, now: float
@@ -119,11 +125,13 @@ class Readings:
 class _Kept:
     """What is remembered of one device."""
 
-    __slots__ = ("missing", "read_at", "series")
+    __slots__ = ("faults_at", "missing", "read_at", "series")
 
     def __init__(self, who: Labels) -> None:
         self.series = DeviceSeries(who)
         self.read_at: float | None = None
+        self.faults_at = float("-inf")
+        """when the fault series that stay at their number were told last"""
         self.missing: frozenset[Metric] = frozenset()
 
 

@@ -14,6 +14,14 @@ DRAINS: Final = frozenset(("drain_p2p", "drain_and_reset"))
 
 _FAILED: Final = frozenset(("lost", "reset_required"))
 
+LOOKED_AT: Final = frozenset(
+    (
+        vocabulary.RECOVERY_ACTION, vocabulary.REPAIR_FAILED, vocabulary.REPAIR_PENDING, vocabulary.MEMORY_LIMIT,
+        vocabulary.MEMORY_USAGE, vocabulary.MEMORY_UTILIZATION, vocabulary.POWER, vocabulary.ENERGY, vocabulary.STATUS,
+    )
+)  # fmt: skip
+"""metrics from which something is derived"""
+
 Said = Mapping[tuple[Metric, Labels], float]
 
 

@@ -1,10 +1,12 @@
-"""One vendor's devices over time: found, read each in its own thread, lost, found again."""
+"""One vendor's devices over time: found, read in threads aside, lost, found again."""
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final, TypeVar
 
+from collector.accelerators.crew import Crew
 from collector.accelerators.driver import Device, Driver, DriverError, Fault, Listing, Meaning, Sampled
 from collector.accelerators.worker import Worker
 from watchkeeper.core.ledger import Ledger
@@ -34,6 +36,9 @@ _REASONS: Final = {
 UNREADABLE: Final = (LOST, "reset_required", "not_permitted", HUNG, FAILING)
 """why a device cannot be read: values of the label `reason`"""
 
+Result = TypeVar("Result")
+Answer = Sampled | BaseException
+
 
 class Vendor:
     """
@@ -57,9 +62,10 @@ class Vendor:
         self._log = logging.getLogger(f"watchkeeper.accelerators.{name}")
         self._keeper: Worker[Listing] = Worker(f"{name}-devices")
         self._listener: Worker[Sequence[Fault]] = Worker(f"{name}-events")
-        self._workers: dict[str, Worker[Sampled]] = {}
+        self._crew: Crew[Sampled] = Crew(f"{name}-hand")
         self._lost_at: dict[str, float] = {}
         self._told: dict[tuple[str, str], float] = {}
+        self._mistakes: set[tuple[str, str]] = set()
         self._listed_at = float("-inf")
         self._wait_seconds = 0.0
         self._hears = True
@@ -80,14 +86,25 @@ class Vendor:
         if not self.is_open:
             return
         began = time.monotonic()
-        samples: dict[str, Sampled] = {}
+        answers: dict[str, Answer] = {}
         unreadable = dict.fromkeys(self._lost_at, LOST)
-        asked = []
+        asked: dict[str, Callable[[], Sampled]] = {}
         for key, device in self.devices.items():
-            if key not in self._lost_at and self._ask(device, now, samples, unreadable):
-                asked.append(key)
-        for key in asked:
-            self._hear(key, until, samples, unreadable)
+            if key in unreadable:
+                continue
+            late = self._late(key)
+            if late is not None:
+                answers[key] = late
+            elif self._crew.busy_since(key) is None:
+                asked[key] = partial(self._guarded, "sample", partial(self._driver.sample, device, now))
+        answers |= self._crew.run(asked, until)
+        samples: dict[str, Sampled] = {}
+        for key in self.devices.keys() - unreadable.keys():
+            answer = answers.get(key)
+            if isinstance(answer, Sampled) and answer.measured:
+                samples[key] = answer
+            else:
+                unreadable[key] = self._why(answer)
         self.samples, self.unreadable = samples, unreadable
         self._tell()
         self._ledger.add(vocabulary.SAMPLE_TIME, time.monotonic() - began, self._label)
@@ -104,15 +121,14 @@ class Vendor:
             if error.meaning is not Meaning.UNSUPPORTED:
                 self._count(error.call, error.code)
         if self._hears:
-            self._listener.ask(lambda: self._driver.faults(EVENT_WAIT_SECONDS))
+            self._listener.ask(partial(self._guarded, "faults", partial(self._driver.faults, EVENT_WAIT_SECONDS)))
         for fault in heard:
             self._log_fault(fault, now)
         return heard
 
     def close(self) -> None:
         """Threads that hang are left behind; they are daemons."""
-        for worker in self._workers.values():
-            worker.stop()
+        self._crew.stop()
         self._listener.stop()
         self._keeper.ask(self._close_driver)
         self._keeper.stop()
@@ -121,41 +137,31 @@ class Vendor:
         self._driver.close()
         return Listing()
 
-    def _ask(self, device: Device, now: float, samples: dict[str, Sampled], unreadable: dict[str, str]) -> bool:
-        """Whether the device's own thread was asked; if not, it still hangs, or has just answered the last question."""
-        worker = self._workers.get(device.id)
-        if worker is None:
-            worker = self._workers[device.id] = Worker(f"{self.name}-{device.name}")
-        since = worker.busy_since
-        if since is not None:
-            self._hear(device.id, 0.0, samples, unreadable)
-            if worker.busy_since is not None:
-                return False
-            if time.monotonic() - since < LATE_SECONDS:
-                return False
-            samples.pop(device.id, None)
-            unreadable.pop(device.id, None)
-        return worker.ask(lambda: self._driver.sample(device, now))
+    def _late(self, key: str) -> Answer | None:
+        """What a device that was slow has said since, if that is not too old."""
+        since = self._crew.busy_since(key)
+        answer = self._crew.late(key)
+        if since is None or answer is None:
+            return None
+        if time.monotonic() - since < LATE_SECONDS:
+            return answer
+        if isinstance(answer, DriverError):
+            self._failed(answer)
+        return None
 
-    def _hear(self, key: str, until: float, samples: dict[str, Sampled], unreadable: dict[str, str]) -> None:
-        try:
-            sampled = self._workers[key].answer(until - time.monotonic())
-        except DriverError as error:
-            unreadable[key] = self._failed(error)
-            return
-        if sampled is None:
-            unreadable[key] = HUNG
-        elif not sampled.measured:
-            unreadable[key] = FAILING
-        else:
-            samples[key] = sampled
+    def _why(self, answer: Answer | None) -> str:
+        """Why a device brought no numbers."""
+        if answer is None:
+            return HUNG
+        return self._failed(answer) if isinstance(answer, DriverError) else FAILING
 
     def _keep(self, now: float, until: float) -> None:
         """Open the library and list the devices, when it is time. Devices that are known do not wait for that."""
         due = not 0 <= now - self._listed_at < self._wait_seconds
         if due and self._keeper.busy_since is None:
             self._listed_at, self._wait_seconds = now, LIST_SECONDS
-            self._keeper.ask(self._driver.devices if self.is_open else self._open_and_list)
+            task = self._driver.devices if self.is_open else self._open_and_list
+            self._keeper.ask(partial(self._guarded, "devices", task))
         if self._keeper.busy_since is None:
             return
         try:
@@ -173,20 +179,34 @@ class Vendor:
         self._driver.open()
         return self._driver.devices()
 
+    def _guarded(self, name: str, task: Callable[[], Result]) -> Result:
+        """What a driver raises beside DriverError is a mistake of ours, and costs no other device its numbers."""
+        try:
+            return task()
+        except DriverError:
+            raise
+        except Exception as error:
+            kind = type(error).__name__
+            if (name, kind) not in self._mistakes:
+                self._mistakes.add((name, kind))
+                self._log.exception("%s: %s", self.name, name)
+            raise DriverError(Meaning.FAILING, kind, name) from error
+
     def _found(self, listing: Listing, now: float) -> None:
         if not self.is_open:
             self._hears = True
         self.is_open, self.is_absent = True, False
         self.unaddressable = listing.unaddressable
         listed = {device.id: device for device in listing.devices}
+        known = set(self.devices)
         lost = {key: device for key, device in self.devices.items() if key not in listed and not device.parent}
         since = {key: self._lost_at.get(key, now) for key in lost}
         self._lost_at = {key: at for key, at in since.items() if now - at <= LOST_SECONDS}
         self.devices = listed | {key: lost[key] for key in self._lost_at}
         if self._lost_at or listing.unaddressable:
             self._wait_seconds = RETRY_SECONDS
-        for gone in [key for key in self._workers if key not in listed]:
-            self._workers.pop(gone).stop()
+        for gone in known - listed.keys():
+            self._crew.forget(gone)
 
     def _not_opened(self, error: DriverError) -> None:
         absent = error.meaning is Meaning.ABSENT and self.is_absent
@@ -206,6 +226,8 @@ class Vendor:
             self._wait_seconds = 0.0
         elif error.meaning is Meaning.STALE:
             self._wait_seconds = min(self._wait_seconds, 1.0)
+        elif error.meaning is Meaning.FAILING:
+            self._count(error.call, error.code)
         elif error.meaning is Meaning.LOST:
             self._wait_seconds = min(self._wait_seconds, RETRY_SECONDS)
         return _REASONS.get(error.meaning, FAILING)

@@ -55,7 +55,7 @@ class Unit(Protocol):
 
 
 class Gpu:
-    """A whole GPU. Only its own thread calls `sample`."""
+    """A whole GPU. `sample` is never called twice at a time."""
 
     def __init__(self, library: Library, handle: Any, lock: threading.Lock, count_error: CountError) -> None:
         self.handle = handle

@@ -1,0 +1,77 @@
+import threading
+import time
+
+import pytest
+
+from collector.accelerators.crew import Crew
+
+
+@pytest.fixture
+def crew():
+    made = Crew("test")
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def gate():
+    """Opened at the end, so that no thread of a test stays behind."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def soon(seconds: float = 10.0) -> float:
+    return time.monotonic() + seconds
+
+
+def test_all_answers_come_and_an_error_is_one_of_them(crew):
+    answers = crew.run({"a": lambda: 1, "b": lambda: 1 // 0, "c": lambda: 3}, soon())
+
+    assert (answers["a"], answers["c"]) == (1, 3)
+    assert isinstance(answers["b"], ZeroDivisionError)
+
+
+def test_one_thread_does_it_all_while_nobody_is_slow(crew):
+    rounds = [crew.run({str(key): threading.get_ident for key in range(16)}, soon()) for _ in range(5)]
+
+    assert len({answer for answers in rounds for answer in answers.values()}) == 1
+
+
+def test_one_that_hangs_holds_up_nobody_and_its_answer_comes_late(crew, gate):
+    tasks = {str(key): gate.wait if key == 3 else (lambda: True) for key in range(8)}
+    answers = crew.run(tasks, soon(0.5))
+
+    assert answers.keys() == tasks.keys() - {"3"}
+    assert crew.busy_since("3") is not None
+    assert crew.late("3") is None
+    assert crew.run({"0": lambda: 5}, soon()) == {"0": 5}
+
+    gate.set()
+    end = soon()
+    while (late := crew.late("3")) is None and time.monotonic() < end:
+        time.sleep(0.01)
+    assert late is True
+    assert crew.busy_since("3") is None
+
+
+def test_many_that_hang_at_once_hold_up_nobody(crew, gate):
+    tasks = {str(key): gate.wait if key < 15 else (lambda: True) for key in range(16)}
+
+    assert crew.run(tasks, soon(3)) == {"15": True}
+    assert sum(1 for key in tasks if crew.busy_since(key) is not None) == 15
+
+
+def test_one_that_was_not_begun_is_not_busy(crew, gate):
+    answers = crew.run({"a": gate.wait, "b": lambda: 1}, time.monotonic() + 0.005)
+
+    assert "a" not in answers
+    assert crew.busy_since("b") is None
+
+
+def test_no_task_is_done_twice(crew):
+    done = []
+    for _ in range(200):
+        crew.run({str(key): (lambda one=key: done.append(one)) for key in range(4)}, soon())
+
+    assert len(done) == 800
