@@ -30,6 +30,14 @@ def test_an_expected_failure_is_no_skip(tmp_path):
     assert run_pytest(tmp_path, text, require_all="1")[0] == 0
 
 
+def test_hardware_that_is_not_there_is_a_skip_even_where_all_is_required(tmp_path):
+    text = "import pytest\n@pytest.mark.skip(reason='needs hardware: a GPU')\ndef test_one(): assert False"
+    code, told = run_pytest(tmp_path, text, require_all="1")
+
+    assert code == 0
+    assert "needs hardware: a GPU" in told
+
+
 def run_pytest(folder: Path, text: str, require_all: str) -> tuple[int, str]:
     (folder / "conftest.py").write_text(CONFTEST.read_text())
     (folder / "test_sample.py").write_text(text)
