@@ -103,6 +103,8 @@ def _repeated(config: tuple[EngineTarget, ...]) -> Iterator[str]:
     for (host, port, path), times in seen.items():
         if times > 1:
             yield f"engines: {host}:{port}{path} is listed {times} times and would be counted as often; keep one"
+        elif path and (host, port, "") in seen:
+            yield f"engines: {host}:{port} is listed with {path} and without a path, which may find it too; keep one"
 
 
 def _metrics() -> tuple[Metric, ...]:

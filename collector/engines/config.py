@@ -1,11 +1,15 @@
 """Which engines are read, and how."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 import msgspec
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
+
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""RFC 9110, section 5.6.2"""
 
 
 class EngineTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,7 +61,7 @@ class EngineTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if parts.username is not None or parts.password is not None:
             raise ValueError("url must not hold a password; use bearer_token_file or headers")
         if not all(_is_header(name, value) for name, value in self.headers.items()):
-            raise ValueError("headers must be printable ASCII")
+            raise ValueError("headers must be printable ASCII, their names without spaces and colons")
 
     @property
     def origin(self) -> str:
@@ -88,4 +92,4 @@ class EngineTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def _is_header(name: str, value: str) -> bool:
-    return bool(name) and f"{name}{value}".isascii() and f"{name}{value}".isprintable()
+    return _HEADER_NAME.fullmatch(name) is not None and value.isascii() and value.isprintable()

@@ -5,6 +5,7 @@ A total is counted in full only when it is known to have begun under our eyes; e
 """
 
 from collections.abc import Mapping, Set
+from math import inf
 from typing import Final, NamedTuple
 
 import msgspec
@@ -43,11 +44,15 @@ class Advance(msgspec.Struct, frozen=True):
 
 
 class _Seen:
-    __slots__ = ("at", "missed", "started", "value")
+    __slots__ = ("at", "latest_start", "missed", "started", "value")
+    latest_start: float
 
-    def __init__(self, total: Total, at: float) -> None:
+    def __init__(self, total: Total, at: float, before: "_Seen | None" = None) -> None:
         self.value = total.value
         self.started = total.started
+        self.latest_start = max(
+            -inf if before is None else before.latest_start, -inf if total.started is None else total.started
+        )
         self.at = at
         self.missed = 0
 
@@ -88,14 +93,15 @@ class Deltas:
         self._incarnation = incarnation if incarnation is not None else self._incarnation
         increments: dict[Key, Value] = {}
         reset = False
-        for key, total in totals.items():
+        for key, told in totals.items():
+            total = _dated(told, now)
             seen = self._seen.get(key)
             if seen is None:
                 increments[key] = total.value if self._began_now(key, total) else _zero(total.value)
             else:
                 increments[key], anew = _step(seen, total, restarted)
                 reset = reset or anew
-            self._seen[key] = _Seen(total, now)
+            self._seen[key] = _Seen(total, now, seen)
         self._forget(totals)
         self._families = families
         return Advance(increments, reset)
@@ -124,12 +130,18 @@ class Deltas:
         return len(self._seen)
 
 
+def _dated(total: Total, now: float) -> Total:
+    """Without a start that is still to come: it is in another unit, or of a clock that is far off."""
+    return total if total.started is None or total.started <= now + CLOCK_SKEW_SECONDS else Total(total.value)
+
+
 def _step(seen: _Seen, total: Total, restarted: bool | None) -> tuple[Value, bool]:
     """The increment, and whether the total began anew. `restarted` is the engine's own word, None if it gives none."""
     if seen.started is not None and total.started is not None:
         if abs(total.started - seen.started) > _SAME_START_SECONDS:
-            # an old start not seen here before is another process behind this address: what of it is new, none knows
-            fresh = total.started >= seen.at - CLOCK_SKEW_SECONDS
+            # a start that is old, or before the latest one, is another process behind this address: what of it is new,
+            # none knows
+            fresh = total.started > seen.latest_start and total.started >= seen.at - CLOCK_SKEW_SECONDS
             return (total.value if fresh else _zero(total.value)), True
     elif restarted is not None:
         return (total.value if restarted else _zero(total.value)), True

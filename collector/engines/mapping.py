@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from math import isfinite
+from math import inf, isfinite
 from typing import Final
 
 import msgspec
@@ -15,6 +15,8 @@ from watchkeeper.core.records import Distribution, Labels, Sample, SeriesKey, Va
 from watchkeeper.core.vocabulary.requests import VANTAGE
 
 MODEL: Final = "gen_ai.request.model"
+_WHOLE: Final = 1.01
+"""no share is larger, rounding included: what is comes in percent, and would pass for a full cache"""
 
 
 class Observation(msgspec.Struct, frozen=True):
@@ -165,7 +167,8 @@ def _labels(row: Row, source: From, series: Series, shared: Mapping[str, str], m
 def _is_sane(value: Value, metric: Metric) -> bool:
     if isinstance(value, Distribution):
         return metric.kind is Kind.HISTOGRAM and isfinite(value.sum) and value.sum >= 0
-    return metric.kind is not Kind.HISTOGRAM and isfinite(value) and value >= 0
+    most = _WHOLE if metric.kind is Kind.GAUGE and metric.unit == "1" else inf
+    return metric.kind is not Kind.HISTOGRAM and isfinite(value) and 0 <= value <= most
 
 
 def _fold(values: list[float], fold: Fold) -> float:

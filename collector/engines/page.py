@@ -86,7 +86,7 @@ _TYPE_LINE = re.compile(rf"^#[ \t]*TYPE[ \t]+({_NAME})[ \t]+([a-z]+)[ \t\r]*$", 
 _LINE = re.compile(
     rf"({_NAME})(?![a-zA-Z0-9_:])[ \t]*"
     rf'(?:\{{([^"}}]*(?:{_QUOTED}[^"}}]*)*)\}}[ \t]*)?'
-    r"([^\s_#{]+)(?!#)(?:[ \t]+-?[0-9.]+)?[ \t\r]*(?:#.*)?"
+    r"([^\s_#{]+)(?!#)(?:[ \t]+[-+0-9.eE]+)?[ \t\r]*(?:#.*)?"
 )
 _BUCKET_LINE = re.compile(rf"^({_NAME})(?<=_bucket)[ \t]*\{{", re.MULTILINE)
 _LABEL = re.compile(r'[ \t]*([a-zA-Z_][a-zA-Z0-9_]*)[ \t]*=[ \t]*"([^"\\]*(?:\\.[^"\\]*)*)"[ \t]*(?:,[ \t]*|$)')

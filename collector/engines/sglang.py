@@ -48,9 +48,9 @@ def _stage(name: str) -> From:
     return From("sglang:per_stage_req_latency_seconds", (_ROLE,), choose=choose, note=f"stage {name}")
 
 
-def _per_request(name: str) -> From:
+def _per_request(name: str, note: str = "") -> From:
     """Newer versions have no rank on these, older ones have."""
-    return From(name, (_ROLE,), choose=one_per_data_rank)
+    return From(name, (_ROLE,), choose=one_per_data_rank, note=note)
 
 
 ROWS: Final = (
@@ -70,7 +70,7 @@ ROWS: Final = (
         requests.SERVER_PER_TOKEN,
         (
             _per_request("sglang:request_time_per_output_token_seconds"),
-            _per_request("sglang:time_per_output_token_seconds"),
+            _per_request("sglang:time_per_output_token_seconds", "of a request so far, told again at each step"),
         ),
         _PAGE,
         hint="in SGLang before 0.5, and again after 0.5.12",

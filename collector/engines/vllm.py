@@ -33,6 +33,8 @@ _CACHED_BY_SOURCE: Final = {
     "device": "device", "host": "host", "disk": "disk", "p2p": "remote", "external_unspecified": "remote",
 }  # fmt: skip
 _PROMPT_BY_SOURCE: Final = {"local_cache_hit": "device", "external_kv_transfer": "remote"}
+_ROUTER: Final = "vllm_current_qps"
+"""vLLM's router (production-stack) tells again, under the engines' own names, what runs on the engines behind it"""
 _LOADED: Final = "only in vLLM 0.11 and newer"
 _SPECULATIVE: Final = "only with --speculative-config"
 
@@ -84,6 +86,9 @@ ROWS: Final = (
     Row(requests.CLIENT_TOKEN_USAGE, (From("vllm:request_generation_tokens"),), (*_PAGE, *_OUTPUT)),
     Row(engines.RUNNING, (From("vllm:num_requests_running"),)),
     Row(engines.WAITING, (From("vllm:num_requests_waiting"),)),
+    Row(
+        engines.SWAPPED, (From("vllm:num_requests_swapped"),), hint="only in the V0 engine; newer ones preempt instead"
+    ),
     Row(engines.KV_CACHE, _KV_CACHE, fold=Fold.MEAN),
     Row(engines.KV_CACHE_MAX, _KV_CACHE, fold=Fold.MAX),
     Row(engines.KV_CACHE_CAPACITY, (From("vllm:cache_config_info", value=_capacity),)),
@@ -150,7 +155,7 @@ def _version(answer: object) -> str:
 TABLE: Final = Table(
     name="vllm",
     title="vLLM",
-    matches=starts_with("vllm_", never=("nv_inference_", "dynamo_frontend_")),
+    matches=starts_with("vllm_", never=("nv_inference_", "dynamo_frontend_", _ROUTER)),
     rows=ROWS,
     switch_on="start vllm without --disable-log-stats",
     version=(Question("/version", _version),),

@@ -90,6 +90,24 @@ def test_two_old_engines_taking_turns_behind_one_address_are_never_counted_in_fu
     assert increments == [0.0] * 6
 
 
+def test_two_engines_that_have_just_started_behind_one_address_are_each_counted_in_full_once_at_most() -> None:
+    deltas = watch()
+    first, second = BEGAN - 10, BEGAN - 5
+
+    given = [
+        deltas.advance({KEY: Total(value, started)}, BEGAN + 5 * turn).increments[KEY]
+        for turn, (value, started) in enumerate([(100.0, first), (50.0, second), (101.0, first), (51.0, second)])
+    ]
+
+    assert given == [0.0, 50.0, 0.0, 0.0]
+
+
+def test_a_start_that_is_still_to_come_is_no_start() -> None:
+    in_milliseconds = BEGAN * 1000
+
+    assert follow(watch(), [500.0, 510.0], started=in_milliseconds) == [0.0, 10.0]
+
+
 def test_a_risen_incarnation_is_a_restart_and_a_lower_one_another_engine() -> None:
     deltas = watch()
 

@@ -43,6 +43,14 @@ def test_a_server_that_escapes_sample_names_but_not_type_lines_is_understood() -
     assert (series.value, series.created) == (7.0, 1.7e9)
 
 
+@pytest.mark.parametrize("after", [" 1700000000.123", " 1.7e+09", ' 1.7e9 # {trace_id="a}b"} 0.5 1.7e+09', " -1"])
+def test_a_time_or_an_example_behind_a_number_costs_nothing(after: str) -> None:
+    assert values(
+        read("# TYPE vllm:num_requests_running gauge", f"vllm:num_requests_running 3{after}"),
+        "vllm:num_requests_running",
+    ) == {(): 3.0}
+
+
 @pytest.mark.parametrize("asked", ["tgi_request_success", "tgi_request_success_total"])
 @pytest.mark.parametrize("exposed", ["tgi_request_success", "tgi_request_success_total"])
 def test_a_counter_is_found_with_and_without_total(asked: str, exposed: str) -> None:

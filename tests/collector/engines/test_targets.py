@@ -62,9 +62,18 @@ def test_an_address_that_cannot_be_used_is_refused(url: str) -> None:
         EngineTarget(url=url)
 
 
+def test_an_engine_with_a_path_and_without_may_be_the_same_and_other_paths_are_not(ledger: Ledger) -> None:
+    with pytest.raises(ConfigError, match="http:8000 is listed with /metrics and without a path"):
+        build((EngineTarget(url="http://http:8000"), EngineTarget(url="http://http:8000/metrics")), ledger)
+
+    models = (EngineTarget(url="http://a:1/metrics?model=x"), EngineTarget(url="http://a:1/metrics?model=y"))
+    build(models, ledger).close()
+
+
 def test_a_header_that_would_break_the_request_is_refused() -> None:
-    with pytest.raises(ValueError, match="headers"):
-        EngineTarget(url="http://host", headers={"a": "b\r\nc: d"})
+    for headers in ({"a": "b\r\nc: d"}, {"X Team": "a"}, {"X-Team:": "a"}, {"": "a"}):
+        with pytest.raises(ValueError, match="headers"):
+            EngineTarget(url="http://host", headers=headers)
 
 
 def test_the_source_is_asked_often_enough_for_the_shortest_interval() -> None:

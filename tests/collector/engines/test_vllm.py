@@ -267,3 +267,26 @@ def test_a_restart_of_the_engine_keeps_our_counter_growing() -> None:
         step(deltas, 30, 1e9 + 7, 1e9 + 10),
         step(deltas, 31, 1e9 + 7, 1e9 + 15),
     ] == [0.0, 20.0, 30.0, 1.0]
+
+
+def test_the_router_in_front_of_engines_is_none_of_them() -> None:
+    router = ("vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:current_qps", "vllm:healthy_pods_total")
+    engine = ("vllm:num_requests_running", "vllm:num_requests_waiting")
+
+    assert not vllm.TABLE.matches({name.replace(":", "_") for name in router})
+    assert vllm.TABLE.matches({name.replace(":", "_") for name in engine})
+
+
+def test_requests_swapped_out_by_the_old_engine_are_told() -> None:
+    observation = look("# TYPE vllm:num_requests_swapped gauge", 'vllm:num_requests_swapped{model_name="m"} 2')
+
+    assert seen(observation, engines.SWAPPED) == {(): 2.0}
+
+
+def test_a_share_above_the_whole_is_in_percent_and_left_out() -> None:
+    percent = look("# TYPE vllm:kv_cache_usage_perc gauge", 'vllm:kv_cache_usage_perc{model_name="m"} 45')
+    full = look("# TYPE vllm:kv_cache_usage_perc gauge", 'vllm:kv_cache_usage_perc{model_name="m"} 1.0000001')
+
+    assert not percent.gauges
+    assert percent.invalid[engines.KV_CACHE.name] == 1
+    assert seen(full, engines.KV_CACHE) == {(): 1.0000001}
