@@ -53,6 +53,11 @@ class Held:
                 for name in (device_id, *((_parts_of(parent),) if parent else ()))
             )
 
+    def tells(self, metric: Metric, labels: Labels) -> bool:
+        """Whether the library has told just this series."""
+        with self._lock:
+            return (metric, labels) in self._noted
+
 
 _BY_AGENT: Final[WeakKeyDictionary[Ledger, Held]] = WeakKeyDictionary()
 _LOCK: Final = threading.Lock()

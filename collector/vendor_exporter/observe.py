@@ -144,11 +144,10 @@ class _View:
             self.devices[device.id] = msgspec.structs.replace(known, **news)
 
     def sighting(self, device: Device) -> Sighting:
-        rows = [row for row in self._table.rows if not (row.of_card and device.parent)]
+        """Numbers of the card are filed under the card: a partition has none of them."""
+        rows = self._table.rows
         measured = [one for row in rows if not row.by_holder for one in self._measured(row, self._entries(row), device)]
-        for states in self._table.states:
-            if not (states.of_card and device.parent):
-                measured += self._states(states, device)
+        measured += [one for states in self._table.states for one in self._states(states, device)]
         held = [one for row in rows if row.by_holder for one in self._held(row, device)]
         places = _named(self._places[device.id])
         codes = None if device.parent else self._codes_told()

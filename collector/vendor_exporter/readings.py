@@ -10,7 +10,7 @@ from collector.accelerators.readings import labels_of
 from collector.accelerators.status import STATES, derived, status
 from collector.vendor_exporter.faults import Faults
 from collector.vendor_exporter.observe import Sighting
-from watchkeeper.core.metric import Metric
+from watchkeeper.core.metric import Kind, Metric
 from watchkeeper.core.records import Gap, Labels, Reason, Sample, Severity
 from watchkeeper.core.vocabulary import devices as vocabulary
 from watchkeeper.core.vocabulary.faults import FaultClass
@@ -47,8 +47,9 @@ class Readings:
         for sighting in sightings:
             device = sighting.device
             present.add(device.id)
-            kept = self._kept(device, labels_of(device, sighting.places))
-            gaps += kept.begin(labels_of(device, sighting.places), device)
+            who = labels_of(device, sighting.places)
+            kept = self._kept(device, who)
+            gaps += kept.begin(who, device)
             self._put_all(kept, sighting, now)
             gaps += kept.series.end(Reason.LOST)
             samples += kept.series.samples
@@ -78,30 +79,30 @@ class Readings:
     def _kept(self, device: Device, who: Labels) -> "_Kept":
         kept = self._devices.get(device.id)
         if kept is None:
-            kept = self._devices[device.id] = _Kept(device, who)
+            kept = self._devices[device.id] = _Kept(device, who, self._held)
         return kept
 
     def _unread(self, kept: "_Kept", now: float) -> list[Sample]:
         kept.begin(kept.who, kept.device)
-        kept.series.put(vocabulary.UP, 0.0, now)
+        kept.put(vocabulary.UP, 0.0, now)
         return kept.series.samples
 
     def _put_all(self, kept: "_Kept", sighting: Sighting, now: float) -> None:
         series, device = kept.series, sighting.device
-        series.put(vocabulary.UP, 1.0, now)
-        series.put(vocabulary.SAMPLED_AT, now, now)
+        kept.put(vocabulary.UP, 1.0, now)
+        kept.put(vocabulary.SAMPLED_AT, now, now)
         said = {(one.metric, one.labels): one.value for one in sighting.measured}
         for measured in (*sighting.measured, *derived(said)):
-            series.put(measured.metric, measured.value, now, measured.labels)
+            kept.put(measured.metric, measured.value, now, measured.labels)
         if not any(metric is vocabulary.STATUS for metric, _ in said) and not device.parent:
             state = status(said, "")
             for known, labels in _STATES:
-                series.put(vocabulary.STATUS, float(state == known), now, labels)
+                kept.put(vocabulary.STATUS, float(state == known), now, labels)
         power = said.get((vocabulary.POWER, ()))
         if power is not None and not any(metric is vocabulary.ENERGY for metric, _ in said):
             joules = series.integrate(power, now, self._longest_gap_seconds)
             series.add(vocabulary.ENERGY, joules, now, _INTEGRATED)
-        series.put(vocabulary.INFO, 1.0, now, _inventory(device))
+        kept.put(vocabulary.INFO, 1.0, now, _inventory(device))
         self._put_holders(kept, sighting, now)
         self._put_faults(kept, sighting, now)
 
@@ -109,11 +110,11 @@ class Readings:
         since, kept.read_at = kept.read_at, now
         seconds = now - since if since is not None and 0 < now - since <= self._longest_gap_seconds else 0.0
         for place in sighting.places:
-            kept.series.put(vocabulary.ALLOCATION, 1.0, now, place.labels)
+            kept.put(vocabulary.ALLOCATION, 1.0, now, place.labels)
             kept.series.add(vocabulary.ALLOCATED_TIME, seconds / len(sighting.places), now, place.labels)
         for one in sighting.held:
             labels = (*one.measured.labels, *one.place.process_labels)
-            kept.series.put(one.measured.metric, one.measured.value, now, labels)
+            kept.put(one.measured.metric, one.measured.value, now, labels)
 
     def _put_faults(self, kept: "_Kept", sighting: Sighting, now: float) -> None:
         if sighting.totals is None and sighting.codes is None:
@@ -130,8 +131,12 @@ class Readings:
         return [sample for sample in samples if not self._is_held(sample.metric, sample.labels, now)]
 
     def _gaps(self, gaps: Sequence[Gap], now: float) -> list[Gap]:
-        """A gauge that the library tells now must not go stale because we do not."""
-        return [gap for gap in gaps if not self._is_held(gap.metric, gap.labels, now)]
+        """A gauge that the library tells now must not go stale because we do not; ours beside it must."""
+        return [
+            gap
+            for gap in gaps
+            if not (self._held.tells(gap.metric, gap.labels) and self._is_held(gap.metric, gap.labels, now))
+        ]
 
     def _is_held(self, metric: Metric, labels: Labels, now: float) -> bool:
         own = dict(labels)
@@ -141,13 +146,19 @@ class Readings:
 class _Kept:
     """What is remembered of one device."""
 
-    __slots__ = ("device", "read_at", "series", "who")
+    __slots__ = ("_held", "device", "read_at", "series", "who")
 
-    def __init__(self, device: Device, who: Labels) -> None:
+    def __init__(self, device: Device, who: Labels, held: Held) -> None:
         self.series = DeviceSeries(who)
         self.read_at: float | None = None
         self.who = who
         self.device = device
+        self._held = held
+
+    def put(self, metric: Metric, value: float, at: float, extra: Labels = ()) -> None:
+        """A gauge that the library tells is not put at all; of a total that it tells we follow where it stands."""
+        if metric.kind is Kind.COUNTER or not self._held.has(self.device.id, self.device.parent, metric, at):
+            self.series.put(metric, value, at, extra)
 
     def begin(self, who: Labels, device: Device) -> list[Gap]:
         self.who, self.device = who, device

@@ -62,5 +62,16 @@ def test_the_zeros_of_partitions_are_dropped_and_the_card_has_what_is_its_own(sa
     assert page.devices["S0/part1"].parent == "S0"
 
 
+def test_what_every_partition_tells_of_its_card_is_added_up_once(said: Any) -> None:
+    lines = [
+        f'gpu_xgmi_link_tx{{gpu_id="{partition}",serial_number="S0",gpu_partition_id="{partition}",'
+        f'gpu_compute_partition_type="cpx",link_index="{link}"}} 3'
+        for partition in range(4)
+        for link in range(2)
+    ]
+
+    assert said(TABLE, *lines).value("S0", devices.IO, "xgmi", "transmit") == 6 * 1024
+
+
 def test_sixteen_bits_set_are_no_temperature(said: Any) -> None:
     assert said(TABLE, f"gpu_junction_temperature{{{WHOLE}}} 65535").of("S0") == {}

@@ -145,6 +145,16 @@ def test_the_container_that_has_a_device(said: Any) -> None:
     assert said(TABLE, f"DCGM_FI_DEV_GPU_TEMP{{{POD}}} 44").places("GPU-a") == ["llm/vllm-0/vllm"]
 
 
+def test_a_container_named_in_part_elsewhere_is_the_same_one(said: Any) -> None:
+    page = said(
+        TABLE,
+        f"DCGM_FI_DEV_GPU_TEMP{{{POD}}} 44",
+        f'DCGM_FI_DEV_GPU_UTIL{{{OLD},namespace="llm",pod="vllm-0",container=""}} 5',
+    )
+
+    assert page.places("GPU-a") == ["llm/vllm-0/vllm"]
+
+
 def test_behind_a_prometheus_server_the_exported_labels_count(said: Any) -> None:
     labels = (
         f'{OLD},pod="dcgm-x",namespace="gpu-operator",container="dcgm",'

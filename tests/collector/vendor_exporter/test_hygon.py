@@ -38,6 +38,17 @@ def test_a_card_in_base_units(said: Any) -> None:
     assert page.places("T8R1") == ["llm/p-0/vllm"]
 
 
+def test_errors_told_for_each_pod_of_a_card_count_once(said: Any) -> None:
+    lines = [
+        f'dcu_ue_count{{device_id="T8R1",minor_number="0",dcu_pod_namespace="n",dcu_pod_name="{pod}",'
+        f'block_type="{block}"}} 2'
+        for pod in ("a", "b")
+        for block in ("UMC", "GFX")
+    ]
+
+    assert said(TABLE, *lines).value("T8R1", devices.ERRORS, "gpu", "uncorrected") == 4
+
+
 def test_a_virtual_device_is_a_partition(said: Any) -> None:
     virtual = f'vdcu_minor_number="2",vdcu_computer_unit="30",vdcu_memory_cap="100",{DCU}'
     page = said(TABLE, f"vdcu_utilizationrate{{{virtual}}} 20", f"vdcu_temp{{{virtual}}} 46")

@@ -59,6 +59,12 @@ def test_a_card_with_ddr_alone_has_its_memory(said: Any) -> None:
     assert page.value("A1-B2", devices.MEMORY_USAGE) == 1000 * MIB
 
 
+def test_a_memory_of_nothing_is_no_memory(said: Any) -> None:
+    page = said(TABLE, f"npu_chip_info_total_memory{{{FREE}}} 0", f"npu_chip_info_used_memory{{{FREE}}} 0")
+
+    assert page.of("A1-B2") == {(devices.MEMORY_USAGE, ()): 0}
+
+
 def test_health_that_could_not_be_read_is_neither_ok_nor_failed(said: Any) -> None:
     def health(value: int) -> Any:
         return said(TABLE, f"npu_chip_info_health_status{{{FREE}}} {value}")

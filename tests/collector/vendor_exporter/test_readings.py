@@ -118,13 +118,24 @@ def test_what_the_library_reads_is_left_to_it(told: Any) -> None:
     assert page.by(devices.COMPUTE_ACTIVE) == {(): 0.5}
 
 
-def test_what_the_library_takes_over_does_not_go_stale(told: Any) -> None:
+def test_what_the_library_takes_over_under_the_same_labels_does_not_go_stale(told: Any) -> None:
     gpu = told(TABLE)
     gpu(0.0, f"DCGM_FI_DEV_POWER_USAGE{{{GPU}}} 300", f"DCGM_FI_DEV_GPU_TEMP{{{GPU}}} 40")
-    gpu.held.tell(held(devices.POWER), 1.0)
+    same = next(sample.labels for sample in gpu.samples if sample.metric is devices.POWER)
+    gpu.held.tell([Sample(devices.UP, 1.0, 0.0, same), Sample(devices.POWER, 301.0, 0.0, same)], 1.0)
     gpu(15.0, f"DCGM_FI_DEV_GPU_TEMP{{{GPU}}} 40")
 
     assert gpu.gaps == []
+
+
+def test_what_the_library_takes_over_under_other_labels_goes_stale_under_ours(told: Any) -> None:
+    page = (f"DCGM_FI_DEV_POWER_USAGE{{{GPU}}} 300", f"DCGM_FI_DEV_GPU_TEMP{{{GPU}}} 40")
+    gpu = told(TABLE)
+    gpu(0.0, *page)
+    gpu.held.tell(held(devices.POWER, ("hw.model", "another")), 1.0)
+    gpu(15.0, *page)
+
+    assert [gap.metric for gap in gpu.gaps if gap.metric is devices.POWER] == [devices.POWER]
 
 
 def test_a_device_that_the_library_lost_is_told_by_the_exporter(told: Any) -> None:
@@ -164,3 +175,14 @@ def test_both_sources_of_one_agent_count_a_device_once(told: Any, ledger: Any) -
         gpu(now, energy(joules))
 
     assert gpu.total(devices.ENERGY) == 0
+
+
+def test_an_exporter_that_takes_over_counts_from_where_the_totals_stand_then(told: Any) -> None:
+    gpu = told(TABLE)
+    gpu(0.0, energy(100))
+    gpu.held.tell(held(devices.ENERGY), 10.0)
+    gpu(15.0, energy(400))
+    gpu(300.0, energy(500))
+    gpu(315.0, energy(510))
+
+    assert gpu.total(devices.ENERGY) == 110

@@ -123,6 +123,20 @@ def test_numbers_that_are_too_old_make_a_device_silent(
     assert len([record for record in caplog.records if "older than 60 s" in record.getMessage()]) == 1
 
 
+def test_a_device_with_some_new_numbers_is_not_silent(exporter: Any, page: Any, new_source: Any) -> None:
+    now = 1_763_772_000.0
+    card = 'id="0",vdie_id="D0"'
+    exporter.respond = page(
+        f"npu_chip_info_power{{{card}}} 90 {now * 1000:.0f}\n"
+        f"npu_chip_info_temperature{{{card}}} 50 {(now - 900) * 1000:.0f}\n"
+    )
+    reading = new_source(ExporterTarget(exporter.url)).read(now)
+
+    assert value(reading, devices.UP, hw_id="D0") == 1
+    assert (value(reading, devices.POWER), value(reading, devices.TEMPERATURE)) == (90, None)
+    assert value(reading, vocabulary.SILENT) == 0
+
+
 def test_a_token_from_a_file_and_headers_are_sent(exporter: Any, page: Any, new_source: Any, tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("secret\n")
