@@ -2,6 +2,15 @@
 
 from typing import Final
 
+from detectors.signals import allocated_idle, efficiency, fault, link, memory_leak, straggler, throttling
 from watchkeeper.core.interfaces import Plugin
 
-PLUGINS: Final[tuple[Plugin, ...]] = ()
+PLUGINS: Final[tuple[Plugin, ...]] = (
+    allocated_idle.PLUGIN,
+    efficiency.PLUGIN,
+    fault.PLUGIN,
+    link.PLUGIN,
+    memory_leak.PLUGIN,
+    straggler.PLUGIN,
+    throttling.PLUGIN,
+)
