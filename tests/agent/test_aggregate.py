@@ -128,6 +128,16 @@ def test_ten_thousand_model_names_cost_a_bounded_number_of_series(aggregate: Agg
     assert counted(ledger, health.LABEL_OVERFLOW) > 0
 
 
+def test_past_the_bound_of_a_label_a_gauge_is_left_out(aggregate: Aggregate, ledger: Ledger) -> None:
+    for number in range(30):
+        aggregate.apply(Sample(GAUGE, float(number), 10.0, (("model", f"model-{number}"),)))
+
+    points, _ = aggregate.changed()
+
+    assert [point.value for point in points] == [float(number) for number in range(20)]
+    assert counted(ledger, health.LABEL_OVERFLOW) == 10
+
+
 def test_past_the_series_limit_totals_stay_whole_under_other(ledger: Ledger) -> None:
     aggregate = Aggregate(ledger, max_series=2, max_values_per_label=20)
     metric = Metric("test.calls", Kind.COUNTER, "", "Calls.", ("model", "outcome"))

@@ -1,4 +1,5 @@
 from datetime import UTC, date, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,19 @@ def test_a_name_fits_itself_and_its_beginning_with_a_star(model: str, rest: str)
     assert bool(begins.rates([name + rest], "")) == bool(name + rest)
 
 
+@given(st.text("ab", max_size=8), st.lists(st.text("ab", max_size=3), min_size=1, max_size=4))
+def test_stars_stand_for_anything_wherever_they_are(name: str, parts: list[str]) -> None:
+    pattern = "*".join(parts)
+
+    assert bool(PriceList([price(pattern)]).rates([name], "")) == (fnmatchcase(name, pattern) and bool(name))
+
+
+def test_a_long_name_that_nearly_fits_many_stars_holds_up_nothing() -> None:
+    listed = PriceList([price(f"{'*a' * 30}*b")])
+
+    assert not listed.rates(["a" * 4000], "")
+
+
 def test_the_example_list_is_valid_and_every_line_says_where_and_when_it_was_read() -> None:
     lines = price_list(CostConfig(prices_file=str(EXAMPLE)))
 
@@ -159,7 +173,11 @@ def test_the_file_adds_to_the_configured_lines_and_these_win(tmp_path: Path) -> 
         ("prices: [{model: m, per_million_tokens: {}}]", "no price in it; give input, output or both"),
         ("prices: [{model: m, per_million_tokens: {input: -1}}]", "prices[0].per_million_tokens.input: "),
         ("prices: [{model: m, per_million_tokens: {input: .inf}}]", "expected a finite number"),
-        ("prices: [{model: m, per_million_tokens: {input: 1}, currency: usd}]", "prices[0].currency: "),
+        ("prices: [{model: m, per_million_tokens: {input: 1.0e+300}}]", "prices[0].per_million_tokens.input: "),
+        ("prices: [{model: m, per_million_tokens: {input: 1}, currency: usd}]", "prices[0].currency: expected str"),
+        ("prices: [{model: m, per_million_tokens: {input: 1}, currency: usd}]", "matching regex '^[A-Z]{3}$' ('usd')"),
+        ("prices: [{model: '', per_million_tokens: {input: 1}}]", "prices[0].model: '' fits no model"),
+        ("prices: [{model: 'm ', per_million_tokens: {input: 1}}]", "prices[0].model: 'm ' fits no model"),
         ("prices: [{model: m, per_million_tokens: {input: 1}, valid_from: soon}]", "prices[0].valid_from: "),
         ("prices: []\nlines: []", "lines: unknown setting"),
         ("prices: {", "not valid YAML"),

@@ -113,8 +113,9 @@ class Aggregate:
     """
     Every series held, by metric and bounded labels. `changed()` hands over what moved since the last call.
 
-    Past `max_series` a new series is folded into one whose labels are `other`, so that totals stay whole; a gauge,
-    which cannot be folded, is left out. watchkeeper's own health is always admitted.
+    Past `max_series` a new series is folded into one whose labels are `other`, and past `max_values_per_label` a value,
+    so that totals stay whole; a gauge, which cannot be folded, is left out. watchkeeper's own health is always
+    admitted.
 
     `generation` rises whenever series were removed: whoever keeps a series at hand looks it up again then.
     """
@@ -208,7 +209,10 @@ class Aggregate:
         return series
 
     def _admit(self, metric: Metric, labels: Labels, make: type[SeriesType]) -> Series:
-        key = (metric, self._bounded(labels))
+        named = tuple((name, clean(value)) for name, value in labels if value)
+        key = (metric, self._bounded(named))
+        if metric.kind is Kind.GAUGE and key[1] != named:  # `other` would be whichever came last
+            return make(metric, key[1], [])
         series = self._series.get(key)
         if series is None and self._is_full(metric):
             if metric.kind is Kind.GAUGE:
@@ -235,15 +239,13 @@ class Aggregate:
             )
         return True
 
-    def _bounded(self, labels: Labels) -> Labels:
+    def _bounded(self, named: Labels) -> Labels:
         bounded = []
-        for name, value in labels:
-            if value:
-                cleaned = clean(value)
-                admitted = self._bounds.admit(name, cleaned)
-                if admitted != cleaned:
-                    self._ledger.add(health.LABEL_OVERFLOW, 1, (("label", name),))
-                bounded.append((name, admitted))
+        for name, value in named:
+            admitted = self._bounds.admit(name, value)
+            if admitted != value:
+                self._ledger.add(health.LABEL_OVERFLOW, 1, (("label", name),))
+            bounded.append((name, admitted))
         return tuple(bounded)
 
     def _remove(self, keys: Sequence[SeriesKey]) -> None:

@@ -234,7 +234,8 @@ def _suggest(key: str, known: list[str]) -> str:
 
 def _explain(message: str, value: object, path: str) -> str:
     """msgspec's own words, in the operator's: no type names of Python, the value shown, the unit named."""
-    said = message.partition(" - at `")[0].replace("`", "").lower()
+    said, regex, pattern = message.partition(" - at `")[0].replace("`", "").partition(" matching regex ")
+    said = said.lower() + regex + pattern  # a pattern says which case it wants
     said = re.sub(r"^expected (int|float)", r"expected a number", said)
     said = said.replace("expected array", "expected a list (- key: value)").replace("got object", "got settings")
     unit = next((unit for unit in _UNITS if path.endswith(unit)), None)

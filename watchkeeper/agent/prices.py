@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-Amount = Annotated[float, msgspec.Meta(ge=0)]
+Amount = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 
 _MILLION: Final = 1e6
 
@@ -88,19 +88,29 @@ class PriceList:
 
 
 def problems(prices: Sequence[Price], path: str) -> Iterator[str]:
-    """Two lines that say different things of the same day."""
+    """Two lines that say different things of the same day, and lines that say nothing."""
     seen: dict[tuple[str, str, date], int] = {}
     for index, price in enumerate(prices):
         key = (price.model.casefold(), price.provider, price.valid_from)
         first = seen.setdefault(key, index)
         if first != index:
             yield f"{path}[{index}]: same model, provider and valid_from as {path}[{first}]; keep one"
+        if not price.model or price.model != price.model.strip():
+            yield f"{path}[{index}].model: '{price.model}' fits no model; give a name without spaces around it"
         if price.per_million_tokens == PerMillion():
             yield f"{path}[{index}].per_million_tokens: no price in it; give input, output or both"
 
 
 def _pattern(model: str) -> str:
-    return ".*".join(re.escape(part) for part in model.casefold().split("*"))
+    """
+    Of two places where a part between stars fits, the first one is as good as any later: it is never tried again, so
+    that no name takes longer than its length times that of the pattern.
+    """
+    first, *rest = (re.escape(part) for part in model.casefold().split("*"))
+    if not rest:
+        return first
+    *between, last = rest
+    return "".join((first, *(f"(?>.*?{part})" for part in between), ".*", last))
 
 
 def _rank(price: Price) -> tuple[bool, int, bool, date]:
