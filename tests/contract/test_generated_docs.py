@@ -13,6 +13,7 @@ DOCS = Path(__file__).parents[2] / "docs"
         ("metrics.md", ["metrics", "--format", "markdown"]),
         ("config.md", ["config-schema", "--format", "markdown"]),
         ("engines.md", ["engines", "--format", "markdown"]),
+        ("devices.md", ["devices", "--format", "markdown"]),
     ],
 )
 def test_a_generated_page_is_current(page: str, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

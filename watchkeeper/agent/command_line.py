@@ -1,5 +1,5 @@
 """
-`watchkeeper run | check-config | config-schema | metrics | doctor | engines | demo | version`.
+`watchkeeper run | check-config | config-schema | metrics | doctor | engines | devices | demo | version`.
 
 Only this exits the process.
 """
@@ -92,6 +92,10 @@ def _parser() -> argparse.ArgumentParser:
     engines = commands.add_parser("engines", help="print what is read from each engine, and how to switch it on")
     engines.add_argument("--format", choices=("text", "markdown"), default="text")
     engines.set_defaults(command=_engines)
+
+    devices = commands.add_parser("devices", help="print what is read from each vendor's accelerators")
+    devices.add_argument("--format", choices=("text", "markdown"), default="text")
+    devices.set_defaults(command=_devices)
 
     demo = commands.add_parser("demo", help="watch a real model on a real engine under real traffic")
     demo.add_argument("--seconds", type=float, default=None, help="stop by itself; default: until Ctrl-C")
@@ -202,6 +206,20 @@ def _engines(options: argparse.Namespace) -> int:
             state = "on by default" if table.on_by_default else "off by default"
             where = ", ".join(f"port {table.port}, {path}" for path in table.paths)
             print(f"{table.title}: {where}, {state}\n    {table.switch_on}")
+    return 0
+
+
+def _devices(options: argparse.Namespace) -> int:
+    from collector.accelerators import VENDORS
+
+    if options.format == "markdown":
+        from watchkeeper.agent.devices_page import devices_page
+        from watchkeeper.core.vocabulary.devices import METRICS
+
+        print(devices_page(VENDORS, METRICS), end="")
+    else:
+        for vendor in VENDORS:
+            print(f"{vendor.title}: {vendor.library}, {len(vendor.obtained)} metrics\n    needs {vendor.needs}")
     return 0
 
 

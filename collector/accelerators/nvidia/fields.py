@@ -93,6 +93,7 @@ FAST: Final = (
     Field(271, vocabulary.THROTTLE_TIME, _reason("hw_power_brake_slowdown"), 1e-9),
 )  # fmt: skip
 """read at every sample"""
+_BY_KEY: Final = {(field.id, field.scope): field for field in FAST}
 _OLDER: Final = {(138, ALL_LINKS): (202, ALL_LINKS), (139, ALL_LINKS): (204, ALL_LINKS)}
 """fields that bring the same as a newer one (NVLink bytes), by which they are replaced where a device has both"""
 
@@ -124,6 +125,7 @@ class Batch:
     def __init__(self, wanted: Wanted, element: type[ctypes.Structure]) -> None:
         self._element = element
         self._array: Any = None
+        self._is_settled = False
         self._want(wanted)
 
     def read(self, get: Callable[..., int], handle: Any) -> dict[tuple[int, int], float]:
@@ -153,11 +155,15 @@ class Batch:
             self._want([one for one in self._wanted if one not in dropped])
         return values
 
-    def settle(self, values: Mapping[tuple[int, int], float]) -> None:
-        """Of two fields that bring the same, ask for one from now on: a counter must not change its source."""
-        doubles = {old for old, new in _OLDER.items() if old in values and new in values}
-        if doubles:
-            self._want([one for one in self._wanted if one not in doubles])
+    def settle(self, values: dict[tuple[int, int], float]) -> None:
+        """Of two fields that bring the same, keep one from now on: a counter must not change its source."""
+        if self._is_settled or not values:
+            return
+        self._is_settled = True
+        doubles = {old if new in values else new for old, new in _OLDER.items()}
+        self._want([one for one in self._wanted if one not in doubles])
+        for double in doubles:
+            values.pop(double, None)
 
     def _want(self, wanted: Wanted) -> None:
         self._wanted = tuple(wanted)
@@ -170,13 +176,10 @@ class Batch:
 
 def measured(values: Mapping[tuple[int, int], float]) -> Iterator[Measured]:
     """What the fast fields mean, in the vocabulary."""
-    seen = {}
-    for field in FAST:
-        value = values.get((field.id, field.scope))
-        if value is not None:
-            seen[(field.metric, field.labels)] = value * field.factor
-    for (metric, labels), number in seen.items():
-        yield Measured(metric, number, labels)
+    for key, value in values.items():
+        field = _BY_KEY.get(key)
+        if field is not None:
+            yield Measured(field.metric, value * field.factor, field.labels)
     energy = values.get((ENERGY, 0))
     if energy is not None:
         yield Measured(vocabulary.ENERGY, energy / 1000, _METER)
