@@ -166,6 +166,8 @@ class VendorPart(msgspec.Struct, frozen=True):
     needs: str
     device_file: str = ""
     """which exists where the vendor's driver is loaded"""
+    paths: tuple[str, ...] = ()
+    """where else than by its name the library is looked for"""
 
 
 Ask = Callable[[], Sequence[Measured]]

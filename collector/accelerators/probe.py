@@ -36,7 +36,8 @@ def probe(vendors: Sequence[VendorPart], now: float) -> tuple[str, ...]:
 
 def _vendor(part: VendorPart, now: float) -> Iterator[str]:
     file = part.device_file
-    has_library, has_device = _loads(part.library), bool(file) and Path(file).exists()
+    has_library = any(_loads(name) for name in (part.library, *part.paths))
+    has_device = bool(file) and Path(file).exists()
     if not has_library:
         if has_device:
             yield f"! {part.title}: {file} is here and {part.library} is not. Needed: {part.needs}"

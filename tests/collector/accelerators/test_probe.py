@@ -32,6 +32,15 @@ def test_a_device_without_its_library_names_what_the_host_must_give():
     assert line.startswith("! NVIDIA (NVML): /dev/null is here and libabsent.so.1 is not. Needed: the `nvidia` runtime")
 
 
+def test_a_library_in_another_place_than_the_linkers_is_found(library):
+    path = str(library.path)
+    part = msgspec.structs.replace(
+        PART, library="libabsent.so.1", paths=(path,), make=lambda count_error: Nvidia(count_error, path)
+    )
+
+    assert probe([part], 1.0)[0].startswith("NVIDIA (NVML): 2 x ")
+
+
 def test_devices_are_counted_by_model_with_their_driver(library):
     library.say({"dev1.name": "NVIDIA L4", "dev0.mig": 2})
 
