@@ -64,12 +64,11 @@ def device_of(own: dict[str, str]) -> Device | None:
 class Known(Generic[Kept]):
     """A device and what is kept of it."""
 
-    __slots__ = ("device", "kept", "seen_at", "since")
+    __slots__ = ("device", "kept", "seen_at")
 
     def __init__(self, device: Device, kept: Kept, now: float) -> None:
         self.device = device
         self.kept = kept
-        self.since = now
         self.seen_at = now
 
 
@@ -110,6 +109,3 @@ class Roster(Generic[Kept]):
                 del self._known[key]
             else:
                 yield known
-
-    def __len__(self) -> int:
-        return len(self._known)

@@ -5,7 +5,6 @@ from typing import Final
 
 from watchkeeper.core.records import Batch, Point, SeriesKey
 
-MIB: Final = 2.0**20
 GIB: Final = 2.0**30
 
 
