@@ -166,6 +166,8 @@ class VendorPart(msgspec.Struct, frozen=True):
     needs: str
     device_file: str = ""
     """which exists where the vendor's driver is loaded"""
+    elsewhere: tuple[str, ...] = ()
+    """paths at which the library is looked for when the dynamic linker does not know `library`"""
     paths: tuple[str, ...] = ()
     """where else than by its name the library is looked for"""
 

@@ -73,7 +73,8 @@ class Readings:
         measured = sampled.measured if sampled else ()
         said = {(one.metric, one.labels): one.value for one in measured if one.metric in LOOKED_AT}
         named = {metric for metric, _ in said}
-        if vocabulary.STATUS not in named:
+        missing = sampled.missing if sampled else ()
+        if vocabulary.STATUS not in named and all(metric is not vocabulary.STATUS for metric, _ in missing):
             state = status(said, reason)
             for known, state_labels in _STATES if state else ():
                 series.put(vocabulary.STATUS, float(state == known), now, state_labels)

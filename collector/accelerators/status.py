@@ -1,4 +1,7 @@
-"""`hw.status` of a device, derived alike for all vendors; a vendor that tells it itself is believed instead."""
+"""
+`hw.status` of a device, derived alike for all vendors. A vendor that tells it itself is believed instead; while it
+should and cannot, nothing is said.
+"""
 
 from collections.abc import Mapping
 from typing import Final
