@@ -146,7 +146,7 @@ def judge(answer: Answer, tables: Sequence[Table]) -> bytes:
             Fault.OFF, f"answers {status}: no metrics page here; set `path`, or switch it on ({hints(tables)})"
         )
     if 300 <= status < 400:
-        where = clean(answer.location) or "nowhere"
+        where = clean(answer.location.partition("?")[0]) or "nowhere"  # a query may hold what is secret
         raise Refused(Fault.REDIRECTED, f"answers {status}, moved to {where}; put that into `url` if it is right")
     if status == 503:
         raise Refused(Fault.SERVER_ERROR, "answers 503; it is loading its model, or its metrics page is broken")

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Final
 
@@ -175,8 +175,7 @@ class Target:
         self._fault = fault
         self._questions = 0
         stale = self._gauges or {(engines.RUNNING, self._where(engines.RUNNING))}
-        gaps = tuple(Gap(metric, REASON[fault], labels) for metric, labels in sorted(stale, key=_by_name))
-        return Reading(about, gaps)
+        return Reading(about, _gaps(stale, REASON[fault]))
 
     async def _get(self, session: aiohttp.ClientSession, path: str, max_bytes: int) -> Answer:
         headers = {**self.config.headers, **self._authorization()}
@@ -251,17 +250,10 @@ class Target:
         return labelled(metric, self._labels)
 
     def _vanished(self, gauges: frozenset[SeriesKey]) -> tuple[Gap, ...]:
-        """
-        Gaps for gauges that the page no longer has. A gap makes every series stale that has at least its labels, so one
-        that would take a present gauge along is left to run out by itself.
-        """
-        gone = sorted(self._gauges - gauges, key=_by_name)
+        """Gaps for gauges that the page no longer has."""
+        gone = self._gauges - gauges
         self._gauges = gauges
-        return tuple(
-            Gap(metric, Reason.LOST, labels)
-            for metric, labels in gone
-            if not any(metric == other and set(labels) <= set(held) for other, held in gauges)
-        )
+        return _gaps(gone, Reason.LOST)
 
     def _count(self, observation: Observation) -> None:
         self._ledger.add(health.RECEIVED, 1, _SIGNAL)
@@ -289,5 +281,6 @@ def _most_telling(refusals: Sequence[Refused]) -> Refused:
     return (*nobody, *by_engine, *telling, *refusals)[0]
 
 
-def _by_name(key: SeriesKey) -> tuple[str, Labels]:
-    return key[0].name, key[1]
+def _gaps(gauges: Set[SeriesKey], reason: Reason) -> tuple[Gap, ...]:
+    ordered = sorted(gauges, key=lambda key: (key[0].name, key[1]))
+    return tuple(Gap(metric, reason, labels, is_one_series=True) for metric, labels in ordered)

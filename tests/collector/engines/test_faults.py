@@ -251,3 +251,14 @@ def test_a_name_that_does_not_exist_is_unreachable(new_source: NewSource, ledger
     new_source(EngineTarget(url="http://nowhere.invalid:1", timeout_seconds=50)).read(NOW)
 
     assert pages(ledger, NOW)["unreachable"] == 1.0
+
+
+def test_what_a_redirect_adds_to_the_address_is_not_logged(
+    engine: Any, new_source: NewSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine.respond = status(302, Location="http://login/oauth?state=secret")
+
+    new_source(EngineTarget(url=engine.url)).read(NOW)
+
+    assert "http://login/oauth" in caplog.text
+    assert "secret" not in caplog.text

@@ -10,6 +10,7 @@ import pytest
 
 from collector.engines import EngineTarget
 from collector.engines.source import EnginesSource
+from watchkeeper.agent.aggregate import Aggregate
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Reason
 from watchkeeper.core.testkit.engine_pages import llama_page, pages, status, value, vllm_page
@@ -97,6 +98,24 @@ def test_a_gauge_that_leaves_the_page_goes_stale(engine: Any, new_source: NewSou
 
     assert (gap.metric, gap.reason) == (engines.WAITING, Reason.LOST)
     assert dict(gap.labels)["gen_ai.request.model"] == "m"
+
+
+def test_a_gauge_that_gets_a_label_more_is_not_there_twice(engine: Any, new_source: NewSource, answer: Any) -> None:
+    aggregate = Aggregate(Ledger(), max_series=100, max_values_per_label=10)
+    source = new_source(EngineTarget(url=engine.url))
+    for turn, labels in enumerate(["", '{model_name="m"}']):
+        engine.respond = answer(f"# TYPE vllm:num_requests_running gauge\nvllm:num_requests_running{labels} 2\n")
+        reading = source.read(NOW + 5 * turn)
+        for sample in reading.samples:
+            aggregate.apply(sample)
+        aggregate.forget(*reading.gaps)
+
+    models = [
+        dict(point.labels).get("gen_ai.request.model")
+        for point in aggregate.changed()[0]
+        if point.metric == engines.RUNNING
+    ]
+    assert models == ["m"]
 
 
 def test_the_model_is_asked_once_and_again_after_a_restart(engine: Any, new_source: NewSource, answer: Any) -> None:
