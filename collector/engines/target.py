@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Final
@@ -31,6 +32,9 @@ _SIGNAL: Final[Labels] = (("source", SOURCE), ("signal", "pages"))
 _QUESTIONS_AT_MOST: Final = 3
 """tries to learn the model's name after each start of the engine"""
 _ANSWER_BYTES: Final = 1 << 20
+_READS_WATCHED: Final = 10
+_RESTARTS_AT_MOST: Final = 2
+"""within these reads: no engine loads its model more often"""
 _NOBODY: Final = (Fault.UNREACHABLE, Fault.TIMED_OUT, Fault.BAD_CERTIFICATE)
 """no answer at all: another path would not get one either"""
 _ELSEWHERE: Final = (Fault.OFF, Fault.HTML, Fault.JSON, Fault.UNKNOWN_ENGINE)
@@ -69,6 +73,8 @@ class Target:
         self._model = config.model
         self._questions = 0
         self._incarnation: float | None = None
+        self._anew: deque[bool] = deque(maxlen=_READS_WATCHED)
+        self._is_shared = False
         self._due_at = float("-inf")
         for metric in (health.RECEIVED, health.ACCEPTED):
             ledger.add(metric, 0, _SIGNAL)
@@ -99,6 +105,7 @@ class Target:
         brought = samples(observation, advance.increments, now)
         if advance.reset:
             self._questions = 0
+        self._watch_for_several(advance.reset)
         cpu_seconds += time.thread_time() - began_cpu
         fault = self._now_in(None, now)
         self._count(observation)
@@ -254,6 +261,18 @@ class Target:
         gone = self._gauges - gauges
         self._gauges = gauges
         return _gaps(gone, Reason.LOST)
+
+    def _watch_for_several(self, reset: bool) -> None:
+        """Say it when engines take turns behind one address: what each has counted then passes for new."""
+        self._anew.append(reset)
+        times = sum(self._anew)
+        if times > _RESTARTS_AT_MOST and not self._is_shared:
+            _log.warning(
+                "%s%s: its totals began anew %d times in %d reads; if several engines share this address, list each "
+                "under its own `url`, else their numbers are wrong",
+                self.config.origin, self.paths.current, times, len(self._anew),
+            )  # fmt: skip
+        self._is_shared = times > _RESTARTS_AT_MOST or (self._is_shared and times > 0)
 
     def _count(self, observation: Observation) -> None:
         self._ledger.add(health.RECEIVED, 1, _SIGNAL)

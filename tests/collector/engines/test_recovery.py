@@ -152,3 +152,17 @@ def test_whatever_an_engine_does_no_increment_is_negative(engine: Any, turns: li
         source.close()
 
     assert grown == counted
+
+
+def test_engines_that_take_turns_behind_one_address_are_told_once_and_a_restart_is_not(
+    engine: Any, new_source: NewSource, caplog: pytest.LogCaptureFixture
+) -> None:
+    several, alone = "under its own `url`", [100, 110, 5, 15, 25, 35, 45, 55, 2, 12]
+    watch(new_source(EngineTarget(url=engine.url)), engine, [status(200, vllm_page(tokens)) for tokens in alone])
+    quiet = caplog.text
+
+    turns = [status(200, vllm_page(tokens)) for turn in range(8) for tokens in (100 + turn, 50 + turn)]
+    watch(new_source(EngineTarget(url=engine.url)), engine, turns)
+
+    assert several not in quiet
+    assert caplog.text.count(several) == 1
