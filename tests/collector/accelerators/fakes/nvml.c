@@ -136,7 +136,6 @@ int nvmlDeviceGetMemoryInfo(Handle *h, Memory *out) {
   uint64_t reserved;
   ENTER_HANDLE(h);
   fill(h, &out->total, &reserved, &out->free, &out->used);
-  out->used += reserved;
   return SUCCESS;
 }
 
@@ -251,17 +250,23 @@ int nvmlDeviceGetFieldValues(Handle *h, int many, FieldValue *out) {
   return SUCCESS;
 }
 
-int nvmlEventSetCreate(void **out) { ENTER(SCRIPT_LIBRARY); *out = malloc(16); return SUCCESS; }
+static long event_sets;
+int nvmlEventSetCreate(void **out) { ENTER(SCRIPT_LIBRARY); event_sets++; *out = malloc(16); return SUCCESS; }
 int nvmlEventSetFree(void *set) { ENTER(SCRIPT_LIBRARY); free(set); return SUCCESS; }
 
-int nvmlDeviceGetSupportedEventTypes(Handle *h, uint64_t *out) {
-  ENTER_HANDLE(h);
+static uint64_t event_types(const Handle *h) {
   const char *text = script_text(h->device, "event_types");
-  *out = text ? strtoull(text, NULL, 0) : 0xFFFF;
-  return SUCCESS;
+  return text ? strtoull(text, NULL, 0) : 0xFFFF;
 }
 
-int nvmlDeviceRegisterEvents(Handle *h, uint64_t mask, void *set) { (void)set; ENTER_HANDLE(h); return mask ? SUCCESS : NOT_SUPPORTED; }
+int nvmlDeviceGetSupportedEventTypes(Handle *h, uint64_t *out) { ENTER_HANDLE(h); *out = event_types(h); return SUCCESS; }
+
+int nvmlDeviceRegisterEvents(Handle *h, uint64_t mask, void *set) {
+  (void)set;
+  ENTER_HANDLE(h);
+  if (mask & ~event_types(h)) return INVALID_ARGUMENT;
+  return mask ? SUCCESS : NOT_SUPPORTED;
+}
 
 int nvmlEventSetWait_v2(void *set, Event *out, unsigned timeout_ms) {
   static int delivered;
@@ -322,5 +327,6 @@ int nvmlGpmMetricsGet(GpmRequest *io) {
 }
 #endif
 
-/* For tests: how often field values were read. */
+/* For tests: how often field values were read, and how many event sets were made. */
 long fake_calls_of_fields(void) { return calls_of_fields; }
+long fake_event_sets(void) { return event_sets; }

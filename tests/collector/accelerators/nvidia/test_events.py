@@ -1,3 +1,5 @@
+import ctypes
+
 import pytest
 
 from watchkeeper.core.vocabulary import devices
@@ -63,6 +65,24 @@ def test_a_gpu_without_events_is_read_all_the_same(node, nvml):
 
     assert node.value(devices.UP) == 2
     assert node.value(devices.CALL_ERRORS) is None
+
+
+def test_a_gpu_with_fewer_kinds_of_events_is_heard_in_those(node, nvml):
+    nvml.say({"dev.event_types": "0x9"})
+    node.read()
+    nvml.say({"event.1": "0:8:31"})
+    node.until(lambda: node.value(devices.FAULT_CODES, fault_code="31") == 1)
+
+
+def test_one_event_set_serves_as_long_as_the_devices_are_the_same(node, nvml):
+    """What happens while a set is made anew is heard by nobody."""
+    node.read()
+    nvml.say({"event.1": "0:8:31"})
+    node.until(lambda: node.value(devices.FAULT_CODES, fault_code="31") == 1)
+    nvml.say({"event.2": "0:8:13"})
+    node.until(lambda: node.value(devices.FAULT_CODES, fault_code="13") == 1)
+
+    assert ctypes.CDLL(str(nvml.path)).fake_event_sets() == 1
 
 
 def test_events_are_heard_again_after_the_driver_was_replaced(node, nvml):

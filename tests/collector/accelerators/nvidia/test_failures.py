@@ -1,3 +1,4 @@
+import ctypes
 import logging
 import os
 import shutil
@@ -214,6 +215,18 @@ def test_a_gpu_that_hangs_in_gpm_costs_the_others_only_gpm(watch, nvml):
     node.until(lambda: node.value(devices.MATRIX_ACTIVE, hw_name="1") == 0.55)
 
 
+def test_a_library_opened_anew_does_not_wait_for_gpm_of_before(watch, nvml):
+    node = watch(lambda count_error: Nvidia(count_error, str(nvml.path)), patience=1.5)
+    node.read(ticks=2)
+    nvml.say({"dev0.hang.nvmlGpmSampleGet": 1})
+    node.until(lambda: up(node) == {"0": 0, "1": 1})
+    nvml.say({"dev1.error": 18})
+    node.until(lambda: up(node) == {"0": 0, "1": 0})
+    nvml.say({"dev1.error": None})
+
+    node.until(lambda: node.value(devices.MATRIX_ACTIVE, hw_name="1") == 0.55)
+
+
 def test_opening_that_hangs_is_visible_and_recovers(hasty, nvml, caplog):
     nvml.say({"hang.nvmlInitWithFlags": 1})
     hasty.read(ticks=2)
@@ -314,6 +327,16 @@ def test_a_device_is_its_uuid_not_its_place(node, nvml):
     assert node.value(devices.ENERGY, hw_id="GPU-b") == 1
     assert node.value(devices.UP, hw_id="GPU-a", hw_name="1") == 1
     assert node.value(devices.UP, hw_id="GPU-a", hw_name="0") is None
+
+
+def test_field_values_are_read_in_one_call_a_tick(node, nvml):
+    """Beside it only the states of the links, four times a minute."""
+    calls = ctypes.CDLL(str(nvml.path)).fake_calls_of_fields
+    node.read(ticks=2)
+    before = calls()
+    node.read(ticks=12)
+
+    assert calls() - before == 2 * 12
 
 
 def test_the_binding_is_not_written_past_its_end(node, nvml, caplog):

@@ -43,6 +43,16 @@ def test_instances_made_anew_replace_the_old_ones(node, nvml):
     assert node.value(devices.UP, hw_id=PARENT) == 1
 
 
+def test_an_instance_whose_memory_is_not_found_is_looked_for_anew_at_once(node, nvml):
+    nvml.say({"dev0.mig": 1})
+    node.read(ticks=2)
+    nvml.say({"dev0.mig": 0, "dev0.error.nvmlDeviceGetMemoryInfo": 6})
+    before = node.now
+    node.until(lambda: node.value(devices.UP, hw_id=partition(0)) is None, seconds=0.1)
+
+    assert node.now - before < 50
+
+
 def test_an_instance_of_a_gpu_that_hangs_hangs_alone_with_it(nvml, watch):
     from collector.accelerators.nvidia.driver import Nvidia
 
