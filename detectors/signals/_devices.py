@@ -11,6 +11,7 @@ from watchkeeper.core.records import Labels
 FORGET_SECONDS: Final = 300.0
 """as long as a gauge that nobody sets is kept: one bad sample, or a driver that is loaded anew, costs no evidence"""
 _HARDWARE: Final = ("hw.id", "hw.name", "hw.vendor")
+_CHANGING: Final = ("hw.name", "k8s.namespace.name", "k8s.pod.name")
 
 Kept = TypeVar("Kept")
 
@@ -61,6 +62,11 @@ def device_of(own: dict[str, str]) -> Device | None:
     )
 
 
+def _who(device: Device) -> tuple[str, ...]:
+    """As _CHANGING: what is told anew of a device, by a reboot or another pod."""
+    return device.name, device.namespace, device.pod
+
+
 class Known(Generic[Kept]):
     """A device and what is kept of it."""
 
@@ -91,7 +97,7 @@ class Roster(Generic[Kept]):
             if device is None:
                 return None
             known = self._known[device.id] = Known(device, self._make(), now)
-        elif known.device.pod != own.get("k8s.pod.name", "") or known.device.name != own.get("hw.name", ""):
+        elif _who(known.device) != tuple(own.get(label, "") for label in _CHANGING):
             known.device = device_of(own) or known.device
         known.seen_at = now
         return known

@@ -54,6 +54,22 @@ def test_a_leak_under_noise_as_large_as_an_hour_of_it_is_found(host):
     assert len(watch.raised) >= 1
 
 
+def test_a_leak_is_found_within_three_hours_whatever_the_noise_of_the_load(host):
+    watch = host(PLUGIN)
+    rng = random.Random(12)
+    run(watch, 6, lambda hour: 45 + rng.random(), load=lambda hour: rng.gauss(0.6, 0.2))
+    run(watch, 3, lambda hour: 45 + 3 * hour + rng.random(), load=lambda hour: rng.gauss(0.6, 0.2))
+
+    assert len(watch.raised) == 1
+
+
+def test_a_leak_under_a_days_wave_of_load_is_found_before_the_device_is_full(host):
+    watch = host(PLUGIN)
+    run(watch, 22, lambda hour: 45 + 1.5 * hour, load=lambda hour: 0.5 + 0.4 * sin(hour / 24 * 2 * pi))
+
+    assert len(watch.raised) >= 1
+
+
 def test_about_to_be_full_is_an_alarm(host):
     watch = host(PLUGIN)
     run(watch, 8.5, lambda hour: 36 + 5 * hour)
@@ -92,7 +108,9 @@ def test_another_pod_on_the_device_begins_anew(host):
         pytest.param(lambda hour, rng: 50 + 15 * sin(hour / 24 * 2 * pi) + rng.random(), id="a day's wave"),
         pytest.param(lambda hour, rng: 40 + rng.expovariate(1 / 4), id="bursts"),
         pytest.param(lambda hour, _: 70 - 30 * 2 ** (-hour / 0.7), id="a cache that fills to its bound"),
+        pytest.param(lambda hour, _: 78 - 38 * 2 ** (-hour / 0.75), id="a cache that fills nearly all"),
         pytest.param(lambda hour, _: 40 + 0.1 * hour, id="a hundred MiB an hour"),
+        pytest.param(lambda hour, _: 40 + 0.15 * hour + 12 * (hour > 20), id="a step on a slow creep"),
     ],
 )
 def test_three_days_of_what_engines_do_with_memory_are_quiet(host, usage):
@@ -104,15 +122,41 @@ def test_three_days_of_what_engines_do_with_memory_are_quiet(host, usage):
     assert list(watch.states().values()) == [0.0]
 
 
-def test_memory_that_follows_the_load_is_quiet(host):
+@pytest.mark.parametrize("power", [0.5, 1, 2, 3])
+def test_memory_that_follows_the_load_is_quiet(host, power):
     watch = host(PLUGIN)
 
     def load(hour):
         return max(0.05, 0.5 - 0.5 * sin((hour / 24 + 0.25) * 2 * pi))
 
-    run(watch, 72, lambda hour: 30 + 30 * load(hour), load=load)
+    run(watch, 72, lambda hour: 30 + 30 * load(hour) ** power, load=load)
 
     assert watch.findings == []
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_memory_that_wanders_is_quiet(host, seed):
+    watch = host(PLUGIN)
+    rng = random.Random(seed)
+    level = 45.0
+
+    def usage(_hour):
+        nonlocal level
+        level = min(60.0, max(30.0, level + rng.gauss(0, 0.15)))
+        return level
+
+    run(watch, 48, usage)
+
+    assert watch.findings == []
+
+
+def test_a_leak_that_ended_in_a_restart_is_found_again(host):
+    watch = host(PLUGIN)
+    for _ in range(2):
+        run(watch, 0.2, lambda hour: 0.5, load=lambda hour: 0.0)
+        run(watch, 5, lambda hour: 40 + 4 * hour)
+
+    assert len([finding for finding in watch.raised if finding.severity is Severity.WARNING]) == 2
 
 
 def test_a_sawtooth_of_many_hours_is_known_after_its_first_tooth(host):
@@ -168,4 +212,4 @@ def test_a_fifth_of_the_levels_may_be_anything_without_turning_the_slope(slope, 
 def test_one_step_is_no_growth_wherever_it_falls(at, height, before, noise):
     levels = [(before + (height if place >= at else 0) + noise[place]) * GIB for place in range(24)]
 
-    assert growth(levels, [0.6] * 24, GIB) is None
+    assert growth(levels, GIB) is None

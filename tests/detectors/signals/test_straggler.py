@@ -131,6 +131,18 @@ def test_devices_that_do_other_work_are_not_compared(host):
     assert watch.findings == []
 
 
+def test_devices_with_little_to_do_are_not_compared(host):
+    """The clock of one that is nearly idle says how deep it sleeps, not how fast it is."""
+    watch = host(PLUGIN)
+    for _ in range(900):
+        for index in range(8):
+            clock = 600e6 if index in (2, 3) else FULL
+            work(watch, index, clock=clock, matrix=0.1, compute=0.2, busy=0.25)
+        watch.tick(2)
+
+    assert watch.findings == []
+
+
 def test_the_slow_one_is_told_where_only_utilisation_is_known(host):
     watch = host(PLUGIN)
     run(watch, 480, slow=(4,))
