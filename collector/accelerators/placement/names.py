@@ -34,7 +34,7 @@ _SHARED: Final = re.compile(r"(::|-_-|--fake--|/vgpu|/mxgpu).*$")
 """what plugins put behind a name when they give a device to several: Kubernetes, shares by memory, SR-IOV, GKE, AMD"""
 _CLAIM: Final = re.compile(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-(?=[a-z])")
 """what NVIDIA's DRA driver puts before a device in its CDI name: the claim; before a number it is a device's UUID"""
-_NODE: Final = re.compile(r"nvidia(\d+)")
+_NODE: Final = re.compile(r"(?:nvidia|accel)(\d+)")
 
 
 def is_accelerator(resource: str) -> bool:
@@ -79,6 +79,6 @@ def _number(name: str, vendor: str) -> str | None:
 
 
 def _own_number(device: Device) -> str:
-    """Of NVIDIA's the number of the device file, which need not be the index."""
+    """Of NVIDIA's and Gaudi's the number of the device file, which need not be the index."""
     files = (_NODE.fullmatch(alias) for alias in device.aliases)
     return next((file[1] for file in files if file), device.name)
