@@ -50,7 +50,7 @@ class Family(msgspec.Struct, frozen=True):
 
 class Page(msgspec.Struct, frozen=True):
     """
-    Families by name, with `_` for `:` and counters without `_total`.
+    Families by name, with `_` for `:` and counters without `_total`, unless that is another family's name.
 
     `started` is the unix time at which the process began (process_start_time_seconds). `invalid` counts what was left
     out, by kind: line, series.
@@ -312,7 +312,9 @@ class _Building:
         return frozenset(plain_name(name).removesuffix("_bucket") for name in _BUCKET_LINE.findall(self._text))
 
     def _family(self, plain: str, type_: Type) -> _FamilyBuilding:
-        key = plain.removesuffix("_total") if type_ is Type.COUNTER else plain
+        base = plain.removesuffix("_total")
+        # Ray shows each counter a second time as a gauge, without `_total`: they stay two families
+        key = base if type_ is Type.COUNTER and self.types.get(base, type_) is type_ else plain
         return self._families.setdefault(key, _FamilyBuilding(type_))
 
     def _is_created(self, plain: str) -> bool:

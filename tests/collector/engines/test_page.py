@@ -57,6 +57,18 @@ def test_a_counter_is_found_with_and_without_total(asked: str, exposed: str) -> 
     assert values(read(f"# TYPE {exposed} counter", f"{exposed} 109"), asked) == {(): 109.0}
 
 
+@pytest.mark.parametrize("turn", [1, -1])
+def test_a_gauge_named_as_a_counter_without_total_is_another_family(turn: int) -> None:
+    gauge = "# TYPE vllm_prompt_tokens gauge", 'vllm_prompt_tokens{model_name="m"} 6'
+    counter = "# TYPE vllm_prompt_tokens_total counter", 'vllm_prompt_tokens_total{model_name="m"} 7'
+
+    page = read(*(line for lines in (gauge, counter)[::turn] for line in lines))
+
+    assert not page.invalid
+    assert values(page, "vllm:prompt_tokens_total") == {(("model_name", "m"),): 7.0}
+    assert values(page, "vllm:prompt_tokens") == {(("model_name", "m"),): 6.0}
+
+
 def test_type_decides_that_a_name_ending_in_total_is_a_histogram() -> None:
     page = read(
         "# TYPE vllm:iteration_tokens_total histogram",
