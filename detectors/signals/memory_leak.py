@@ -100,9 +100,7 @@ def slope_of(levels: Sequence[float]) -> float:
 
 def growth(levels: Sequence[float], least_bytes: float) -> Growth | None:
     """Steady growth of the levels of one span after the other; None = there is none."""
-    slope = slope_of(levels)
-    grown = slope * (len(levels) - 1)
-    if grown < least_bytes:
+    if levels[-1] - levels[0] < least_bytes / 2:
         return None
     size = len(levels) // _PARTS
     parts = [median(levels[place * size : (place + 1) * size]) for place in range(_PARTS)]
@@ -112,6 +110,10 @@ def growth(levels: Sequence[float], least_bytes: float) -> Growth | None:
         return None
     steps = sum(abs(after - before) for before, after in pairwise(levels))
     if levels[-1] - levels[0] < _DIRECT * steps:
+        return None
+    slope = slope_of(levels)
+    grown = slope * (len(levels) - 1)
+    if grown < least_bytes:
         return None
     if slope_of(levels[-len(levels) // 3 :]) < slope / 2:
         return None

@@ -11,7 +11,7 @@ from watchkeeper.core.vocabulary import devices
 
 GIB = 2.0**30
 LIMIT = 80 * GIB
-STEP = 30.0
+STEP = 60.0
 
 
 def sample(host, usage_gib, load=0.6, pod="ml/llama-0", index=0):
@@ -110,7 +110,10 @@ def test_another_pod_on_the_device_begins_anew(host):
         pytest.param(lambda hour, _: 70 - 30 * 2 ** (-hour / 0.7), id="a cache that fills to its bound"),
         pytest.param(lambda hour, _: 78 - 38 * 2 ** (-hour / 0.75), id="a cache that fills nearly all"),
         pytest.param(lambda hour, _: 40 + 0.1 * hour, id="a hundred MiB an hour"),
-        pytest.param(lambda hour, _: 40 + 0.15 * hour + 12 * (hour > 20), id="a step on a slow creep"),
+        pytest.param(lambda hour, _: 40 + sum(8 * (hour > at) for at in (20, 20.7, 21.4)), id="three adapters in turn"),
+        pytest.param(
+            lambda hour, _: 40 + 0.15 * hour + sum(10 * (hour > at) for at in (20, 20.9)), id="two, and creep"
+        ),
     ],
 )
 def test_three_days_of_what_engines_do_with_memory_are_quiet(host, usage):
