@@ -6,7 +6,7 @@ https://docs.vllm.ai/en/latest/usage/metrics/
 
 from typing import Final
 
-from collector.engines.page import Series
+from collector.engines.page import Series, Value
 from collector.engines.table import (
     Fold,
     From,
@@ -42,6 +42,11 @@ _SPECULATIVE: Final = "only with --speculative-config"
 def _when_on(series: Series) -> float | None:
     """The old engine writes -1 where the prefix cache is off."""
     return series.value if isinstance(series.value, float) and series.value != -1 else None
+
+
+def _served(series: Series) -> Value | None:
+    """Under `none` it counts what asked for paths that it does not have, as whoever looks for its page does."""
+    return None if dict(series.labels).get("handler") == "none" else series.value
 
 
 def _capacity(series: Series) -> float | None:
@@ -142,7 +147,7 @@ ROWS: Final = (
     ),
     Row(
         engines.FAILED,
-        (From("http_requests_total", (Label("status", "error.type", status_class),)),),
+        (From("http_requests_total", (Label("status", "error.type", status_class),), _served, note="4xx and 5xx"),),
         hint="only from the OpenAI server, once it has answered something",
     ),
 )

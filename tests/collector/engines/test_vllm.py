@@ -290,3 +290,13 @@ def test_a_share_above_the_whole_is_in_percent_and_left_out() -> None:
     assert not percent.gauges
     assert percent.invalid[engines.KV_CACHE.name] == 1
     assert seen(full, engines.KV_CACHE) == {(): 1.0000001}
+
+
+def test_a_path_that_the_server_does_not_have_is_no_request_that_failed() -> None:
+    observation = look(
+        "# TYPE http_requests_total counter",
+        'http_requests_total{handler="none",method="GET",status="4xx"} 9',
+        'http_requests_total{handler="/v1/completions",method="POST",status="4xx"} 2',
+    )
+
+    assert seen(observation, engines.FAILED, "error.type") == {(("error.type", "4xx"),): 2.0}
