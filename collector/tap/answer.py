@@ -27,6 +27,7 @@ class Answer:
         "gap_counts",
         "gap_sum",
         "input_tokens",
+        "is_accounted",
         "is_done",
         "last_at",
         "model",
@@ -36,6 +37,7 @@ class Answer:
         "reasoning_tokens",
         "response_id",
         "room",
+        "timed_tokens",
         "tools",
         "words",
     )  # fmt: skip
@@ -48,6 +50,10 @@ class Answer:
         self.output_tokens: Any = None
         self.cached_tokens: Any = None
         self.reasoning_tokens: Any = None
+        self.is_accounted = False
+        """the answer said what it used: better than anything else it says of tokens"""
+        self.timed_tokens: dict[int, float] = {}
+        """tokens made for each choice so far, as llama.cpp says beside its times"""
         self.prefill_seconds: float | None = None
         self.decode_seconds: float | None = None
         self.finished: dict[object, str] = {}
@@ -86,6 +92,11 @@ class Answer:
             if word:
                 self.finished[choice] = word
 
+    def time(self, choice: object, tokens: float) -> None:
+        """Tokens made for a choice so far."""
+        if isinstance(choice, int) and (choice in self.timed_tokens or len(self.timed_tokens) < _MAX_CHOICES):
+            self.timed_tokens[choice] = tokens
+
     def tool(self, name: object) -> None:
         if isinstance(name, str) and name and name not in self.tools and len(self.tools) < _MAX_TOOLS:
             self.tools.append(name)
@@ -93,7 +104,7 @@ class Answer:
     def fail(self, error: object) -> None:
         """An error object inside the answer: its code where that is an HTTP status."""
         code = error.get("code") if isinstance(error, dict) else None
-        if isinstance(code, str) and code.isdigit():
+        if isinstance(code, str) and code.isascii() and code.isdigit():
             code = int(code[:4])
         is_status = isinstance(code, int) and 400 <= code <= 599
         self.error = str(code) if is_status else "error_in_answer"

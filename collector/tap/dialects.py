@@ -12,6 +12,9 @@ import msgspec
 from collector.tap.answer import Answer
 
 MALFORMED: Final = (msgspec.DecodeError, UnicodeError, RecursionError)
+_MAX_NUMBER: Final = 1e15
+_MAX_SECONDS: Final = 86_400.0
+"""no engine works longer on one call"""
 
 
 class _Function(msgspec.Struct, gc=False):
@@ -62,13 +65,13 @@ class _Usage(msgspec.Struct, gc=False):
 
 
 class _Timings(msgspec.Struct, gc=False):
-    """llama.cpp's own account, sent although usage was not asked for."""
+    """llama.cpp's own account, of one choice: at its end, or so far with every token."""
 
-    prompt_n: int = 0
-    cache_n: int = 0
-    predicted_n: int = 0
-    prompt_ms: float = 0.0
-    predicted_ms: float = 0.0
+    prompt_n: Any = None
+    cache_n: Any = None
+    predicted_n: Any = None
+    prompt_ms: Any = None
+    predicted_ms: Any = None
 
 
 class _Chunk(msgspec.Struct, gc=False):
@@ -80,6 +83,8 @@ class _Chunk(msgspec.Struct, gc=False):
     usage: _Usage | None = None
     timings: _Timings | None = None
     error: Any = None
+    object: Any = None
+    code: Any = None
 
 
 class _Part(msgspec.Struct, gc=False):
@@ -123,10 +128,10 @@ class _OllamaAnswer(msgspec.Struct, gc=False):
     thinking: Any = None
     done: Any = False
     done_reason: Any = None
-    prompt_eval_count: int = 0
-    eval_count: int = 0
-    prompt_eval_duration: float = 0.0
-    eval_duration: float = 0.0
+    prompt_eval_count: Any = 0
+    eval_count: Any = 0
+    prompt_eval_duration: Any = None
+    eval_duration: Any = None
     error: Any = None
 
 
@@ -205,8 +210,8 @@ def ollama_event(answer: Answer, data: bytes, at: float) -> None:
         answer.is_done = True
         answer.finish(0, line.done_reason)
         answer.input_tokens, answer.output_tokens = line.prompt_eval_count, line.eval_count  # left out when 0
-        answer.prefill_seconds = line.prompt_eval_duration / 1e9 or None
-        answer.decode_seconds = line.eval_duration / 1e9 or None
+        answer.prefill_seconds = _seconds(line.prompt_eval_duration, 1e9)
+        answer.decode_seconds = _seconds(line.eval_duration, 1e9)
 
 
 def whole_ollama(answer: Answer, body: bytes) -> None:
@@ -245,22 +250,43 @@ def _account(answer: Answer, chunk: _Chunk) -> None:
         answer.model, answer.response_id = chunk.model, chunk.id
     if chunk.usage is not None:
         _use(answer, chunk.usage)
-    elif chunk.timings is not None:
-        timings = chunk.timings
-        if answer.output_tokens is None:
-            answer.input_tokens = timings.prompt_n + timings.cache_n
-            answer.output_tokens, answer.cached_tokens = timings.predicted_n, timings.cache_n
     if chunk.timings is not None:
-        answer.prefill_seconds = chunk.timings.prompt_ms / 1e3 or None
-        answer.decode_seconds = chunk.timings.predicted_ms / 1e3 or None
+        _time(answer, chunk.timings, chunk.choices[0].index if chunk.choices else 0)
     if chunk.error:
         answer.fail(chunk.error)
+    elif chunk.object == "error":  # older vLLM has no object `error` around it
+        answer.fail({"code": chunk.code})
+
+
+def _time(answer: Answer, timings: _Timings, choice: object) -> None:
+    answer.prefill_seconds = _seconds(timings.prompt_ms, 1e3)
+    answer.decode_seconds = _seconds(timings.predicted_ms, 1e3)
+    used, cached, made = (_number(count) for count in (timings.prompt_n, timings.cache_n, timings.predicted_n))
+    if answer.is_accounted or made is None:
+        return
+    answer.time(choice, made)
+    answer.output_tokens = sum(answer.timed_tokens.values())
+    if used is not None:
+        answer.input_tokens, answer.cached_tokens = used + (cached or 0), cached
+
+
+def _number(value: Any) -> float | None:
+    """None for what is no number of anything."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and 0 <= value <= _MAX_NUMBER else None
+
+
+def _seconds(value: Any, in_a_second: float) -> float | None:
+    """A time that was taken; None when it is said to be 0, as of what did not happen, or cannot be."""
+    number = _number(value)
+    return number / in_a_second if number and number <= _MAX_SECONDS * in_a_second else None
 
 
 def _use(answer: Answer, usage: _Usage) -> None:
     used = usage.prompt_tokens if usage.prompt_tokens is not None else usage.input_tokens
     made = usage.completion_tokens if usage.completion_tokens is not None else usage.output_tokens
     answer.input_tokens, answer.output_tokens = used, made
+    answer.is_accounted = True
     details = usage.prompt_tokens_details or usage.input_tokens_details
     answer.cached_tokens = details.cached_tokens if details is not None else usage.prompt_cache_hit_tokens
     details = usage.completion_tokens_details or usage.output_tokens_details

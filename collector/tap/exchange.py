@@ -18,6 +18,7 @@ _BEGINS_JSON: Final = b"{[ \r\n\t"
 _BEGINS_EVENT: Final = b"deir:\xef"
 """data, event, id, retry, a comment, a byte order mark"""
 CLIENT_GONE: Final = "client_disconnect"
+UPSTREAM_RESET: Final = "upstream_reset"
 
 
 class Room:

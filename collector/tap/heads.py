@@ -11,6 +11,7 @@ from typing import Final
 _MAX_HEAD_BYTES: Final = 256 << 10
 _MAX_LINE_BYTES: Final = 16 << 10
 _REQUEST_LINE: Final = re.compile(rb"([!-~]+) ([!-~]+) (HTTP/1\.[01])\r?\n")
+_BEGUN_LINE: Final = re.compile(rb"[!-~]+(?: (?:[!-~]+(?: [!-~]*\r?)?)?)?")
 _HOST: Final = re.compile(rb"^(host:[ \t]*)([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 _LENGTH: Final = re.compile(rb"^content-length:[ \t]*(\d+)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _CHUNKED: Final = re.compile(rb"^transfer-encoding:[^\r\n]*\bchunked[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
@@ -145,5 +146,6 @@ class HeadRewriter:
         return self._take(len(self._held), out)
 
     def _is_foreign(self) -> bool:
-        """A first line that is there and is no request line."""
-        return b"\n" in self._held and _REQUEST_LINE.match(self._held) is None
+        """A first line, or as much of it as is there, that is no request line."""
+        is_line = b"\n" in self._held
+        return (_REQUEST_LINE.match(self._held) if is_line else _BEGUN_LINE.fullmatch(self._held)) is None

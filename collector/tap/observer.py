@@ -12,7 +12,7 @@ import httptools
 
 from collector.tap import routes
 from collector.tap.config import TapTarget
-from collector.tap.exchange import CLIENT_GONE, Exchange, Room
+from collector.tap.exchange import CLIENT_GONE, UPSTREAM_RESET, Exchange, Room
 
 _MAX_PIPELINED: Final = 64
 _SWITCHING_PROTOCOLS: Final = 101
@@ -85,7 +85,7 @@ class Observer:
 
         :param fault: what to call it if so
         """
-        if self._answers is not None and self._answers.ends_with_connection:
+        if self._answers is not None and self._answers.ends_with_connection and fault != UPSTREAM_RESET:
             self._answers.on_message_complete(at)
         if not self._pending:
             return False
@@ -113,9 +113,13 @@ class Observer:
             self._end(self._pending.popleft(), at, fault)
 
     def _end(self, pending: _Pending, at: float, fault: str = "") -> None:
-        if pending.exchange is not None:
-            pending.exchange.end(at, self._unix(), fault)
-            self._witness.ended(pending.exchange)
+        exchange = pending.exchange
+        if exchange is None:
+            return
+        if self._requests is not None:
+            self._requests.let_go(exchange, is_answered=not fault)
+        exchange.end(at, self._unix(), fault)
+        self._witness.ended(exchange)
 
 
 class _Requests:
@@ -156,9 +160,14 @@ class _Requests:
         """An answer has ended: after an upgrade that was declined the next request begins."""
         if self._is_suspended:
             self._is_suspended = False
-            if self._exchange is not None:
-                self._exchange.is_whole_request = True
             self._parser = httptools.HttpRequestParser(self)
+
+    def let_go(self, exchange: Exchange, *, is_answered: bool) -> None:
+        """It is about to end: nothing that the client still sends is added to it, another thread may read it."""
+        if exchange is self._exchange:
+            if is_answered and self._is_suspended:
+                exchange.is_whole_request = True
+            self._exchange = None
 
     def close(self) -> None:
         del self._parser

@@ -11,6 +11,7 @@ import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, cast
 
+from collector.tap.exchange import UPSTREAM_RESET
 from collector.tap.heads import HeadRewriter
 from collector.tap.observer import Observer
 from collector.tap.refusals import Refusal
@@ -228,7 +229,7 @@ class Upstream(asyncio.Protocol):
         return self._transport.can_write_eof()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._tap.upstream_lost(self._client, "upstream_reset" if error is not None else "upstream_closed")
+        self._tap.upstream_lost(self._client, UPSTREAM_RESET if error is not None else "upstream_closed")
         self._client.upstream_lost(was_whole=self._has_ended)
 
     def pause_writing(self) -> None:

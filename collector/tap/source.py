@@ -33,6 +33,7 @@ _POLL_SECONDS: Final = 0.05
 _SWITCH_SECONDS: Final = 0.0005
 """after which a busy thread of this process makes way for the tap; with Python's 5 ms, p99 of a chunk is 12 ms"""
 _SIGNAL: Final = (("source", "tap"), ("signal", "calls"))
+_FAULT: Final = (("source", "tap"), ("reason", "fault"))
 _QUEUE: Final = (("queue", "tap"),)
 _LOG: Final = logging.getLogger("watchkeeper.tap")
 
@@ -55,6 +56,7 @@ class TapSource:
         self._loop: asyncio.AbstractEventLoop
         self._closing: asyncio.Event
         self._closed = False
+        self._is_faulty = False
         listeners = []
         try:
             for index, target in enumerate(config):
@@ -80,7 +82,9 @@ class TapSource:
         calls = []
         gaps: dict[Labels, Distribution] = {}
         for tap, exchange in ended:
-            call = completions.completion(exchange, tap.target)
+            call = self._completion(tap, exchange)
+            if call is None:
+                continue
             calls.append(call)
             self._note_gaps(gaps, exchange, call)
             for reason, count in exchange.unread.items():
@@ -146,6 +150,19 @@ class TapSource:
             self._ledger.add(health.ACCEPTED, 1, _SIGNAL)
         else:
             self._ledger.add(health.REJECTED, 1, (*_SIGNAL, ("reason", "queue_full")))
+
+    def _completion(self, tap: Tap, exchange: Exchange) -> Completion | None:
+        """None when our own reading of it failed: the other calls are not lost with it."""
+        try:
+            return completions.completion(exchange, tap.target)
+        except Exception as error:  # noqa: BLE001 - the bodies are anybody's, and an error's text may quote them
+            self._ledger.add(health.DROPPED, 1, _FAULT)
+            if not self._is_faulty:
+                self._is_faulty = True
+                _LOG.error(
+                    "tap: a fault in reading a call (%s, counted from now on); please report it", type(error).__name__
+                )
+            return None
 
     def _note_gaps(self, gaps: dict[Labels, Distribution], exchange: Exchange, call: Completion) -> None:
         found = completions.gaps(exchange)

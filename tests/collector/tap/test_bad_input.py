@@ -11,8 +11,12 @@ from typing import Any
 import pytest
 import trustme
 
+from collector.tap.completions import completion
+from collector.tap.config import TapTarget
+from collector.tap.exchange import Exchange
 from collector.tap.observer import Observer
 from collector.tap.source import TapSource
+from watchkeeper.core.records import Completion
 from watchkeeper.core.testkit import free_port
 from watchkeeper.core.vocabulary import health
 from watchkeeper.core.vocabulary import tap as vocabulary
@@ -53,6 +57,8 @@ def ask(between: Any, request: bytes = REQUEST) -> bytes:
         ((SAID, b'data: {"error":{"message":"secret","code":500}}\n\n', DONE), "error", "500", ""),
         ((SAID, b'data: {"error":{"message":"secret","code":"429"}}\n\n'), "rejected", "429", ""),
         ((SAID, b'data: {"error":"secret words of it"}\n\n', DONE), "error", "error_in_answer", ""),
+        ((SAID, 'data: {"error":{"code":"\u00b2"}}\n\n'.encode(), DONE), "error", "error_in_answer", ""),
+        ((SAID, b'data: {"object":"error","message":"secret","code":400}\n\n', DONE), "client_error", "400", ""),
         ((b"data: " + b"x" * 3_000_000, b"\n\n", SAID, STOP, DONE), "ok", "", "event_too_large"),
     ],
     ids=[
@@ -67,6 +73,8 @@ def ask(between: Any, request: bytes = REQUEST) -> bytes:
         "500",
         "429",
         "words",
+        "no digit",
+        "of vLLM",
         "long",
     ],
 )
@@ -108,9 +116,10 @@ def test_an_error_of_the_upstream_passes_and_says_how_the_call_ended(
         (("close",), "upstream_closed", "closed"),
         (("reset",), "upstream_reset", "reset"),
         ((b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}", "close"), "upstream_closed", "closed"),
+        ((b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{}", 0.1, "reset"), "upstream_reset", "reset"),
         ((b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{", "close"), "upstream_closed", "closed"),
     ],
-    ids=["no answer", "reset", "short of its length", "short of its chunks"],
+    ids=["no answer", "reset", "short of its length", "reset without one", "short of its chunks"],
 )
 def test_an_upstream_that_breaks_off_is_its_failure(
     upstream: Make, tap: Make, steps: tuple[Any, ...], error_type: str, reason: str
@@ -233,6 +242,35 @@ def test_a_fault_in_observing_stops_the_observing_not_the_traffic(
     assert len(lines) == 1
     assert "RuntimeError" in lines[0]
     assert "secret" not in caplog.text
+
+
+def test_a_fault_in_reading_a_call_costs_that_call_alone(
+    upstream: Make, tap: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(exchange: Exchange, target: TapTarget) -> Completion:
+        if exchange.tenant == "odd":
+            raise RuntimeError("secret prompt")
+        return completion(exchange, target)
+
+    monkeypatch.setattr("collector.tap.completions.completion", broken)
+    between = tap(upstream(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "close"), tenant_header="x-tenant")
+    for tenant in (b"a", b"odd", b"odd", b"b"):
+        ask(between, REQUEST.replace(b"\r\n", b"\r\nX-Tenant: " + tenant + b"\r\n", 1))
+
+    assert [call.tenant for call in between.calls(2)] == ["a", "b"]
+    between.wait_for(health.DROPPED, 2, source="tap", reason="fault")
+    [line] = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert "RuntimeError" in line
+    assert "secret" not in caplog.text
+
+
+def test_a_stream_without_its_end_failed_whatever_its_request_was(upstream: Make, tap: Make) -> None:
+    between = tap(upstream(STREAM, SAID, "close"))
+
+    ask(between, REQUEST.replace(b'{"model":"m"}', b"not JSON here"))
+
+    assert between.call().error_type == "stream_unfinished"
+    assert between.count(vocabulary.UNREAD, reason="request_malformed") == 1
 
 
 @pytest.mark.parametrize(

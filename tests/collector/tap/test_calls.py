@@ -189,6 +189,49 @@ def test_timings_of_llama_cpp_stand_in_for_usage(upstream: Make, tap: Make) -> N
     assert (call.tokens_estimated, call.prefill_seconds, call.decode_seconds) == (False, 0.02, 0.04)
 
 
+def test_timings_with_every_token_are_counted_to_the_last_and_by_choice(upstream: Make, tap: Make) -> None:
+    def timed(choice: Any, tokens: Any, **more: Any) -> bytes:
+        return event({
+            "choices": [{"index": choice, "delta": {"content": "a"}}],
+            "timings": {"prompt_n": 5, "predicted_n": tokens, **more},
+        })  # fmt: skip
+
+    server = upstream(STREAM, timed(0, 1), timed(1, 1), timed(0, 2), timed(0, 3), timed([], 9), DONE, END)
+    between = tap(server)
+
+    ask(between, until=END)
+    call = between.call()
+
+    assert (call.input_tokens, call.output_tokens, call.tokens_estimated) == (5, 4, False)
+
+
+@pytest.mark.parametrize(
+    "timings",
+    [{"prompt_ms": 1e300, "predicted_ms": -5.0, "predicted_n": -1}, {"prompt_ms": None, "predicted_n": True}, {}],
+)
+def test_timings_that_cannot_be_are_none(upstream: Make, tap: Make, timings: dict[str, Any]) -> None:
+    server = upstream(STREAM, delta(content="a"), event({"choices": [], "timings": timings}), DONE, END)
+    between = tap(server)
+
+    ask(between, until=END)
+    call = between.call()
+
+    assert (call.prefill_seconds, call.decode_seconds) == (None, None)
+    assert (call.input_tokens, call.output_tokens, call.tokens_estimated) == (None, 1, True)
+    assert between.count(vocabulary.UNREAD) == 0
+
+
+def test_ollamas_counts_that_are_none_do_not_hide_the_end(upstream: Make, tap: Make) -> None:
+    last = {"model": "o", "done": True, "done_reason": "stop", "eval_count": None, "eval_duration": None}
+    server = upstream(LINES, line({"model": "o", "response": "a", "done": False}), line(last), END)
+    between = tap(server)
+
+    ask(between, path="/api/generate", until=END)
+    call = between.call()
+
+    assert (call.outcome, call.finish_reasons, call.output_tokens, call.tokens_estimated) == ("ok", ("stop",), 1, True)
+
+
 def test_the_responses_api_is_read_by_its_types(upstream: Make, tap: Make) -> None:
     kinds = {"id": "r-1", "model": "m-1"}
     done = {

@@ -58,6 +58,11 @@ def test_what_is_not_understood_passes_as_it_is_from_there_on(foreign: bytes) ->
     assert passed([foreign[:7], foreign[7:]]) == foreign
 
 
+@pytest.mark.parametrize("foreign", [b"\x16\x03\x01\x02\x00 hello", b"a  b", b"GET / HTTP/1.1 x"])
+def test_what_can_become_no_request_line_is_not_held_back(foreign: bytes) -> None:
+    assert HeadRewriter("up", "/p").feed(foreign) == foreign
+
+
 def test_after_an_upgrade_that_was_agreed_to_nothing_is_changed() -> None:
     frames = b"GET /not-http HTTP/1.1\r\nHost: frame\r\n\r\n"
     ask = b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\r\n"

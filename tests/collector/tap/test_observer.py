@@ -117,11 +117,12 @@ def test_an_answer_that_nobody_asked_for_is_no_call() -> None:
 
 
 def test_an_answer_before_the_end_of_the_request_ends_the_call() -> None:
-    seen = Seen()
-    observer = Observer(TARGET, seen, lambda: 1e9, Room(1 << 20))
+    seen, room = Seen(), Room(1000)
+    observer = Observer(TARGET, seen, lambda: 1e9, room)
     observer.request(b"POST /v1/embeddings HTTP/1.1\r\nContent-Length: 100\r\n\r\n{", 1.0)
     observer.response(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n", 2.0)
     observer.request(b"x" * 50, 3.0)
 
+    assert room.take(1000)  # the rest of its body is not kept
     [call] = seen.records()
     assert (call.operation, call.outcome, call.duration_seconds) == ("embeddings", "client_error", 1.0)

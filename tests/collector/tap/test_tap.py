@@ -34,6 +34,7 @@ STREAM = (
         ({"upstream": "http://u:p@h:1"}, "without user, query or fragment"),
         ({"upstream": "http://h:1/?q"}, "without user, query or fragment"),
         ({"upstream": "http://h:99999"}, "upstream must be like"),
+        ({"upstream": "http://a..b"}, "upstream must be like"),
         ({"upstream": "http://h", "ca_file": "x"}, "ca_file needs an upstream that begins with https://"),
         ({"upstream": "http://h", "tls_key_file": "x"}, "must be set together"),
         ({"upstream": "http://h", "tenant_header": "a: b"}, "is not the name of a header"),
