@@ -103,6 +103,9 @@ class Reader:
             beside = (cached or 0) + (written or 0)
             if beside > input_tokens:
                 input_tokens = input_tokens + beside
+        output_tokens, reasoning = get("output_tokens"), get("reasoning_tokens")
+        if reasoning and output_tokens is not None and reasoning > output_tokens:
+            output_tokens += reasoning  # counted beside the answer, as Gemini's thoughts are
         address, port = get("server_address", ""), get("server_port", "")
         if ":" in address or "api_base" in found:
             address, port = _server(found)
@@ -132,10 +135,10 @@ class Reader:
             None,
             streamed or first_token is not None,
             input_tokens,
-            get("output_tokens"),
+            output_tokens,
             cached,
             written,
-            get("reasoning_tokens"),
+            reasoning,
             reasons,
             outcome,
             error_type,

@@ -130,6 +130,16 @@ class TestNumbers:
 
         assert call.input_tokens == 1200
 
+    @pytest.mark.parametrize(("answer", "thoughts", "output"), [(20, 500, 520), (520, 500, 520), (0, 5, 5), (7, 0, 7)])
+    def test_reasoning_beside_the_answer_is_added_to_it(
+        self, otlp: Any, answer: int, thoughts: int, output: int
+    ) -> None:
+        tokens = {"gen_ai.usage.output_tokens": answer, "gen_ai.usage.reasoning.output_tokens": thoughts}
+
+        call = otlp.call({**CHAT, **tokens})
+
+        assert (call.output_tokens, call.reasoning_tokens) == (output, thoughts)
+
     @pytest.mark.parametrize("sent", [-1, 2_000_000_000, "many", True, [1], {"a": 1}, float("nan"), float("inf")])
     def test_a_wrong_count_is_unknown_and_counted(self, otlp: Any, sent: object) -> None:
         call = otlp.call({**CHAT, "gen_ai.usage.input_tokens": sent})
