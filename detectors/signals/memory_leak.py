@@ -5,16 +5,15 @@ The least memory in use of every 5 minutes (so that what an allocator takes and 
 is looked at over the last 2 and the last 6 hours. It leaks when, over one of them, the Theil-Sen slope would fill the
 device within `full_within_hours`; it rose by `growth_bytes` at least; it rose steadily, that is in nearly every
 eighth of the time, no eighth having most of it, the last third no slower than half the whole, and with little back
-and forth; and the load (utilisation) does not explain it: of the spans that differ in load, over twice that time, 80
-% of those with more load have more memory where it does. Memory given back once shows that this workload returns what
-it takes: from then on only a level above that peak counts. When a device falls nearly empty, or goes to another pod,
-its history begins anew.
+and forth; and the load (utilisation) does not explain it: of the spans that differ in load, 80 % of those with more
+load have more memory where it does. Memory given back once shows that this workload returns what it takes: from then
+on only a level above that peak counts. When a device falls nearly empty, or goes to another pod, its history begins
+anew.
 
-Catches: a leak that fills the device within a day, 2 to 3 hours after it began (4 after a change of load); a slower
-one after 6. Misses: engines that take their memory at start (their leaks show in host memory), leaks while the load
-keeps rising, leaks smaller than `growth_bytes` in 6 hours. Mistakes for a leak: the first tooth of a sawtooth that
-takes hours and would fill the device; the first day's wave of memory that comes an hour after the load. Keeps 72
-spans of 5 minutes per device.
+Catches: a leak that fills the device within a day, 2 to 3 hours after it began; a slower one after 6. Misses: engines
+that take their memory at start (their leaks show in host memory), leaks while the load keeps rising, leaks smaller
+than `growth_bytes` in 6 hours. Mistakes for a leak: the first tooth of a sawtooth that takes hours and would fill the
+device; the first day's wave of memory that comes an hour after the load. Keeps 72 spans of 5 minutes per device.
 """
 
 from collections import deque
@@ -36,8 +35,6 @@ from watchkeeper.core.vocabulary import devices
 _SPAN_SECONDS: Final = 300.0
 _LONG: Final = 72
 _SHORT: Final = 24
-_LONGEST_HOLE: Final = 6
-"""spans without a number after which the history begins anew"""
 _PARTS: Final = 8
 _RAISE_SECONDS: Final = 1800.0
 _CLEAR_SECONDS: Final = 3600.0
@@ -154,8 +151,8 @@ class _Kept:
         index = now // _SPAN_SECONDS
         self.usage = usage
         is_empty = self.limit is not None and usage < _EMPTY * self.limit
-        is_broken = bool(self.spans) and not 0 <= index - self.spans[-1].index <= _LONGEST_HOLE
-        if is_empty or is_broken:
+        is_set_back = bool(self.spans) and index < self.spans[-1].index
+        if is_empty or is_set_back:
             self.spans.clear()
             self.peak = 0.0
             self.growth = None
@@ -236,7 +233,7 @@ class MemoryLeak:
             if len(levels) < count:
                 continue
             found = growth(levels[-count:], self._config.growth_bytes)
-            if found is not None and not follows_load(levels[-2 * count :], loads[-2 * count :]):
+            if found is not None and not follows_load(levels[-count:], loads[-count:]):
                 return found
         return None
 

@@ -70,6 +70,15 @@ def test_a_leak_under_a_days_wave_of_load_is_found_before_the_device_is_full(hos
     assert len(watch.raised) >= 1
 
 
+def test_a_clock_that_is_set_back_begins_anew_and_still_finds(host):
+    watch = host(PLUGIN)
+    run(watch, 3, lambda hour: 45)
+    watch.at -= 86_400
+    run(watch, 3, lambda hour: 45 + 4 * hour)
+
+    assert len(watch.raised) == 1
+
+
 def test_about_to_be_full_is_an_alarm(host):
     watch = host(PLUGIN)
     run(watch, 8.5, lambda hour: 36 + 5 * hour)
@@ -192,6 +201,30 @@ def test_a_device_without_a_known_limit_is_not_judged(host):
         watch.tick(STEP)
 
     assert watch.states() == {}
+
+
+CREEP = [40 + 0.1 * place for place in range(24)]
+
+
+@pytest.mark.parametrize(
+    ("added", "is_growth"),
+    [
+        pytest.param(list(range(24)), True, id="a line"),
+        pytest.param([10 * (place >= 4) + 10 * (place >= 20) for place in range(24)], False, id="two steps have most"),
+        pytest.param(
+            [8 * ((place >= 4) + (place >= 12) + (place >= 20)) - 0.1 * place for place in range(24)],
+            False,
+            id="flat between steps",
+        ),
+        pytest.param([place + 20 * (place % 3 == 1) for place in range(24)], False, id="back and forth"),
+        pytest.param([24 * (1 - 0.5 ** (place / 6)) for place in range(24)], False, id="slower and slower"),
+        pytest.param([-place for place in range(24)], False, id="falling"),
+    ],
+)
+def test_growth_is_steady_or_it_is_none(added, is_growth):
+    levels = [(base + more) * GIB for base, more in zip(CREEP, added, strict=True)]
+
+    assert (growth(levels, GIB) is not None) == is_growth
 
 
 @settings(deadline=None, max_examples=60)
