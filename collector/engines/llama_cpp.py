@@ -8,7 +8,7 @@ not the time of it. https://github.com/ggml-org/llama.cpp/tree/master/tools/serv
 from pathlib import PurePath
 from typing import Final
 
-from collector.engines.table import Fold, From, Question, Row, Table, starts_with
+from collector.engines.table import Fold, From, Question, Row, Table, at, starts_with
 from watchkeeper.core.records import Labels
 from watchkeeper.core.vocabulary import engines, requests
 
@@ -53,10 +53,6 @@ def _from_models(answer: object) -> str:
     return PurePath(name).name if name.endswith(".gguf") else name
 
 
-def _build(answer: object) -> str:
-    return str(answer["build_info"]) if isinstance(answer, dict) else ""
-
-
 TABLE: Final = Table(
     name="llama_cpp",
     title="llama.cpp",
@@ -65,7 +61,7 @@ TABLE: Final = Table(
     switch_on="start llama-server with --metrics",
     off_mark=b"--metrics",
     model=(Question("/props", _from_props), Question("/v1/models", _from_models)),
-    version=(Question("/props", _build),),
+    version=(Question("/props", at("build_info")),),
     lacks=(
         "time to first token, request duration, queue time, finish reasons and errors: send watchkeeper the "
         "application's OpenTelemetry, which has them",

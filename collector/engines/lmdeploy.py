@@ -6,7 +6,7 @@ https://lmdeploy.readthedocs.io/en/latest/advance/metrics.html
 
 from typing import Final
 
-from collector.engines.table import Fold, From, Label, Question, Row, Table, starts_with
+from collector.engines.table import Fold, From, Label, Question, Row, Table, at, starts_with
 from watchkeeper.core.records import Labels, Vantage
 from watchkeeper.core.vocabulary import engines, requests
 
@@ -84,17 +84,13 @@ ROWS: Final = (
 )
 
 
-def _model(answer: object) -> str:
-    return str(answer["data"][0]["id"]) if isinstance(answer, dict) else ""
-
-
 TABLE: Final = Table(
     name="lmdeploy",
     title="LMDeploy",
     matches=starts_with("lmdeploy_"),
     rows=ROWS,
     switch_on="start lmdeploy serve without --disable-metrics",
-    model=(Question("/v1/models", _model),),
+    model=(Question("/v1/models", at("data", 0, "id")),),
     lacks=(
         "time per output token of a request: only the time between tokens",
         "whether an answer stopped or was cut at its length: both are `stop`",

@@ -7,7 +7,7 @@ Its names have no prefix. https://docs.nvidia.com/nim/large-language-models/1.0.
 from collections.abc import Set
 from typing import Final
 
-from collector.engines.table import PREFIXES, Fold, From, Label, Question, Row, Table
+from collector.engines.table import PREFIXES, Fold, From, Label, Question, Row, Table, at
 from watchkeeper.core.finish_reasons import canonical
 from watchkeeper.core.records import Labels, Vantage
 from watchkeeper.core.vocabulary import engines, requests
@@ -49,10 +49,6 @@ def _matches(names: Set[str]) -> bool:
     return names >= _MARKS and _OTHERS.isdisjoint(names) and not any(name.startswith(PREFIXES) for name in names)
 
 
-def _version(answer: object) -> str:
-    return str(answer["release"]) if isinstance(answer, dict) else ""
-
-
 TABLE: Final = Table(
     name="nim",
     title="NVIDIA NIM",
@@ -60,7 +56,7 @@ TABLE: Final = Table(
     rows=ROWS,
     switch_on="it is on by default, at /v1/metrics",
     paths=("/v1/metrics",),
-    version=(Question("/v1/version", _version),),
+    version=(Question("/v1/version", at("release")),),
     lacks=(
         "queue, prefill and decode time of a request, and time per output token of a request",
         "preemptions and the prefix cache's hits",

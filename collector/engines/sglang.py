@@ -9,7 +9,7 @@ from typing import Final
 
 from collector.engines.choices import alone_if_there, having, in_turn, lacking_if_others, one_per_data_rank
 from collector.engines.page import Series, Value
-from collector.engines.table import Fold, From, Label, Question, Row, Table, starts_with, status_class, words
+from collector.engines.table import Fold, From, Label, Question, Row, Table, at, starts_with, status_class, words
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Labels, Vantage
 from watchkeeper.core.vocabulary import engines, requests
@@ -145,22 +145,14 @@ ROWS: Final = (
 )
 
 
-def _version(answer: object) -> str:
-    return str(answer["version"]) if isinstance(answer, dict) else ""
-
-
-def _from_models(answer: object) -> str:
-    return str(answer["data"][0]["id"]) if isinstance(answer, dict) else ""
-
-
 TABLE: Final = Table(
     name="sglang",
     title="SGLang",
     matches=starts_with("sglang_", never=("nv_inference_", "dynamo_frontend_")),
     rows=ROWS,
     switch_on="start SGLang with --enable-metrics",
-    model=(Question("/v1/models", _from_models),),
-    version=(Question("/server_info", _version), Question("/get_server_info", _version)),
+    model=(Question("/v1/models", at("data", 0, "id")),),
+    version=(Question("/server_info", at("version")), Question("/get_server_info", at("version"))),
     lacks=(
         "finish reasons: send watchkeeper the application's OpenTelemetry, or SGLang's traces (--enable-trace)",
         "drafts and drafted tokens of speculative decoding: only the mean length and share accepted",

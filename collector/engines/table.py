@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -101,6 +101,18 @@ class Question(msgspec.Struct, frozen=True):
 
     path: str
     answer: Callable[[object], str]
+
+
+def at(*path: str | int) -> Callable[[object], str]:
+    """Reads the text at this place of an answer; empty where it holds null, or the answer is no object."""
+
+    def read(answer: object) -> str:
+        found: Any = answer if isinstance(answer, dict) else None
+        for step in path:
+            found = None if found is None else found[step]
+        return "" if found is None else str(found)
+
+    return read
 
 
 class Table(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from collector.engines.page import Page, Series
-from collector.engines.table import Fold, From, Label, Question, Row, Table, words
+from collector.engines.table import Fold, From, Label, Question, Row, Table, at, words
 from watchkeeper.core.finish_reasons import REASONS
 from watchkeeper.core.records import Labels, Vantage
 from watchkeeper.core.vocabulary import engines, requests
@@ -115,10 +115,6 @@ ROWS: Final = (
 )
 
 
-def _version(answer: object) -> str:
-    return str(answer["version"]) if isinstance(answer, dict) else ""
-
-
 TABLE: Final = Table(
     name="tensorrt_llm",
     title="TensorRT-LLM",
@@ -129,7 +125,7 @@ TABLE: Final = Table(
     on_by_default=False,
     paths=("/prometheus/metrics",),
     consumed=("/metrics",),
-    version=(Question("/version", _version),),
+    version=(Question("/version", at("version")),),
     lacks=(
         "tokens per request as a distribution, and preemptions: for the former send watchkeeper the application's "
         "OpenTelemetry",

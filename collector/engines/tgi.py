@@ -7,7 +7,7 @@ https://huggingface.co/docs/text-generation-inference/reference/metrics
 
 from typing import Final
 
-from collector.engines.table import From, Label, Question, Row, Table, starts_with, sum_of, words
+from collector.engines.table import From, Label, Question, Row, Table, at, starts_with, sum_of, words
 from watchkeeper.core.records import Labels, Vantage
 from watchkeeper.core.vocabulary import engines, requests
 
@@ -45,22 +45,14 @@ ROWS: Final = (
 )
 
 
-def _model(answer: object) -> str:
-    return str(answer["model_id"]) if isinstance(answer, dict) else ""
-
-
-def _version(answer: object) -> str:
-    return str(answer["version"]) if isinstance(answer, dict) else ""
-
-
 TABLE: Final = Table(
     name="tgi",
     title="TGI",
     matches=starts_with("tgi_"),
     rows=ROWS,
     switch_on="it is on by default, on the port of the API",
-    model=(Question("/info", _model),),
-    version=(Question("/info", _version),),
+    model=(Question("/info", at("model_id")),),
+    version=(Question("/info", at("version")),),
     lacks=(
         "time to first token, inter-token latency and time per output token: its times are of whole batches, or have "
         "the prefill in them; send watchkeeper the application's OpenTelemetry, which has them",

@@ -7,17 +7,7 @@ https://docs.vllm.ai/en/latest/usage/metrics/
 from typing import Final
 
 from collector.engines.page import Series, Value
-from collector.engines.table import (
-    Fold,
-    From,
-    Label,
-    Question,
-    Row,
-    Table,
-    starts_with,
-    status_class,
-    words,
-)
+from collector.engines.table import Fold, From, Label, Question, Row, Table, at, starts_with, status_class, words
 from watchkeeper.core.finish_reasons import canonical
 from watchkeeper.core.records import Labels, Vantage
 from watchkeeper.core.vocabulary import engines, requests
@@ -153,15 +143,11 @@ ROWS: Final = (
 )
 
 
-def _version(answer: object) -> str:
-    return str(answer["version"]) if isinstance(answer, dict) else ""
-
-
 TABLE: Final = Table(
     name="vllm",
     title="vLLM",
     matches=starts_with("vllm_", never=("nv_inference_", "dynamo_frontend_", _ROUTER)),
     rows=ROWS,
     switch_on="start vllm without --disable-log-stats",
-    version=(Question("/version", _version),),
+    version=(Question("/version", at("version")),),
 )

@@ -8,7 +8,7 @@ from collector.engines import TABLES
 from collector.engines.deltas import Deltas
 from collector.engines.mapping import observe, samples
 from collector.engines.page import parse, plain_name
-from collector.engines.table import From, Row, Table, detect, sum_of
+from collector.engines.table import From, Row, Table, at, detect, sum_of
 from watchkeeper.core.metric import Kind, Metric
 
 EVERY = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.title)
@@ -114,3 +114,13 @@ def test_a_total_only_grows_while_processes_with_its_old_and_its_new_name_answer
         assert not advance.reset
 
     assert grown == [0.0, 10.0, 0.0, 5.0, 2.0, 0.0, 4.0, 3.0]
+
+
+def test_an_answer_without_what_was_asked_for_says_nothing() -> None:
+    version = at("data", 0, "version")
+
+    assert version({"data": [{"version": 1.5}]}) == "1.5"
+    assert version({"data": [{"version": None}]}) == version({"data": None}) == version([]) == version("data") == ""
+    for lacking in ({"data": []}, {"other": 1}):
+        with pytest.raises(LookupError):
+            version(lacking)
