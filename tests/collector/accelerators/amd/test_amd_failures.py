@@ -1,6 +1,7 @@
 import logging
 import shutil
 import threading
+import time
 
 import pytest
 
@@ -138,7 +139,8 @@ def test_while_one_hangs_the_library_is_not_shut_down_under_it(amdsmi, sysfs, mo
     amdsmi.say({"dev0.hang": 1})
     asked = threading.Thread(target=lambda: driver.sample(device, 1.0), daemon=True)
     asked.start()
-    while asked.is_alive():  # until it is in the call
+    refused, until = "", time.monotonic() + 10
+    while time.monotonic() < until:  # until it is in the call
         try:
             driver.open()
         except DriverError as failure:
@@ -172,6 +174,20 @@ def test_what_was_unsupported_is_tried_again_after_a_while(node, amdsmi):
 
     node.read(seconds=300, ticks=3)
     assert node.value(devices.POWER, hw_name="0") == 655
+
+
+def test_a_gpu_that_told_nothing_at_all_for_a_while_is_asked_everything_again(node, amdsmi):
+    """While its driver is away all calls are unsupported, which is not for good."""
+    node.read()
+    amdsmi.say({"dev0.error": 2})
+    node.read(ticks=2)
+    assert up(node) == {"0": 0, "1": 1}
+
+    amdsmi.say({"dev0.error": None})
+    node.read()
+    assert up(node) == {"0": 1, "1": 1}
+    assert node.value(devices.POWER, hw_name="0") == 655
+    assert node.value(devices.POWER_LIMIT, hw_name="0") == 750
 
 
 def test_what_is_not_permitted_is_a_gap_with_that_reason(node, amdsmi):

@@ -50,6 +50,14 @@ def test_memory_and_processes_are_told_of_parts(node, cpx):
     assert node.value(devices.INFO, hw_name="0:2", partition_profile="CPX") == 1
 
 
+def test_parts_are_told_apart_by_their_number_and_not_by_the_order_in_which_they_are_listed(node, cpx):
+    cpx.say({"dev0.partition": 2, "dev0.power": 0, "dev2.partition": 0, "dev2.power": 600})
+    node.read(ticks=2)
+
+    assert node.value(devices.POWER, hw_name="0") == 600
+    assert node.value(devices.MEMORY_USAGE, hw_name="0:0") == 200 * 2**20
+
+
 @pytest.fixture
 def listed(cpx, sysfs):
     driver = Amd(lambda _call, _code: None, (str(cpx.path),), sysfs)
