@@ -26,6 +26,9 @@ _SLICE: Final = 32
 """of a batch, before bytes are passed on again"""
 _BACKLOG_BYTES: Final = 8 << 20
 """waiting to be looked at; past it they are looked at first, so that memory stays bounded"""
+_MOST_TURNED_AWAY: Final = 64
+"""clients that are waited for to tell them 503; further ones are reset, or they would take every file descriptor"""
+_STOPPED: Final = "tap_stopped"
 _NO_DESCRIPTORS: Final = (errno.EMFILE, errno.ENFILE)
 
 Look = Callable[[bytes, float], None]
@@ -99,6 +102,7 @@ class Tap:
         self._observed = 0
         self._is_reachable = True
         self.clients: set[Client] = set()
+        self._turned_away: set[Client] = set()
         self.open: set[Exchange] = set()
         self.request_bytes = 0
         self.response_bytes = 0
@@ -110,6 +114,9 @@ class Tap:
     def admit(self, client: Client) -> Refusal | None:
         """A new client; what to tell it when there is no room."""
         if len(self.clients) >= self._max_connections:
+            if len(self._turned_away) >= _MOST_TURNED_AWAY:
+                reset(client.transport)
+            self._turned_away.add(client)
             return self._refused("too many connections are open")
         self.clients.add(client)
         if self._observed >= self.target.max_observed_connections:
@@ -157,6 +164,7 @@ class Tap:
 
     def client_lost(self, client: Client) -> None:
         self.clients.discard(client)
+        self._turned_away.discard(client)
         observer = client.observer
         if observer is not None:
 
@@ -179,9 +187,7 @@ class Tap:
 
     def call_refused(self, client: Client, refusal: Refusal) -> None:
         """The tap itself has answered what this client asks."""
-        observer = client.observer
-        if observer is not None:
-            self._watch.add(self, client, lambda _data, at: observer.refused(refusal.fault, at), b"")
+        self._end_calls(client, refusal.fault)
 
     def stop_observing(self, client: Client, error: Exception) -> None:
         """The traffic goes on unmeasured."""
@@ -211,8 +217,15 @@ class Tap:
                 client.transport.close()
 
     def abort(self) -> None:
+        """End every connection: what is under way failed, and neither side is to blame."""
         for client in list(self.clients):
+            self._end_calls(client, _STOPPED)
             reset(client.transport)
+
+    def _end_calls(self, client: Client, fault: str) -> None:
+        observer = client.observer
+        if observer is not None:
+            self._watch.add(self, client, lambda _data, at: observer.refused(fault, at), b"")
 
     def _forget(self, client: Client) -> None:
         observer, client.observer = client.observer, None

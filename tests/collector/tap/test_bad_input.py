@@ -5,6 +5,7 @@ import socket
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +210,22 @@ def test_past_the_bound_of_connections_a_client_is_told_to_come_back(upstream: M
     between.wait_for(vocabulary.REFUSED)
 
 
+def test_clients_that_are_turned_away_are_bounded_too(
+    upstream: Make, tap: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("collector.tap.tap._MOST_TURNED_AWAY", 2)
+    between = tap(upstream("hang"), max_connections=1)
+    with ExitStack() as opened:
+        clients = [opened.enter_context(between.connect()) for _ in range(4)]
+        between.wait_for(vocabulary.REFUSED, 3)
+
+        with pytest.raises(ConnectionResetError):
+            clients[3].recv(1)
+        for told in clients[1:3]:
+            told.sendall(REQUEST)
+            assert told.recv(1 << 16).startswith(b"HTTP/1.1 503 ")
+
+
 def test_past_the_bound_of_observed_connections_traffic_passes_unmeasured(upstream: Make, tap: Make) -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
     between = tap(upstream(answer, "close"), max_observed_connections=1)
@@ -396,7 +413,8 @@ def test_a_stream_that_outlasts_the_time_for_draining_is_cut(upstream: Make, tap
         between.source.close()
 
     assert server.gone.wait(5)
-    assert between.call().output_tokens == 1
+    call = between.call()
+    assert (call.output_tokens, call.outcome, call.error_type) == (1, "error", "tap_stopped")
 
 
 def test_the_source_says_when_its_thread_has_died(upstream: Make, tap: Make) -> None:
