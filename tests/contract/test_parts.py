@@ -13,13 +13,13 @@ import pytest
 
 import collector
 import exporters
-from detectors import signals
+from detectors import checks, signals
 from watchkeeper.agent.config import is_on, root_type
 from watchkeeper.agent.documentation import field_docs
 from watchkeeper.core.interfaces import Plugin
 from watchkeeper.core.vocabulary import METRICS
 
-PACKAGES = (collector, signals, exporters)
+PACKAGES = (collector, checks, signals, exporters)
 PARTS = [plugin for package in PACKAGES for plugin in package.PLUGINS]
 ROOT = Path(__file__).parents[2]
 
@@ -72,24 +72,24 @@ class TestPart:
 
 
 def test_one_configuration_holds_every_part() -> None:
-    root = root_type(collector.PLUGINS, exporters.PLUGINS, signals.PLUGINS)
+    root = root_type(collector.PLUGINS, exporters.PLUGINS, signals.PLUGINS, checks.PLUGINS)
 
     assert {plugin.name for plugin in collector.PLUGINS} <= {field.name for field in msgspec.structs.fields(root)}
 
 
 def test_every_metric_is_filled_by_some_part_or_the_agent() -> None:
-    from watchkeeper.core.vocabulary import cost, health
+    from watchkeeper.core.vocabulary import cost, health, outputs
     from watchkeeper.core.vocabulary import signals as judged
 
     filled = {metric for plugin in PARTS for metric in plugin.metrics}
-    filled |= {*health.METRICS, *cost.METRICS, *judged.METRICS}
+    filled |= {*health.METRICS, *cost.METRICS, *judged.METRICS, outputs.FAILURES, outputs.CPU_TIME}
 
     assert {metric.name for metric in METRICS} == {metric.name for metric in filled}
 
 
 def test_listing_the_parts_imports_nothing_heavy() -> None:
-    heavy = {"numpy", "pandas", "evidently", "pynvml", "opentelemetry.sdk", "kafka", "sqlalchemy"}
-    script = "import sys, collector, detectors.signals, exporters; print(' '.join(sys.modules))"
+    heavy = {"numpy", "pandas", "evidently", "pynvml", "opentelemetry.sdk", "kafka", "sqlalchemy", "fasttext"}
+    script = "import sys, collector, detectors.checks, detectors.signals, exporters; print(' '.join(sys.modules))"
 
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT).stdout
 

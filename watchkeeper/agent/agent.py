@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from watchkeeper import __version__
 from watchkeeper.agent.aggregate import Aggregate
+from watchkeeper.agent.checks import Checks, Running
 from watchkeeper.agent.config import is_on, price_list
 from watchkeeper.agent.once import Once
 from watchkeeper.agent.pipeline import Pipeline
@@ -18,7 +19,7 @@ from watchkeeper.agent.signals import Watched
 from watchkeeper.agent.supervisor import ExporterGuard, Failures, Readings, SourceRunner
 from watchkeeper.agent.web import Handler, WebServer
 from watchkeeper.core.errors import ConfigError
-from watchkeeper.core.interfaces import Plugin, Served
+from watchkeeper.core.interfaces import Later, Plugin, Served
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.vocabulary import health
 
@@ -44,6 +45,7 @@ class Agent:
         sources: tuple[Plugin, ...],
         exporters: tuple[Plugin, ...],
         signals: tuple[Plugin, ...] = (),
+        checks: tuple[Plugin, ...] = (),
     ) -> None:
         self._config = config
         prices = PriceList(price_list(config.cost))
@@ -70,6 +72,11 @@ class Agent:
             for plugin, section in self._asked_for(signals, config.signals)
             if (part := _build(plugin, section, self._ledger, problems))
         ]
+        running = [
+            Running(plugin.name, part, plugin.without_text)
+            for plugin, section in self._asked_for(checks, config.checks if checks else ())
+            if (part := _build(plugin, section, self._ledger, problems))
+        ]
         try:
             self._web = WebServer(config.web.host, config.web.port, routes, is_alive=self.is_alive)
         except ConfigError as error:
@@ -77,6 +84,9 @@ class Agent:
         if problems:
             for runner in self._runners:
                 runner.source.close()
+            for one in running:
+                if isinstance(one.check, Later):
+                    one.check.close()
             raise ConfigError(*problems)
         aggregate = Aggregate(
             self._ledger,
@@ -86,7 +96,10 @@ class Agent:
         writes = [guard.write for guard in self._exporters]
         has_tap = any(runner.name == "tap" for runner in self._runners)
         once = Once(self._ledger) if has_tap else None
-        self._pipeline = Pipeline(aggregate, self._ledger, writes, prices=prices, once=once, signals=watched)
+        self._checks = Checks(aggregate, self._ledger, running) if running else None
+        self._pipeline = Pipeline(
+            aggregate, self._ledger, writes, prices=prices, once=once, signals=watched, checks=self._checks
+        )
         self._process = ProcessMeter(self._ledger, time.time(), __version__, config.role)
         self._failures = Failures("agent", "pipeline", self._count)
         self._ticked_at = time.monotonic()
@@ -124,6 +137,8 @@ class Agent:
         late = [runner.name for runner in self._runners if not runner.join(left(_SOURCES_SHARE))]
         self._stopping.set()
         self._thread.join(left(_PIPELINE_SHARE))
+        if self._checks is not None:
+            self._checks.close()
         late += [guard.name for guard in self._exporters if not guard.close(left(1.0))]
         if late:
             _LOG.warning("stopped without waiting for %s: shutdown_seconds (%g) were over", ", ".join(late), budget)

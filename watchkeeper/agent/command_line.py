@@ -107,13 +107,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _root() -> Any:
-    return configuration.root_type(registry.sources(), registry.exporters(), registry.signals())
+    return configuration.root_type(registry.sources(), registry.exporters(), registry.signals(), registry.checks())
 
 
 def _load(path: Path | None, environment: Mapping[str, str]) -> Any:
     """:raises ConfigError: all that can be known to be wrong before anything is opened"""
     settings = configuration.load(path, environment, _root())
-    problems = configuration.mistakes(settings, registry.sources(), registry.exporters(), registry.signals())
+    problems = configuration.mistakes(
+        settings, registry.sources(), registry.exporters(), registry.signals(), registry.checks()
+    )
     if problems:
         raise ConfigError(*problems)
     return settings
@@ -130,7 +132,7 @@ def _run(options: argparse.Namespace) -> int:
 
     # Blocked in every thread and waited for: a handler that runs just before the main thread sleeps would be lost.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
-    agent = Agent(settings, registry.sources(), registry.exporters(), registry.signals())
+    agent = Agent(settings, registry.sources(), registry.exporters(), registry.signals(), registry.checks())
     agent.start()
     log = logging.getLogger("watchkeeper")
     log.info("watchkeeper %s, role %s: page and metrics at %s", __version__, settings.role, agent.url)
@@ -155,7 +157,8 @@ def _config_schema(options: argparse.Namespace) -> int:
     if options.format == "markdown":
         from watchkeeper.agent.documentation import config_page
 
-        print(config_page(_root(), registry.sources(), registry.exporters(), registry.signals()), end="")
+        parts = registry.sources(), registry.exporters(), registry.signals(), registry.checks()
+        print(config_page(_root(), *parts), end="")
     else:
         print(json.dumps(configuration.schema(_root()), indent=2))
     return 0
@@ -167,7 +170,8 @@ def _metrics(options: argparse.Namespace) -> int:
     if options.format == "markdown":
         from watchkeeper.agent.documentation import metrics_page
 
-        print(metrics_page(METRICS, (*registry.sources(), *registry.signals(), *registry.exporters())), end="")
+        parts = (*registry.sources(), *registry.checks(), *registry.signals(), *registry.exporters())
+        print(metrics_page(METRICS, parts), end="")
     elif options.format == "json":
         fields = ("name", "kind", "unit", "help", "labels", "buckets", "prometheus_name", "prometheus_labels")
         print(json.dumps([{field: getattr(metric, field) for field in fields} for metric in METRICS], indent=2))

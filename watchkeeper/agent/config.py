@@ -63,11 +63,15 @@ class Config(typing.Protocol):
 
 
 def root_type(
-    sources: tuple[Plugin, ...], exporters: tuple[Plugin, ...], signals: tuple[Plugin, ...] = ()
+    sources: tuple[Plugin, ...],
+    exporters: tuple[Plugin, ...],
+    signals: tuple[Plugin, ...] = (),
+    checks: tuple[Plugin, ...] = (),
 ) -> type[msgspec.Struct]:
     """The struct a configuration file must fit: the agent's own keys and a section for every part."""
     exporting = _section("Exporters", exporters)
     signalling = _section("Signals", signals)
+    checking = _section("Checks", checks)
     return msgspec.defstruct(
         "Config",
         [
@@ -80,6 +84,7 @@ def root_type(
             ("cost", CostConfig, CostConfig()),
             *(_field(plugin) for plugin in sources),
             ("signals", signalling, signalling()),
+            ("checks", checking, checking()),
             ("exporters", exporting, exporting()),
         ],
         frozen=True,
@@ -114,12 +119,17 @@ def load(path: Path | None, environment: Mapping[str, str], root: type[msgspec.S
 
 
 def mistakes(
-    config: Any, sources: tuple[Plugin, ...], exporters: tuple[Plugin, ...], signals: tuple[Plugin, ...] = ()
+    config: Any,
+    sources: tuple[Plugin, ...],
+    exporters: tuple[Plugin, ...],
+    signals: tuple[Plugin, ...] = (),
+    checks: tuple[Plugin, ...] = (),
 ) -> tuple[str, ...]:
     """What is wrong with a configuration whose types are right, in the parts that are on. Opens no socket."""
     sections = [(plugin, getattr(config, plugin.name)) for plugin in sources]
     sections += [(plugin, getattr(config.exporters, plugin.name)) for plugin in exporters]
     sections += [(plugin, getattr(config.signals, plugin.name)) for plugin in signals]
+    sections += [(plugin, getattr(config.checks, plugin.name)) for plugin in checks]
     on = [(plugin, section) for plugin, section in sections if config.role in plugin.roles and is_on(section)]
     found = [problem for plugin, section in on for problem in plugin.problems(section)]
     listeners = [("web", config.web), *(pair for plugin, section in on for pair in _listeners(plugin.name, section))]

@@ -42,12 +42,17 @@ def metrics_page(metrics: Sequence[Metric], parts: Sequence[Plugin]) -> str:
 
 
 def config_page(
-    root: type[msgspec.Struct], sources: Sequence[Plugin], exporters: Sequence[Plugin], signals: Sequence[Plugin] = ()
+    root: type[msgspec.Struct],
+    sources: Sequence[Plugin],
+    exporters: Sequence[Plugin],
+    signals: Sequence[Plugin] = (),
+    checks: Sequence[Plugin] = (),
 ) -> str:
     """Markdown of every key with its type, default and meaning."""
     summaries = {part.name: part.summary for part in sources}
     summaries |= {f"exporters.{part.name}": part.summary for part in exporters}
     summaries |= {f"signals.{part.name}": part.summary for part in signals}
+    summaries |= {f"checks.{part.name}": part.summary for part in checks}
     lines = [
         "# Configuration",
         "",

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from watchkeeper.agent.aggregate import Aggregate
+from watchkeeper.agent.checks import Checks
 from watchkeeper.agent.once import Once
 from watchkeeper.agent.prices import PriceList
 from watchkeeper.agent.requests import RequestMeter
@@ -31,6 +32,7 @@ class Pipeline:
         prices: PriceList | None = None,
         once: Once | None = None,
         signals: Sequence[Watched] = (),
+        checks: Checks | None = None,
     ) -> None:
         self._aggregate = aggregate
         self._meter = RequestMeter(aggregate, prices)
@@ -38,6 +40,7 @@ class Pipeline:
         self._writes = writes
         self._once = once
         self._signals = signals
+        self._checks = checks
         self._swept_at = 0.0
 
     def accept(self, source: str, reading: Reading, now: float) -> None:
@@ -55,7 +58,10 @@ class Pipeline:
 
     def _fold(self, reading: Reading, label: Labels, now: float) -> None:
         for completion in reading.completions:
-            self._meter.record(completion if self._once is None else self._once.of(completion, now))
+            call = completion if self._once is None else self._once.of(completion, now)
+            self._meter.record(call)
+            if self._checks is not None:
+                self._checks.read(call)
         for sample in reading.samples:
             self._aggregate.apply(sample)
         self._aggregate.forget(*reading.gaps)
@@ -67,6 +73,8 @@ class Pipeline:
         if now - self._swept_at > _SWEEP_SECONDS or now < self._swept_at:
             self._aggregate.sweep(now)
             self._swept_at = now
+        if self._checks is not None:
+            self._checks.tick()
         self._ledger.set(health.SERIES, len(self._aggregate))
         for label, values in self._aggregate.label_values().items():
             self._ledger.set(health.LABEL_VALUES, values, (("label", label),))

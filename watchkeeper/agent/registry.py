@@ -50,6 +50,14 @@ def signals() -> tuple[Plugin, ...]:
     return signals.PLUGINS
 
 
+def checks() -> tuple[Plugin, ...]:
+    """:raises ConfigError: a foreign package hides one of ours"""
+    _own_packages()
+    from detectors import checks
+
+    return checks.PLUGINS
+
+
 def _own_packages() -> None:
     problems = shadowed()
     if problems:

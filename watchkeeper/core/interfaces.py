@@ -7,7 +7,8 @@ import msgspec
 
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Metric
-from watchkeeper.core.records import Assessment, Batch, Completion, Reading, Sample, Verdict
+from watchkeeper.core.prepared import Prepared
+from watchkeeper.core.records import Assessment, Batch, Completion, Reading, Score, Verdict
 
 
 class Source(Protocol):
@@ -47,9 +48,24 @@ class Signal(Protocol):
 
 
 class Check(Protocol):
-    """Reads the text of one call and returns numbers about it."""
+    """Reads the text of one call and returns numbers about it. No clock, no I/O, bounded time for any text."""
 
-    def score(self, completion: Completion) -> tuple[Sample, ...]: ...
+    def score(self, call: Prepared) -> tuple[Score, ...]:
+        """Empty where the check has nothing to go by: such an answer counts as not checked."""
+        ...
+
+
+@runtime_checkable
+class Later(Protocol):
+    """A check whose verdicts take long: `score` hands over to a thread of the check's own, bounded, and returns ()."""
+
+    def due(self) -> Sequence[tuple[Completion, tuple[Score, ...]]]:
+        """Verdicts since the last call, each with its call without the text; asked at every tick."""
+        ...
+
+    def close(self) -> None:
+        """End the thread; what was not judged is gone."""
+        ...
 
 
 class Exporter(Protocol):
@@ -110,6 +126,8 @@ class Plugin(msgspec.Struct, frozen=True):
     metrics: tuple[Metric, ...] = ()
     reads: tuple[Metric, ...] = ()
     """of a signal: the metrics it watches"""
+    without_text: bool = False
+    """of a check: it is asked about calls whose text is not known, too"""
     roles: tuple[str, ...] = ("run",)
     interval_seconds: Callable[[Any], float] = lambda _config: 1.0
     problems: Callable[[Any], tuple[str, ...]] = lambda _config: ()

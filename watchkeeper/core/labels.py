@@ -8,9 +8,9 @@ from typing import Final
 OTHER: Final = "other"
 ENUMERATED: Final = frozenset(
     (
-        "cache.location", "cache.source", "cache.unit", "currency", "exporter", "gen_ai.operation.name",
-        "gen_ai.request.stream", "gen_ai.response.finish_reason", "gen_ai.token.type", "outcome", "phase", "queue",
-        "reason", "signal", "source", "watchkeeper.vantage",
+        "cache.location", "cache.source", "cache.unit", "check", "currency", "exporter", "gen_ai.operation.name",
+        "gen_ai.request.stream", "gen_ai.response.finish_reason", "gen_ai.token.type", "kind", "outcome", "phase",
+        "queue", "reason", "signal", "source", "watchkeeper.vantage",
     )
 )  # fmt: skip
 """labels whose values are a short list by design"""

@@ -82,11 +82,36 @@ class Outcome(StrEnum):
     CLIENT_ERROR = "client_error"
 
 
+class ToolCall(msgspec.Struct, frozen=True, gc=False):
+    """A tool that the answer asks for. `arguments` is JSON as the model wrote it: text like any other."""
+
+    name: str = ""
+    arguments: str = ""
+
+    def __repr__(self) -> str:
+        return f"ToolCall({len(self.arguments)} characters)"
+
+
 class Text(msgspec.Struct, frozen=True, gc=False):
-    """Prompt and answer of one call. Never logged, stored, labelled or sent; gone when the checks have read it."""
+    """
+    Prompt and answer of one call. Never logged, stored, labelled or sent; gone when the checks have read it.
+
+    What follows `answer` is told apart where the sender tells it apart.
+    """
 
     prompt: str = ""
+    """all that the model was given, results of tools too"""
     answer: str = ""
+    """all that the model wrote, its reasoning and the arguments of its tool calls too"""
+    reasoning: str = ""
+    """the part of `answer` that was thought before it was said"""
+    context: str = ""
+    """the part of `prompt` that tools and retrieval brought"""
+    calls: tuple[ToolCall, ...] = ()
+    tools: str = ""
+    """the tools that were offered: JSON as the request has it"""
+    schema: str = ""
+    """what the answer was asked to fit: a JSON Schema, or `{}` for any JSON"""
 
     def __repr__(self) -> str:
         return f"Text({len(self.prompt)} + {len(self.answer)} characters)"
@@ -143,6 +168,48 @@ class Completion(msgspec.Struct, frozen=True, gc=False):
     text: Text | None = None
     tokens_estimated: bool = False
     """`output_tokens` were counted from the chunks of a stream, because nobody reported them"""
+    token_logprobs: tuple[float, ...] = ()
+    """natural logarithms, <= 0, of the probabilities of the answer's first tokens, where the engine was asked"""
+
+
+class Flag(msgspec.Struct, frozen=True, gc=False):
+    """
+    Whether an answer is marked: by `hits`, pairs of a kind and how often it was found. `name` and the kinds are words
+    out of a check's own short lists, never out of the text.
+    """
+
+    name: str
+    hits: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def value(self) -> float:
+        return 1.0 if self.hits else 0.0
+
+
+class Number(msgspec.Struct, frozen=True, gc=False):
+    """One finite number about an answer; `metric` is a histogram of the vocabulary."""
+
+    metric: Metric
+    value: float
+
+    @property
+    def name(self) -> str:
+        return self.metric.name
+
+
+class Category(msgspec.Struct, frozen=True, gc=False):
+    """Which of a few things an answer is; `metric` is a counter whose last label takes the value."""
+
+    metric: Metric
+    value: str
+
+    @property
+    def name(self) -> str:
+        return self.metric.name
+
+
+Score = Flag | Number | Category
+"""what a check says of one answer: a share, a distribution or a mix to watch, by `name`"""
 
 
 class Severity(StrEnum):

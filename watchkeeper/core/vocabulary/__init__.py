@@ -11,12 +11,25 @@ from watchkeeper.core.vocabulary import (
     engines,
     health,
     operations,
+    outputs,
     requests,
     signals,
     tap,
 )
 
-_SUBJECTS: Final = (cost, device_exporters, devices, efficiency, engines, health, operations, requests, signals, tap)
+_SUBJECTS: Final = (
+    cost,
+    device_exporters,
+    devices,
+    efficiency,
+    engines,
+    health,
+    operations,
+    outputs,
+    requests,
+    signals,
+    tap,
+)
 
 METRICS: Final[tuple[Metric, ...]] = tuple(
     sorted((metric for subject in _SUBJECTS for metric in subject.METRICS), key=lambda metric: metric.name)

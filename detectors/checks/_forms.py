@@ -1,0 +1,52 @@
+"""Forms of a call that several checks read, each made once per call through `Prepared.form`."""
+
+from typing import Final
+
+import lz4.block
+
+from watchkeeper.core.prepared import Prepared
+
+_ASCII: Final = bytes(range(128))
+_NOT_DIGITS: Final = bytes(set(range(256)) - set(b"0123456789"))
+_APOSTROPHES: Final = str.maketrans("\u2018\u2019\u02bc\u00b4`", "'''''")
+
+
+def answer_lower(call: Prepared) -> str:
+    return lower(call.answer)
+
+
+def prompt_lower(call: Prepared) -> str:
+    return lower(call.prompt)
+
+
+def answer_bytes(call: Prepared) -> bytes:
+    return call.answer.encode()
+
+
+def compression(call: Prepared) -> float:
+    """Bytes over LZ4 bytes; 1 for an empty answer."""
+    data = call.form(answer_bytes)
+    return len(data) / len(lz4.block.compress(data, store_size=False)) if data else 1.0
+
+
+def answer_words(call: Prepared) -> list[str]:
+    return call.form(answer_lower).split()
+
+
+def lower(text: str) -> str:
+    """In lower case, apostrophes made one, every character still at its place."""
+    if text.isascii():
+        return text.lower().replace("`", "'")
+    low = text.lower()
+    if len(low) != len(text):
+        low = "".join(one if len(one) == 1 else "\ufffd" for one in map(str.lower, text))
+    return low.translate(_APOSTROPHES)
+
+
+def digits(data: bytes) -> int:
+    """How many ASCII digits there are."""
+    return len(data.translate(None, _NOT_DIGITS))
+
+
+def letters_are_ascii(data: bytes) -> bool:
+    return not data.translate(None, _ASCII)

@@ -1,0 +1,91 @@
+"""
+Damaged characters, and text that is none.
+
+Catches replacement characters, control characters, private use, and UTF-8 that was read as Latin-1, Windows-1252 or
+GBK; of gibberish, words without blanks, vowels or an alphabet: long runs of consonants, and characters of many scripts
+in turn. Misses damage between two encodings that is rare, a single misread letter, and gibberish made of real words.
+ASCII text costs one pass over its bytes.
+"""
+
+import re
+from typing import Annotated, Final
+
+import msgspec
+
+from detectors.checks._forms import answer_bytes, answer_words, letters_are_ascii
+from detectors.checks._phrases import Group, answer_hits, prepare
+from watchkeeper.core.interfaces import Plugin
+from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.prepared import Prepared
+from watchkeeper.core.records import Flag, Score
+from watchkeeper.core.vocabulary import outputs
+
+_CONTROLS: Final = bytes(set(range(32)) - set(b"\t\n\r\f\x1b")) + b"\x7f"
+_C1: Final = re.compile("[\x80-\x84\x86-\x9f]")
+_PRIVATE: Final = re.compile("[\ue000-\uf8ff\U000f0000-\U0010ffff]")
+_CONSONANTS: Final = re.compile(r"[bcdfghjklmnpqrstvwxz]{6}")
+_LETTERS: Final = re.compile(r"[a-z]{5,30}")
+_LONGEST: Final = 400
+_LEAST_WORDS: Final = 8
+_SWITCH: Final = re.compile(
+    "[\u0400-\u04ff][a-z\u0e00-\u0e7f\u0600-\u06ff\u4e00-\u9fff\uac00-\ud7a3\u0900-\u097f]|"
+    "[\u4e00-\u9fff\uac00-\ud7a3][\u0e00-\u0e7f\u0600-\u06ff\u0400-\u04ff\u0590-\u05ff\u0900-\u097f]|"
+    "[\u0600-\u06ff\u0590-\u05ff][a-z\u4e00-\u9fff\uac00-\ud7a3\u0400-\u04ff\u0e00-\u0e7f\u0900-\u097f]|"
+    "[\u0e00-\u0e7f\u0900-\u097f][\u4e00-\u9fff\uac00-\ud7a3\u0600-\u06ff\u0400-\u04ff]"
+)
+
+
+class MojibakeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Damaged characters and gibberish."""
+
+    enabled: bool = True
+    """nearly exact and cheap"""
+    misread: Annotated[int, msgspec.Meta(ge=1)] = 2
+    """so many pairs that only misread UTF-8 has are damage; one may be a quotation"""
+    gibberish_ratio: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.35
+    """flagged above this share of words that cannot be pronounced"""
+    script_changes: Annotated[int, msgspec.Meta(ge=1)] = 6
+    """flagged from so many places on where letters of two alphabets touch, in the first 400 words"""
+
+
+class Mojibake:
+    def __init__(self, config: MojibakeConfig, _: Ledger) -> None:
+        self._config = config
+        prepare()
+
+    def score(self, call: Prepared) -> tuple[Score, ...]:
+        if not call.answer:
+            return ()
+        data = call.form(answer_bytes)
+        found = {"control": len(data) - len(data.translate(None, _CONTROLS))}
+        is_ascii = letters_are_ascii(data)
+        if not is_ascii:
+            answer = call.answer
+            found["replacement"] = answer.count("\ufffd")
+            found["control"] += len(_C1.findall(answer))
+            found["private_use"] = len(_PRIVATE.findall(answer))
+            misread = len(call.form(answer_hits).get(Group.DAMAGE, ()))
+            found["misread"] = misread if misread >= self._config.misread else 0
+        words = call.form(answer_words)
+        found["gibberish"] = int(self._is_gibberish(words, is_ascii))
+        return (Flag("mojibake", tuple((kind, count) for kind, count in found.items() if count)),)
+
+    def _is_gibberish(self, words: list[str], is_ascii: bool) -> bool:
+        head = words[:_LONGEST]
+        sample = " ".join(word[:40] for word in head)
+        if not is_ascii and len(_SWITCH.findall(sample)) >= self._config.script_changes:
+            return True
+        odd = sum(1 for word in _CONSONANTS.findall(sample))
+        if odd < _LEAST_WORDS // 2:
+            return False
+        plain = len(_LETTERS.findall(sample))
+        return plain >= _LEAST_WORDS and odd / plain > self._config.gibberish_ratio
+
+
+PLUGIN: Final = Plugin(
+    name="mojibake",
+    summary="Damaged characters, and text that is none.",
+    config=MojibakeConfig,
+    build=Mojibake,
+    metrics=outputs.VERDICTS,
+)
