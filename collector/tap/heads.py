@@ -10,6 +10,8 @@ from typing import Final
 
 _MAX_HEAD_BYTES: Final = 256 << 10
 _MAX_LINE_BYTES: Final = 16 << 10
+_TOLD_BYTES: Final = 1 << 10
+"""by then it shows whether this is a request line at all"""
 _REQUEST_LINE: Final = re.compile(rb"([!-~]+) ([!-~]+) (HTTP/1\.[01])\r?\n")
 _BEGUN_LINE: Final = re.compile(rb"[!-~]+(?: (?:[!-~]+(?: [!-~]*\r?)?)?)?")
 _HOST: Final = re.compile(rb"^(host:[ \t]*)([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
@@ -43,6 +45,7 @@ class HeadRewriter:
         self._prefix = prefix.encode("ascii")
         self._state = _In.HEAD
         self._held = bytearray()
+        self._searched = 0
         self._left = 0
         self._may_upgrade = False
 
@@ -90,9 +93,12 @@ class HeadRewriter:
     def _head(self, out: list[bytes]) -> bool:
         if self._held[0] in b"\r\n":  # tolerated before a request line
             return self._take(1, out)
-        end = _END_OF_HEAD.search(self._held)
+        searched, self._searched = self._searched, len(self._held)
+        end = _END_OF_HEAD.search(self._held, max(0, searched - 3))
         if end is None:
-            return self._give_up(out) if len(self._held) > _MAX_HEAD_BYTES or self._is_foreign() else False
+            is_hopeless = len(self._held) > _MAX_HEAD_BYTES or self._is_foreign(searched)
+            return self._give_up(out) if is_hopeless else False
+        self._searched = 0
         head = bytes(self._held[: end.end()])
         line = _REQUEST_LINE.match(head)
         lengths = set(_LENGTH.findall(head))
@@ -145,7 +151,12 @@ class HeadRewriter:
         self._state = _In.UNKNOWN
         return self._take(len(self._held), out)
 
-    def _is_foreign(self) -> bool:
-        """A first line, or as much of it as is there, that is no request line."""
-        is_line = b"\n" in self._held
-        return (_REQUEST_LINE.match(self._held) if is_line else _BEGUN_LINE.fullmatch(self._held)) is None
+    def _is_foreign(self, searched: int) -> bool:
+        """
+        A first line, or as much of it as is there, that is no request line.
+
+        :param searched: bytes of it that were looked at before
+        """
+        if self._held.find(b"\n", searched) >= 0:
+            return _REQUEST_LINE.match(self._held) is None
+        return len(self._held) <= _TOLD_BYTES and b"\n" not in self._held and not _BEGUN_LINE.fullmatch(self._held)

@@ -1,10 +1,11 @@
+import re
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.tap.heads import HeadRewriter
+from collector.tap.heads import _END_OF_HEAD, HeadRewriter
 
 HEAD = b"POST /v1/chat/completions?a=b HTTP/1.1\r\nhOsT:  localhost:8001\r\nX-B: 2\r\nX-A: 1\r\nX-B: 2\r\n"
 CHANGED = b"POST /api/v1/chat/completions?a=b HTTP/1.1\r\nhOsT:  up.example\r\nX-B: 2\r\nX-A: 1\r\nX-B: 2\r\n"
@@ -61,6 +62,21 @@ def test_what_is_not_understood_passes_as_it_is_from_there_on(foreign: bytes) ->
 @pytest.mark.parametrize("foreign", [b"\x16\x03\x01\x02\x00 hello", b"a  b", b"GET / HTTP/1.1 x"])
 def test_what_can_become_no_request_line_is_not_held_back(foreign: bytes) -> None:
     assert HeadRewriter("up", "/p").feed(foreign) == foreign
+
+
+def test_a_head_that_comes_byte_by_byte_is_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = []
+
+    class Counting:
+        def search(self, held: bytearray, start: int) -> re.Match[bytes] | None:
+            searched.append(len(held) - start)
+            return _END_OF_HEAD.search(held, start)
+
+    monkeypatch.setattr("collector.tap.heads._END_OF_HEAD", Counting())
+    head = HEAD + b"X: " + b"x" * 5_000 + b"\r\n\r\n"
+
+    assert passed([bytes([byte]) for byte in head]) == CHANGED + head.removeprefix(HEAD)
+    assert max(searched) <= 4
 
 
 def test_after_an_upgrade_that_was_agreed_to_nothing_is_changed() -> None:
