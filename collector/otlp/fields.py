@@ -142,6 +142,8 @@ TABLE: Final[tuple[Rows, ...]] = (
     _words("answer", "ai.response.text", "ai.response.object", "langfuse.observation.output", "gen_ai.completion",
            "traceloop.entity.output", "mlflow.spanOutputs", "langwatch.output", "output.value"),
     _words("answer_tools", "ai.response.toolCalls"),
+    _rows("offered_tools", "gen_ai.tool.definitions", parse=values.whole_text),
+    _rows("output_type", "gen_ai.output.type", label_like=True),
     # log records
     _rows("event_name", "event.name", label_like=True),
 )  # fmt: skip

@@ -11,7 +11,7 @@ import msgspec
 from collector.otlp import values
 from collector.otlp.attributes import INDEXED, Found, Piece
 from watchkeeper.core.finish_reasons import canonical
-from watchkeeper.core.records import Text
+from watchkeeper.core.records import Text, ToolCall
 
 _MAX_DEPTH: Final = 24
 _MAX_TOOLS: Final = 64
@@ -23,6 +23,8 @@ _CONTAINERS: Final = (
 )  # fmt: skip
 """where the messages are, in a whole request or response"""
 _NOT_TEXT: Final = frozenset(("blob", "uri", "file", "image", "image_url", "input_image", "audio", "input_audio"))
+_THOUGHT: Final = frozenset(("reasoning", "thinking"))
+_MAX_OFFER: Final = 262_144
 _TOOL_PARTS: Final = frozenset(("tool_call", "server_tool_call", "function_call", "tool-call", "tool_use", "function"))
 
 
@@ -37,6 +39,7 @@ class _Part(msgspec.Struct, gc=False):
 class _Message(msgspec.Struct, gc=False):
     parts: list[_Part]
     finish_reason: str | None = None
+    role: str | None = None
 
 
 _decode_messages = msgspec.json.Decoder(list[_Message]).decode
@@ -45,17 +48,30 @@ _decode_messages = msgspec.json.Decoder(list[_Message]).decode
 class Said:
     """Text gathered from messages, at most `limit` characters of it, with the reasons and tools found on the way."""
 
-    __slots__ = ("_words", "limit", "reasons", "room", "tools")
+    __slots__ = ("_brought", "_thought", "_words", "calls", "limit", "reasons", "room", "tools")
 
     def __init__(self, limit: int) -> None:
         self.limit = self.room = limit
         self._words: list[str] = []
+        self._thought: list[str] = []
+        self._brought: list[str] = []
+        self.calls: list[ToolCall] = []
         self.reasons: list[str] = []
         self.tools: list[str] = []
 
     @property
     def text(self) -> str:
         return "\n".join(self._words)[: self.limit]
+
+    @property
+    def reasoning(self) -> str:
+        """The part of `text` that was thought before it was said."""
+        return "\n".join(self._thought)
+
+    @property
+    def brought(self) -> str:
+        """The part of `text` that tools brought."""
+        return "\n".join(self._brought)
 
     def say(self, words: str) -> None:
         if words and self.room > 0:
@@ -89,8 +105,11 @@ class Said:
                 self.add(value)
                 return
             for message in messages:
+                before = len(self._words)
                 for part in message.parts:
                     self._part(part)
+                if message.role == "tool":
+                    self._brought += self._words[before:]
                 if message.finish_reason:
                     self._reason(message.finish_reason)
         else:
@@ -100,7 +119,10 @@ class Said:
         if part.type in _NOT_TEXT:
             return
         if part.content:
+            before = len(self._words)
             self.say(part.content)
+            if part.type in _THOUGHT:
+                self._thought += self._words[before:]
         elif part.type in _TOOL_PARTS:
             self._tool_call({"name": part.name, "arguments": part.arguments})
         elif part.response is not None:
@@ -130,15 +152,21 @@ class Said:
             if kind in _TOOL_PARTS:
                 self._tool_call(found)
                 return
+        before = len(self._words)
         for word in _WORDS:
             said = found.get(word)
             if isinstance(said, str):
+                held = len(self._words)
                 self.say(said)
+                if kind in _THOUGHT or word in _THOUGHT:
+                    self._thought += self._words[held:]
         for name in _CONTAINERS:
             inner = found.get(name)
             if isinstance(inner, list | dict) or (isinstance(inner, str) and name not in _WORDS):
                 self._walk(inner, depth - 1)
         self._answered_tool(found, depth)
+        if found.get("role") == "tool":
+            self._brought += self._words[before:]
 
     def _answered_tool(self, found: dict[str, object], depth: int) -> None:
         for name in ("response", "result"):
@@ -153,13 +181,16 @@ class Said:
     def _tool_call(self, found: dict[str, object]) -> None:
         function = found.get("function")
         call = function if isinstance(function, dict) else found
-        self.tool(call.get("name") or call.get("toolName"))
-        for name in ("arguments", "args", "input", "server_tool_call"):
-            arguments = call.get(name)
-            if isinstance(arguments, str):
-                self.say(arguments)
-            elif arguments and self.room > 0:
-                self.say(_as_json(arguments))
+        name = call.get("name") or call.get("toolName")
+        self.tool(name)
+        written = ""
+        for key in ("arguments", "args", "input", "server_tool_call"):
+            arguments = call.get(key)
+            if arguments and self.room > 0:
+                written = arguments[: self.room] if isinstance(arguments, str) else _as_json(arguments)
+                self.say(written)
+        if len(self.calls) < _MAX_TOOLS:
+            self.calls.append(ToolCall(name if isinstance(name, str) else "", written))
 
     def tool_calls(self, value: object) -> None:
         """A list of tool calls on its own."""
@@ -201,6 +232,24 @@ def _conversation(prompt: Said, found: Found) -> None:
     prompt.say(messages.text)
 
 
+def _offer(value: object) -> str:
+    """The tools offered, as JSON; empty when they are none or too many."""
+    listed = value if isinstance(value, str) else _as_json(value) if value else ""
+    return listed if len(listed) <= _MAX_OFFER else ""
+
+
+def _schema(found: Found) -> str:
+    """What the answer was asked to fit: a JSON Schema, `{}` for any JSON, empty for nothing."""
+    parameters = found.get("parameters")
+    wanted = parameters.get("response_format") if isinstance(parameters, dict) else None
+    if isinstance(wanted, dict):
+        holder = wanted.get("json_schema")
+        if isinstance(holder, dict) and isinstance(schema := holder.get("schema"), dict):
+            return _as_json(schema)
+        return "{}" if wanted.get("type") in ("json_object", "json_schema") else ""
+    return "{}" if found.get("output_type") == "json" else ""
+
+
 def of_call(found: Found, limit: int) -> tuple[Text | None, tuple[str, ...], tuple[str, ...]]:
     """What was said in a call, the finish reasons inside its answer, and the tools the answer calls."""
     prompt, answer = Said(limit), Said(limit)
@@ -220,5 +269,13 @@ def of_call(found: Found, limit: int) -> tuple[Text | None, tuple[str, ...], tup
     if "answer_tools" in found:
         answer.tool_calls(found["answer_tools"])
     answered = "" if found.get("operation") == "embeddings" else answer.text  # else: numbers
-    text = Text(prompt.text, answered)
+    text = Text(
+        prompt.text,
+        answered,
+        answer.reasoning,
+        prompt.brought,
+        tuple(answer.calls),
+        _offer(found.get("offered_tools")),
+        _schema(found),
+    )
     return (text if text.prompt or text.answer else None), tuple(answer.reasons), tuple(answer.tools)

@@ -9,6 +9,7 @@ from watchkeeper.core.vocabulary.engines import INTER_TOKEN_LATENCY
 GAP_BOUNDS: Final = INTER_TOKEN_LATENCY.buckets
 _MAX_CHOICES: Final = 64
 _MAX_TOOLS: Final = 64
+_MAX_LOGPROBS: Final = 4_096
 
 
 class Answer:
@@ -20,6 +21,7 @@ class Answer:
 
     __slots__ = (
         "cached_tokens",
+        "calls",
         "decode_seconds",
         "error",
         "finished",
@@ -30,10 +32,12 @@ class Answer:
         "is_accounted",
         "is_done",
         "last_at",
+        "logprobs",
         "model",
         "output_tokens",
         "pieces",
         "prefill_seconds",
+        "reasoning",
         "reasoning_tokens",
         "response_id",
         "room",
@@ -58,7 +62,12 @@ class Answer:
         self.decode_seconds: float | None = None
         self.finished: dict[object, str] = {}
         self.tools: list[str] = []
+        self.calls: dict[object, tuple[str, list[str]]] = {}
+        """name and pieces of the arguments of each tool call of the first choice"""
+        self.logprobs: list[float] = []
         self.words: list[str] = []
+        self.reasoning: list[str] = []
+        """the words that were thought, which are in `words` too"""
         self.room = room
         self.pieces = 0
         self.first_at: float | None = None
@@ -85,6 +94,29 @@ class Answer:
         if self.room > 0 and isinstance(words, str):
             self.words.append(words[: self.room])
             self.room -= len(words)
+
+    def think(self, words: object) -> None:
+        """As `say`, of what was thought before it was said."""
+        if self.room > 0 and isinstance(words, str):
+            self.reasoning.append(words[: self.room])
+            self.say(words)
+
+    def call(self, key: object, name: object, arguments: object) -> None:
+        """A tool call or the next piece of one; pieces of one have the same key."""
+        self.tool(name)
+        if self.room <= 0 or not isinstance(key, str | int):
+            return
+        if key not in self.calls and len(self.calls) < _MAX_TOOLS:
+            self.calls[key] = (name if isinstance(name, str) else "", [])
+        if isinstance(arguments, str) and key in self.calls:
+            self.calls[key][1].append(arguments[: self.room])
+            self.say(arguments)
+
+    def weigh(self, logprobs: list[float]) -> None:
+        """Log probabilities of the next tokens of the first choice. What is none is left out."""
+        room = _MAX_LOGPROBS - len(self.logprobs)
+        if room > 0:
+            self.logprobs += [min(0.0, one) for one in logprobs[:room] if -1e4 < one < 1.0]
 
     def finish(self, choice: object, reason: object) -> None:
         if isinstance(reason, str) and isinstance(choice, int) and len(self.finished) < _MAX_CHOICES:

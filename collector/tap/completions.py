@@ -8,10 +8,11 @@ from collector.tap.answer import GAP_BOUNDS
 from collector.tap.config import TapTarget
 from collector.tap.dialects import MALFORMED
 from collector.tap.exchange import CLIENT_GONE, Exchange
-from watchkeeper.core.records import Completion, Distribution, Outcome, Text, Vantage
+from watchkeeper.core.records import Completion, Distribution, Outcome, Text, ToolCall, Vantage
 
 _MAX_TOKENS: Final = 1_000_000_000_000
 _MAX_CHARACTERS: Final = 512
+_MAX_OFFER_BYTES: Final = 262_144
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
 _BY_STATUS: Final = {
     408: Outcome.TIMEOUT,
@@ -77,6 +78,7 @@ def completion(exchange: Exchange, target: TapTarget) -> Completion:
         response_id=_name(answer.response_id),
         text=_text(exchange, asked, target.max_text_characters),
         tokens_estimated=is_estimated,
+        token_logprobs=tuple(answer.logprobs),
     )
 
 
@@ -138,12 +140,19 @@ def _read_whole(exchange: Exchange) -> None:
 def _text(exchange: Exchange, asked: request.Asked | None, limit: int) -> Text | None:
     if not limit:
         return None
+    said = exchange.answer
+    answer = "".join(said.words)
+    prompt = context = tools = schema = ""
     try:
-        prompt = asked.words(limit) if asked is not None else ""
+        if asked is not None:
+            prompt, context = asked.words(limit), asked.brought(limit)
+            tools, schema = asked.offer(_MAX_OFFER_BYTES), asked.schema()
     except MALFORMED:
-        prompt = ""
-    answer = "".join(exchange.answer.words)
-    return Text(prompt, answer) if prompt or answer else None
+        pass  # what was read of it so far is told
+    if not (prompt or answer):
+        return None
+    calls = tuple(ToolCall(name, "".join(pieces)) for name, pieces in said.calls.values())
+    return Text(prompt, answer, "".join(said.reasoning), context, calls, tools, schema)
 
 
 def _count(value: Any) -> int | None:

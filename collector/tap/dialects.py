@@ -23,6 +23,7 @@ class _Function(msgspec.Struct, gc=False):
 
 
 class _ToolCall(msgspec.Struct, gc=False):
+    index: Any = None
     function: _Function | None = None
 
 
@@ -39,6 +40,7 @@ class _Said(msgspec.Struct, gc=False):
 
 class _Choice(msgspec.Struct, gc=False):
     index: Any = 0
+    logprobs: Any = None
     delta: _Said | None = None
     message: _Said | None = None
     text: Any = None
@@ -149,6 +151,8 @@ def chunk_event(answer: Answer, data: bytes, at: float) -> None:
     chunk = _decode_chunk(data)
     content = False
     for choice in chunk.choices or ():
+        if choice.logprobs is not None:
+            _weigh(answer, choice)
         if choice.finish_reason is not None:
             answer.finish(choice.index, choice.finish_reason)
         if (choice.delta is not None and _hear(answer, choice.delta, choice.index)) or _text(answer, choice):
@@ -163,6 +167,8 @@ def whole_chunk(answer: Answer, body: bytes) -> None:
     """The whole answer of a chat, completion or embedding. :raises MALFORMED: not JSON, or not such an object"""
     chunk = _decode_chunk(body)
     for choice in chunk.choices or ():
+        if choice.logprobs is not None:
+            _weigh(answer, choice)
         answer.finish(choice.index, choice.finish_reason)
         if choice.message is not None:
             _hear(answer, choice.message, choice.index)
@@ -204,7 +210,7 @@ def ollama_event(answer: Answer, data: bytes, at: float) -> None:
     if (line.message is not None and _hear(answer, line.message, 0)) or line.response or line.thinking:
         answer.pieces += 1
         answer.arrived(at)
-        answer.say(line.thinking)
+        answer.think(line.thinking)
         answer.say(line.response)
     if line.done:
         answer.is_done = True
@@ -221,20 +227,48 @@ def whole_ollama(answer: Answer, body: bytes) -> None:
 
 def _hear(answer: Answer, said: _Said, choice: object) -> bool:
     """Keep the words of the first choice; whether there was anything that is an answer, not only a role."""
-    content = said.content or said.reasoning_content or said.reasoning or said.thinking or said.refusal
-    if content:
-        if choice == 0:
+    content = said.content or said.refusal
+    thought = said.reasoning_content or said.reasoning or said.thinking
+    calls = said.tool_calls or said.function_call
+    if choice == 0:
+        if thought:
+            answer.think(thought)
+        if content:
             answer.say(content)
-            if said.content and content is not said.content:
-                answer.say(said.content)
-        return True
-    if said.tool_calls or said.function_call is not None:
-        for function in (*(call.function for call in said.tool_calls or ()), said.function_call):
-            if function is not None:
-                answer.tool(function.name)
-                answer.say(function.arguments)
-        return True
-    return bool(said.audio)
+    if calls:
+        _call(answer, said, choice)
+    return bool(content or thought or calls or said.audio)
+
+
+def _call(answer: Answer, said: _Said, choice: object) -> None:
+    if choice != 0:
+        for call in said.tool_calls or ():
+            answer.tool(call.function and call.function.name)
+        return
+    for at, call in enumerate(said.tool_calls or ()):
+        if call.function is not None:
+            key = call.index if isinstance(call.index, int) else at
+            answer.call(key, call.function.name, _arguments(call.function.arguments))
+    if said.function_call is not None:
+        answer.call("function", said.function_call.name, _arguments(said.function_call.arguments))
+
+
+def _arguments(arguments: Any) -> Any:
+    """As text; Ollama sends an object."""
+    return msgspec.json.encode(arguments).decode() if isinstance(arguments, dict) else arguments
+
+
+def _weigh(answer: Answer, choice: _Choice) -> None:
+    """Log probabilities of the first choice's tokens; a shape that is not known is passed over."""
+    if choice.index != 0 or not isinstance(choice.logprobs, dict):
+        return
+    listed = choice.logprobs.get("content")
+    if isinstance(listed, list):
+        numbers: Any = [token.get("logprob") for token in listed if isinstance(token, dict)]
+    else:
+        numbers = choice.logprobs.get("token_logprobs")
+    if isinstance(numbers, list):
+        answer.weigh([one for one in numbers if isinstance(one, int | float) and not isinstance(one, bool)])
 
 
 def _text(answer: Answer, choice: _Choice) -> bool:
@@ -308,7 +342,8 @@ def _respond(answer: Answer, response: _Response, *, with_text: bool, is_last: b
         for item in response.output or ():
             for part in item.content or ():
                 answer.say(part.text or part.refusal)
-            answer.say(item.arguments)
+            if item.type == "function_call":
+                answer.call(len(answer.calls), item.name, item.arguments)
     if response.status == "failed" or response.error:
         answer.fail(response.error)
         answer.finish(0, "error")

@@ -10,6 +10,8 @@ from collector.tap.dialects import MALFORMED
 from collector.tap.exchange import Exchange
 
 _MAX_DEPTH: Final = 8
+_CALL_OUTPUT: Final = "function_call_output"
+_FROM_TOOLS: Final = (b'"tool"', b'"function_call_output"')
 _WORDS: Final = ("content", "text", "input_text", "output")
 _MAX_TOKENS: Final = 1_000_000_000
 MAX_MODEL_CHARACTERS: Final = 512
@@ -36,6 +38,10 @@ class Asked(msgspec.Struct, gc=False):
     messages: msgspec.Raw = msgspec.Raw()
     prompt: msgspec.Raw = msgspec.Raw()
     input: msgspec.Raw = msgspec.Raw()
+    tools: msgspec.Raw = msgspec.Raw()
+    response_format: msgspec.Raw = msgspec.Raw()
+    format: msgspec.Raw = msgspec.Raw()
+    text: msgspec.Raw = msgspec.Raw()
 
     @property
     def model_name(self) -> str:
@@ -63,6 +69,28 @@ class Asked(msgspec.Struct, gc=False):
             if bytes(raw) and room > 0:
                 room = _gather(msgspec.json.decode(raw), found, room, _MAX_DEPTH)
         return "\n".join(found)[:limit]
+
+    def brought(self, limit: int) -> str:
+        """The part of the prompt that tools brought, at most `limit` characters."""
+        found: list[str] = []
+        room = limit
+        for raw in (self.messages, self.input):
+            if any(word in bytes(raw) for word in _FROM_TOOLS):
+                for message in _listed(msgspec.json.decode(raw)):
+                    if room > 0 and (message.get("role") == "tool" or message.get("type") == _CALL_OUTPUT):
+                        room = _gather(message, found, room, _MAX_DEPTH)
+        return "\n".join(found)[:limit]
+
+    def offer(self, limit: int) -> str:
+        """The tools offered, as JSON; empty when they are more than `limit` bytes."""
+        return bytes(self.tools).decode() if len(bytes(self.tools)) <= limit else ""
+
+    def schema(self) -> str:
+        """What the answer was asked to fit: a JSON Schema, `{}` for any JSON, empty for nothing."""
+        for raw in (self.response_format, self.format, self.text):
+            if bytes(raw) and (schema := _schema(msgspec.json.decode(raw))):
+                return schema
+        return ""
 
 
 _decode = msgspec.json.Decoder(Asked).decode
@@ -94,3 +122,28 @@ def _gather(value: Any, found: list[str], room: int, depth: int) -> int:
             if room > 0 and isinstance(value.get(name), str | list | dict):
                 room = _gather(value[name], found, room, depth - 1)
     return room
+
+
+def _listed(messages: Any) -> list[dict[str, Any]]:
+    return [message for message in messages if isinstance(message, dict)] if isinstance(messages, list) else []
+
+
+def _schema(wanted: Any) -> str:
+    """
+    Of `response_format` of chats, `format` of Ollama (a word or a schema) and `text` of the responses API.
+
+    >>> _schema({"type": "json_object"}), _schema("json"), _schema({"type": "text"})
+    ('{}', '{}', '')
+    """
+    if isinstance(wanted, dict) and isinstance(inner := wanted.get("format"), dict):
+        wanted = inner
+    if not isinstance(wanted, dict):
+        return "{}" if wanted == "json" else ""
+    kind = wanted.get("type")
+    if kind == "json_object":
+        return "{}"
+    if kind == "json_schema":
+        holder = wanted.get("json_schema")
+        schema = holder.get("schema") if isinstance(holder, dict) else wanted.get("schema")
+        return msgspec.json.encode(schema).decode() if isinstance(schema, dict) else "{}"
+    return msgspec.json.encode(wanted).decode() if kind == "object" or "$schema" in wanted else ""

@@ -160,6 +160,7 @@ ROWS = [
 ELSEWHERE = {
     "traceloop.span.kind", "traceloop.entity.name", "ai.toolCall.name", "gen_ai.workflow.name",  # test_operations
     "event.name",  # test_logs
+    "gen_ai.tool.definitions", "gen_ai.output.type",  # test_told_apart
 }  # fmt: skip
 
 
