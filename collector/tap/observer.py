@@ -85,12 +85,19 @@ class Observer:
 
         :param fault: what to call it if so
         """
-        if self._answers is not None and self._answers.ends_with_connection and fault != UPSTREAM_RESET:
-            self._answers.on_message_complete(at)
+        answers = self._answers
+        if answers is not None and answers.ends_with_connection and not self._is_cut(fault):
+            answers.on_message_complete(at)
         if not self._pending:
             return False
         self._end_all(CLIENT_GONE if self._client_done else fault, at)
         return not self._client_done
+
+    def _is_cut(self, fault: str) -> bool:
+        """An answer that ends with its connection has not ended so: reset, or a stream given up with its client."""
+        exchange = self._pending[0].exchange if self._pending else None
+        is_given_up = self._client_done and exchange is not None and exchange.streamed and not exchange.answer.is_done
+        return is_given_up or fault == UPSTREAM_RESET
 
     def refused(self, fault: str, at: float) -> None:
         """Nothing answers but the tap itself."""

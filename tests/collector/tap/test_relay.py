@@ -98,6 +98,19 @@ def test_a_client_that_only_stops_sending_still_gets_its_answer(upstream: Make, 
     assert between.call().outcome == "ok"
 
 
+def test_a_stream_that_ends_because_its_client_has_gone_is_cancelled(upstream: Make, tap: Make) -> None:
+    """Without a length or chunks, its end and its breaking off look the same."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+    between = tap(upstream(head, b'data: {"choices":[{"delta":{"content":"x"}}]}\n\n', "hang"))
+    with between.connect() as client:
+        client.sendall(b'POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 13\r\n\r\n{"model":"m"}')
+        between.wait_for(vocabulary.RELAYED, len(head) + 10, direction="response")
+        client.shutdown(socket.SHUT_WR)
+        between.calls(1)
+
+    assert between.call().outcome == "cancelled"
+
+
 def test_a_client_that_goes_takes_its_upstream_connection_with_it(upstream: Make, tap: Make) -> None:
     server = upstream(CHUNKED, b"%x\r\n%b\r\n" % (len(SAID), SAID), "hang")
     between = tap(server)
