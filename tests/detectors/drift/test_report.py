@@ -1,0 +1,66 @@
+import math
+
+import numpy as np
+import pytest
+
+from detectors.drift.bands import Band
+from detectors.drift.rate import Score, table, weights
+from detectors.drift.report import PeriodEvidence, drifted
+
+SCORE = Score("rate", np.array([0.0, 1.0]), Band(0.01, 0.02, 0.015, 0.0, 0.99, 1.0))
+
+
+def values(p: float, runs: int, ticks: int, seed: int, quiet: float = 0.0) -> np.ndarray:
+    """Logarithms of the e-values of periods; a share of the ticks has no observations."""
+    chance = np.random.default_rng(seed)
+    bets, found = table(SCORE), []
+    for _ in range(runs):
+        evidence = PeriodEvidence(weights(SCORE.band), ticks)
+        for up in chance.binomial(50, p, ticks).tolist():
+            if chance.random() >= quiet:
+                evidence.tick(np.array([50.0 - up, up]) @ bets)
+        found.append(evidence.log_value)
+    return np.array(found)
+
+
+@pytest.mark.parametrize("quiet", [0.0, 0.7])
+def test_the_mean_of_an_e_value_is_at_most_one_at_the_edge_of_the_band(quiet: float) -> None:
+    found = np.exp(values(0.02, 400, 60, seed=1, quiet=quiet))
+
+    assert found.mean() <= 1 + 3.1 * found.std() / math.sqrt(found.size)
+
+
+def test_a_period_without_observations_is_no_evidence() -> None:
+    assert PeriodEvidence(weights(SCORE.band), 10).log_value <= 0.0
+
+
+def test_a_period_takes_no_more_ticks_than_it_has() -> None:
+    evidence = PeriodEvidence(weights(SCORE.band), 1)
+    evidence.tick(np.zeros(20))
+
+    with pytest.raises(ValueError, match="1 ticks"):
+        evidence.tick(np.zeros(20))
+
+
+def test_the_list_holds_the_segments_that_moved_and_few_others() -> None:
+    quiet, moved = values(0.02, 40, 60, seed=2), values(0.06, 10, 60, seed=3)
+
+    listed = drifted([*quiet.tolist(), *moved.tolist()], level=0.1)
+
+    assert set(listed) >= set(range(40, 50))
+    assert len(listed) <= 12
+
+
+def test_the_rule_of_the_list_is_k_largest_above_total_by_level_k() -> None:
+    assert drifted([math.log(x) for x in (50, 1, 14, 20)], level=0.1) == [0, 3, 2]
+    assert drifted([math.log(x) for x in (50, 1, 13, 19)], level=0.1) == [0]
+    assert drifted([math.log(x) for x in (39, 1, 1, 1)], level=0.1) == []
+    assert drifted([]) == []
+
+
+def test_an_e_value_beyond_every_float_stays_a_number() -> None:
+    evidence = PeriodEvidence(weights(SCORE.band), 100)
+    for _ in range(100):
+        evidence.tick(np.array([0.0, 1000.0]) @ table(SCORE))
+
+    assert math.isfinite(evidence.log_value)
