@@ -1,5 +1,6 @@
 """All accelerators of this host, tick by tick."""
 
+import logging
 from collections.abc import Sequence
 
 from collector.accelerators.held import Held
@@ -24,21 +25,33 @@ class AcceleratorsSource:
         self._patience_seconds = patience_seconds
         self._held = held
         self._readings = Readings(placement, longest_gap_seconds=10 * interval_seconds)
+        self._is_first = True
 
     def read(self, now: float) -> Reading:
-        self._placement.refresh(now)
         samples: list[Sample] = []
         gaps: list[Gap] = []
         for vendor in self._vendors:
             vendor.tick(now, self._patience_seconds)
+            if vendor.devices:  # where there is none, nobody needs to know whose it is
+                self._placement.refresh(now)
             brought, missing = self._readings.of(vendor, vendor.faults(now), now)
             samples += brought
             if self._held is not None:
                 self._held.tell(brought, now)
             gaps += missing
+        if self._is_first and all(vendor.is_absent for vendor in self._vendors):
+            self._say_none()
+        self._is_first = False
         return Reading(tuple(samples), tuple(gaps))
 
     def close(self) -> None:
         for vendor in self._vendors:
             vendor.close()
         self._placement.close()
+
+    def _say_none(self) -> None:
+        names = ", ".join(vendor.name for vendor in self._vendors)
+        logging.getLogger("watchkeeper.accelerators").info(
+            "no accelerator found: no library of %s is here; device metrics stay absent, and it is looked for again"
+            " (`watchkeeper devices` says what each needs)", names,
+        )  # fmt: skip

@@ -49,3 +49,13 @@ def test_the_node_role_loads_nothing_of_the_other_roles(library, tmp_path):
         node.wait_for("watchkeeper_device_up", at_least=8)
         assert node.value("watchkeeper_source_up", source="accelerators") == 1
         assert node.value("watchkeeper_source_up", source="otlp") is None
+
+
+def test_a_node_without_accelerators_says_so_once_and_asks_no_kubelet(tmp_path):
+    accelerators = {"vendors": ["gaudi"], "interval_seconds": 0.2}
+    with RunningWatchkeeper(tmp_path, {"role": "node", "accelerators": accelerators}) as node:
+        node.wait_for("watchkeeper_source_up", at_least=1, source="accelerators")
+
+        assert node.log().count("no accelerator found: no library of gaudi is here") == 1
+        assert "not placed on pods" not in node.log()
+        assert node.value("watchkeeper_device_placement_up") is None
