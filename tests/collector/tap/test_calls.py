@@ -351,7 +351,7 @@ def test_a_compressed_stream_is_read(upstream: Make, tap: Make, coding: str) -> 
     call = between.call()
 
     assert (call.outcome, call.response_model, call.output_tokens) == ("ok", "m-1", 1)
-    assert call.time_to_first_token_seconds <= call.duration_seconds - 0.05
+    assert call.time_to_first_token_seconds < call.duration_seconds  # not held back to the end
 
 
 def test_a_compressed_request_is_read(upstream: Make, tap: Make) -> None:
