@@ -93,7 +93,7 @@ def test_what_an_engine_exposes_under_no_flag_is_said_with_where_to_get_it(
 @pytest.mark.parametrize(
     ("page", "words"),
     [
-        ("# TYPE node_load1 gauge\nnode_load1 1\n", ["no engine known here", "SGLang: 30000, /metrics"]),
+        ("# TYPE node_load1 gauge\nnode_load1 1\n", ["no engine known here", "SGLang port 30000, /metrics"]),
         ("[]", ["JSON"]),
     ],
 )
@@ -149,7 +149,20 @@ def test_long_lines_are_folded(
 def test_every_engine_is_listed_with_where_it_is_and_how_to_switch_it_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["engines"]) == 0
 
-    out = capsys.readouterr().out
+    out = " ".join(capsys.readouterr().out.split())
     for table in TABLES:
         assert f"{table.title}: port {table.port}" in out
         assert table.switch_on in out
+
+
+@pytest.mark.parametrize("command", ["engines", "devices", "metrics"])
+def test_lists_are_folded_to_the_terminal(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    assert main([command]) == 0
+
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith(" ")]
+    assert len(said) > 4
+    assert [line for line in said if len(line) > 80 and len(line.split()) > 1] == []

@@ -177,9 +177,7 @@ def _metrics(options: argparse.Namespace) -> int:
         print(json.dumps([{field: getattr(metric, field) for field in fields} for metric in METRICS], indent=2))
     else:
         for metric in METRICS:
-            print(f"{metric.prometheus_name} ({metric.kind})\n    {metric.help}")
-            if metric.labels:
-                print(f"    {', '.join(metric.prometheus_labels)}")
+            _print_item(f"{metric.prometheus_name} ({metric.kind})", metric.help, ", ".join(metric.prometheus_labels))
     return 0
 
 
@@ -209,7 +207,7 @@ def _engines(options: argparse.Namespace) -> int:
         for table in TABLES:
             state = "on by default" if table.on_by_default else "off by default"
             where = ", ".join(f"port {table.port}, {path}" for path in table.paths)
-            print(f"{table.title}: {where}, {state}\n    {table.switch_on}")
+            _print_item(f"{table.title}: {where}, {state}", table.switch_on)
     return 0
 
 
@@ -223,8 +221,17 @@ def _devices(options: argparse.Namespace) -> int:
         print(devices_page(VENDORS, METRICS), end="")
     else:
         for vendor in VENDORS:
-            print(f"{vendor.title}: {vendor.library}, {len(vendor.obtained)} metrics\n    needs {vendor.needs}")
+            _print_item(f"{vendor.title}: {vendor.library}, {len(vendor.obtained)} metrics", f"needs {vendor.needs}")
     return 0
+
+
+def _print_item(title: str, *below: str) -> None:
+    """A title, and under it what is said of it, folded to the terminal."""
+    from watchkeeper.agent.doctor import terminal_width, wrap
+
+    print(title)
+    for text in filter(None, below):
+        print("\n".join(f"    {line}" for line in wrap(text, terminal_width() - 4)))
 
 
 def _demo(options: argparse.Namespace) -> int:

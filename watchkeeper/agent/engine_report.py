@@ -55,9 +55,10 @@ def _refused(found: Unusable) -> Iterator[str]:
     if found.fault not in _ANOTHER_PLACE:
         return
     yield ""
-    yield "Where engines have their pages:"
+    yield "Pages of the engines known here (`watchkeeper engines` has more):"
+    width = max(len(table.title) for table in TABLES)
     for table in TABLES:
-        yield from _item("-", f"{table.title}: {table.port}, {' or '.join(table.paths)}", table.switch_on)
+        yield f"  {table.title:<{width}}  port {table.port}, {' or '.join(table.paths)}"
 
 
 def _lines(report: Report) -> Iterator[str]:
