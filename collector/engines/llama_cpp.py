@@ -63,8 +63,9 @@ TABLE: Final = Table(
     model=(Question("/props", _from_props), Question("/v1/models", _from_models)),
     version=(Question("/props", at("build_info")),),
     lacks=(
-        "time to first token, request duration, queue time, finish reasons and errors: send watchkeeper the "
-        "application's OpenTelemetry, which has them",
+        "time to first token, request duration and errors: put the tap in front of it, or send watchkeeper the "
+        "application's OpenTelemetry",
+        "queue time and finish reasons",
     ),
     port=8080,
     on_by_default=False,
