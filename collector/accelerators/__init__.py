@@ -7,7 +7,7 @@ A vendor more is a folder (or file) with its driver and its name in VENDORS.
 import time
 from typing import TYPE_CHECKING, Final
 
-from collector.accelerators import amd, ascend, gaudi, nvidia, placement
+from collector.accelerators import amd, ascend, cambricon, gaudi, nvidia, placement
 from collector.accelerators.config import AcceleratorsConfig
 from collector.accelerators.driver import CountError, VendorPart
 from watchkeeper.core.interfaces import Plugin
@@ -17,7 +17,7 @@ from watchkeeper.core.vocabulary import devices
 if TYPE_CHECKING:
     from collector.accelerators.source import AcceleratorsSource
 
-VENDORS: Final[tuple[VendorPart, ...]] = (nvidia.PART, ascend.PART, amd.PART, gaudi.PART)
+VENDORS: Final[tuple[VendorPart, ...]] = (nvidia.PART, ascend.PART, amd.PART, gaudi.PART, cambricon.PART)
 
 
 def build(config: AcceleratorsConfig, ledger: Ledger) -> "AcceleratorsSource":
