@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from collector.accelerators.sanity import can_gain
 from watchkeeper.core.metric import Kind, Metric
 from watchkeeper.core.records import Gap, Labels, Reason, Sample
 from watchkeeper.core.vocabulary import devices as vocabulary
@@ -19,7 +20,7 @@ EVERY_TIME: Final = frozenset(
 
 
 class _Series:
-    __slots__ = ("at", "every_time", "is_counter", "is_shown", "labels", "metric", "seen", "total", "value")
+    __slots__ = ("at", "every_time", "is_counter", "is_shown", "labels", "metric", "seen", "total", "total_at", "value")
 
     def __init__(self, metric: Metric, labels: Labels) -> None:
         self.metric = metric
@@ -31,6 +32,7 @@ class _Series:
         self.value = 0.0
         self.at = 0.0
         self.total: float | None = None
+        self.total_at = 0.0
 
 
 class DeviceSeries:
@@ -38,7 +40,8 @@ class DeviceSeries:
     Between `begin` and `end` of a tick, numbers are put in; `samples` are those that must be told.
 
     A gauge that changed, or is followed over time, is told at once, any other once in RENEW_SECONDS. The first total
-    of a counter is its baseline; a total that fell began anew: a reset, a reloaded driver, a wrap.
+    of a counter is its baseline; a total that fell began anew: a reset, a reloaded driver, a wrap. A gain that
+    cannot be (a total that was read wrongly once) is none, and the new total the baseline.
     """
 
     def __init__(self, who: Labels) -> None:
@@ -67,8 +70,10 @@ class DeviceSeries:
         series = self._series.get((metric, extra)) or self._find(metric, extra)
         if series.is_counter:
             last, series.total = series.total, value
+            since, series.total_at = series.total_at, at
             if value != last or not 0 <= at - series.at < RENEW_SECONDS:
-                self._tell(series, 0.0 if last is None else value - last if value >= last else value, at)
+                gained = 0.0 if last is None else value - last if value >= last else value
+                self._tell(series, gained if can_gain(gained, metric, at - since) else 0.0, at)
             return
         series.seen = self._tick
         if series.is_shown and value == series.value and not series.every_time and 0 <= at - series.at < RENEW_SECONDS:
@@ -81,6 +86,13 @@ class DeviceSeries:
         series = self._find(metric, extra)
         if amount or not 0 <= at - series.at < RENEW_SECONDS:
             self._tell(series, amount, at)
+
+    def has(self, metric: Metric, extra: Labels) -> bool:
+        return (metric, extra) in self._series
+
+    def count(self, metric: Metric) -> int:
+        """How many series of this metric there are. Walks all."""
+        return sum(1 for known, _ in self._series if known is metric)
 
     def integrate(self, power_watts: float, at: float, longest_gap_seconds: float) -> float:
         """Joules since the last reading of a device without a meter, by the trapezoid rule; 0 over a longer gap."""

@@ -42,6 +42,10 @@ ENDS_THE_SAMPLE: Final = frozenset(
 )
 
 
+MOST_DEVICES: Final = 1024
+"""of one vendor, more than any host has: a count that is garbage is not followed further"""
+
+
 class DriverError(Exception):
     """A call that failed. `code` is the vendor's own, `call` the vendor's name of what was called."""
 

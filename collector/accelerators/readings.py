@@ -9,6 +9,7 @@ from collector.accelerators.driver import Device, Fault, ProcessUse, Sampled
 from collector.accelerators.places import Place, Placement, only_pod
 from collector.accelerators.status import LOOKED_AT, STATES, derived, status
 from collector.accelerators.vendor import FAILING, UNREADABLE, Vendor
+from watchkeeper.core.labels import OTHER
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Gap, Labels, Reason, Sample, Severity
 from watchkeeper.core.vocabulary import devices as vocabulary
@@ -18,6 +19,8 @@ _GAPS: Final = {
     "lost": Reason.LOST, "reset_required": Reason.LOST, "not_permitted": Reason.NOT_PERMITTED,
     "hung": Reason.TIMED_OUT, "failing": Reason.UNREACHABLE,
 }  # fmt: skip
+_MOST_CODES: Final = 128
+"""of one device, far more than any vendor has in use; what comes then is `other`"""
 _INTEGRATED: Final = (("watchkeeper.obtained", "integrated"),)
 _UNREADABLE: Final = tuple((reason, ((vocabulary.REASON, reason),)) for reason in UNREADABLE)
 _STATES: Final = tuple((state, (("hw.type", "gpu"), ("hw.state", state))) for state in STATES)
@@ -161,7 +164,10 @@ def _count_faults(series: DeviceSeries, faults: Sequence[Fault], now: float) -> 
     for fault in faults:
         kind = (("fault.class", fault.fault_class.value), ("severity", fault.severity.value))
         series.add(vocabulary.FAULTS, 1.0, now, kind)
-        series.add(vocabulary.FAULT_CODES, 1.0, now, (("fault.code", fault.code),))
+        code = (("fault.code", fault.code),)
+        if not series.has(vocabulary.FAULT_CODES, code) and series.count(vocabulary.FAULT_CODES) >= _MOST_CODES:
+            code = (("fault.code", OTHER),)
+        series.add(vocabulary.FAULT_CODES, 1.0, now, code)
 
 
 def _inventory(device: Device) -> Labels:

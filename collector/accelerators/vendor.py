@@ -6,12 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
+import msgspec
+
 from collector.accelerators.crew import Crew
 from collector.accelerators.driver import Device, Driver, DriverError, Fault, Listing, Meaning, Sampled
+from collector.accelerators.sanity import is_sane
 from collector.accelerators.worker import Worker
 from watchkeeper.core.ledger import Ledger
-from watchkeeper.core.records import Labels
+from watchkeeper.core.records import Labels, Reason
 from watchkeeper.core.vocabulary import devices as vocabulary
+from watchkeeper.core.vocabulary import health
 
 LIST_SECONDS: Final = 60.0
 """how often a healthy vendor's devices are listed anew"""
@@ -25,6 +29,8 @@ LOST_SECONDS: Final = 86_400.0
 """for how long a device that is listed no more is shown as lost; a partition is not"""
 FAULT_LINE_SECONDS: Final = 600.0
 """the same fault of the same device is logged once in this time, and counted each time"""
+FAULT_LINES: Final = 100
+"""no more lines of faults than this in that time: a driver that invents codes fills no log"""
 EVENT_WAIT_SECONDS: Final = 1.0
 LOST: Final = "lost"
 HUNG: Final = "hung"
@@ -102,7 +108,7 @@ class Vendor:
         for key in self.devices.keys() - unreadable.keys():
             answer = answers.get(key)
             if isinstance(answer, Sampled) and answer.measured:
-                samples[key] = answer
+                samples[key] = self._sane(answer)
             else:
                 unreadable[key] = self._why(answer)
         self.samples, self.unreadable = samples, unreadable
@@ -148,6 +154,20 @@ class Vendor:
         if isinstance(answer, DriverError):
             self._failed(answer)
         return None
+
+    def _sane(self, sampled: Sampled) -> Sampled:
+        """Without numbers that cannot be true, which count as missing."""
+        wrong = [one for one in sampled.measured if not is_sane(one.value, one.metric)]
+        if not wrong:
+            return sampled
+        for one in wrong:
+            labels = (("source", "accelerators"), ("field", one.metric.name))
+            self._ledger.add(health.INVALID_VALUES, 1, labels)
+        return msgspec.structs.replace(
+            sampled,
+            measured=tuple(one for one in sampled.measured if is_sane(one.value, one.metric)),
+            missing=(*sampled.missing, *((one.metric, Reason.MALFORMED) for one in wrong)),
+        )
 
     def _why(self, answer: Answer | None) -> str:
         """Why a device brought no numbers."""
@@ -196,14 +216,17 @@ class Vendor:
         if not self.is_open:
             self._hears = True
         self.is_open, self.is_absent = True, False
-        self.unaddressable = listing.unaddressable
-        listed = {device.id: device for device in listing.devices}
+        listed = {device.id: device for device in listing.devices if device.id}
+        nameless = len(listing.devices) - len(listed)
+        if nameless:
+            self._count("id", "EMPTY_OR_TWICE")
+        self.unaddressable = listing.unaddressable + nameless
         known = set(self.devices)
         lost = {key: device for key, device in self.devices.items() if key not in listed and not device.parent}
         since = {key: self._lost_at.get(key, now) for key in lost}
         self._lost_at = {key: at for key, at in since.items() if now - at <= LOST_SECONDS}
         self.devices = listed | {key: lost[key] for key in self._lost_at}
-        if self._lost_at or listing.unaddressable:
+        if self._lost_at or self.unaddressable:
             self._wait_seconds = RETRY_SECONDS
         for gone in known - listed.keys():
             self._crew.forget(gone)
@@ -249,7 +272,8 @@ class Vendor:
 
     def _log_fault(self, fault: Fault, now: float) -> None:
         key = (fault.device_id, fault.code)
-        if not 0 <= now - self._told.get(key, float("-inf")) < FAULT_LINE_SECONDS:
+        self._told = {told: at for told, at in self._told.items() if 0 <= now - at < FAULT_LINE_SECONDS}
+        if key not in self._told and len(self._told) < FAULT_LINES:
             self._told[key] = now
             device = self.devices.get(fault.device_id)
             name = device.name if device else "?"

@@ -1,6 +1,5 @@
 """Which numbers of an exporter's are numbers, and which are its way to say that it has none."""
 
-from math import isfinite
 from typing import Final
 
 from watchkeeper.core.metric import Kind, Metric
@@ -12,8 +11,6 @@ _BLANK_INTEGERS: Final = 0x7FFFFFFFFFFFFF00
 _NEVER_SMALL: Final = frozenset((float(0xFFFF), float(1 << 32), *map(float, range(0x7FFFFFF0, 0x80000000))))
 """further ones, of quantities that are never so large: 16 bits set, 32 in a short fraction, blanks in 31 bits"""
 _SMALL: Final = frozenset(("1", "Cel", "W", "Hz", "{lane}", "{link}", "{process}", ""))
-_HIGHEST: Final = {"1": 1.05, "Cel": 250.0, "W": 20_000.0, "Hz": 20e9}
-_COLDEST: Final = -60.0
 
 
 def is_absent(raw: float, metric: Metric) -> bool:
@@ -21,10 +18,3 @@ def is_absent(raw: float, metric: Metric) -> bool:
     if raw != raw or raw in _NEVER or raw >= _BLANK_INTEGERS:
         return True
     return metric.unit in _SMALL and metric.kind is Kind.GAUGE and raw in _NEVER_SMALL
-
-
-def is_sane(value: float, metric: Metric) -> bool:
-    """Whether a quantity in the metric's unit can be true."""
-    if not isfinite(value) or value > _HIGHEST.get(metric.unit, float("inf")):
-        return False
-    return value >= (_COLDEST if metric.unit == "Cel" else 0.0)

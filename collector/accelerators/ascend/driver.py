@@ -6,7 +6,16 @@ from typing import Any, Final
 
 from collector.accelerators.ascend import codes, structs
 from collector.accelerators.ascend.chip import Chip
-from collector.accelerators.driver import CountError, Device, DriverError, Fault, Listing, Meaning, Sampled
+from collector.accelerators.driver import (
+    MOST_DEVICES,
+    CountError,
+    Device,
+    DriverError,
+    Fault,
+    Listing,
+    Meaning,
+    Sampled,
+)
 from collector.accelerators.edges import Edges
 from collector.accelerators.native import Native
 
@@ -47,7 +56,7 @@ class Ascend:
                 self._count_error(failure.call, failure.code)
                 unaddressable += 1
                 continue
-            for number in range(count):
+            for number in range(min(count, MOST_DEVICES)):
                 try:
                     device = self._describe(card, number, chips)
                 except DriverError as failure:

@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from collector.accelerators.buffer import Buffer
-from collector.accelerators.driver import CountError, Device, DriverError, Fault, Listing, Meaning, Sampled
+from collector.accelerators.driver import (
+    MOST_DEVICES,
+    CountError,
+    Device,
+    DriverError,
+    Fault,
+    Listing,
+    Meaning,
+    Sampled,
+)
 from collector.accelerators.gaudi import NAMES, codes
 from collector.accelerators.gaudi.device import ROOM, Accelerator
 from collector.accelerators.gaudi.events import Events
@@ -57,7 +66,7 @@ class Gaudi:
         listed: list[Device] = []
         units: dict[str, Accelerator] = {}
         unaddressable = 0
-        for index in range(count.value):
+        for index in range(min(count.value, MOST_DEVICES)):
             handle = ctypes.c_void_p()
             try:
                 self._library.call(

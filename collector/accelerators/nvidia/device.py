@@ -25,6 +25,8 @@ SLOW_SECONDS: Final = 15.0
 """how often limits, widths and link states are read"""
 UNKNOWN_MEMORY: Final = 2**64 - 1
 MOST_PROCESSES: Final = 4096
+MOST_LINKS: Final = 256
+"""a count of links beyond this is garbage"""
 REASONS: Final = (
     (0x4, "sw_power_cap"), (0x8, "hw_slowdown"), (0x10, "sync_boost"), (0x20, "sw_thermal_slowdown"),
     (0x40, "hw_thermal_slowdown"), (0x80, "hw_power_brake_slowdown"),
@@ -191,7 +193,7 @@ class Gpu:
         values = self._slow.read(self._library.raw(fields.CALL), self.handle)
         if not self._knows_links:
             count = int(values.get((fields.LINK_COUNT, 0), 0))
-            if count == 0:
+            if not 0 < count <= MOST_LINKS:
                 raise codes.error(3, fields.CALL)
             self._slow = fields.Batch([(fields.LINK_STATE, link) for link in range(count)], self._element)
             self._knows_links = True

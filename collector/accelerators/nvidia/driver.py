@@ -8,7 +8,16 @@ from typing import Any, Final
 
 import msgspec
 
-from collector.accelerators.driver import CountError, Device, DriverError, Fault, Listing, Meaning, Sampled
+from collector.accelerators.driver import (
+    MOST_DEVICES,
+    CountError,
+    Device,
+    DriverError,
+    Fault,
+    Listing,
+    Meaning,
+    Sampled,
+)
 from collector.accelerators.nvidia.device import Gpu, Partition, Unit
 from collector.accelerators.nvidia.events import Events, address
 from collector.accelerators.nvidia.gpm import Gpm
@@ -43,7 +52,7 @@ class Nvidia:
         units: dict[str, Unit] = {}
         gpus: dict[int, tuple[str, Any]] = {}
         unaddressable = 0
-        for index in range(self._library.call("nvmlDeviceGetCount")):
+        for index in range(min(self._library.call("nvmlDeviceGetCount"), MOST_DEVICES)):
             try:
                 handle = self._library.call("nvmlDeviceGetHandleByIndex", index)
                 device = self._describe(handle, index)
@@ -145,7 +154,7 @@ class Nvidia:
             if failure.meaning in _NOT_NOW:
                 raise
             return ""
-        return (raw.decode() if isinstance(raw, bytes) else str(raw)).lower()
+        return (raw.decode(errors="replace") if isinstance(raw, bytes) else str(raw)).lower()
 
     def _text(self, call: str, *arguments: Any) -> str:
         """Part of the inventory; empty when it is not told."""

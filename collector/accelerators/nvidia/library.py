@@ -55,7 +55,8 @@ class Library:
 
     def call(self, name: str, *arguments: Any) -> Any:
         """
-        A function of the binding.
+        A function of the binding. Bytes that are no UTF-8 in a text are replaced: one such name must not cost the
+        other devices their numbers.
 
         :raises DriverError: its code's meaning
         """
@@ -64,6 +65,8 @@ class Library:
             return function(*arguments)
         except self._nvml.NVMLError as failure:
             raise codes.error(failure.value, name) from None
+        except UnicodeDecodeError as failure:
+            return failure.object.decode(errors="replace")
 
     def raw(self, name: str) -> Callable[..., int]:
         """

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.vendor_exporter.absent import is_absent, is_sane
+from collector.accelerators.sanity import is_sane
+from collector.vendor_exporter.absent import is_absent
 from watchkeeper.core.vocabulary import devices
 
 
@@ -35,6 +36,9 @@ def test_zero_is_a_number() -> None:
         (devices.CLOCK, 2.1e9, 1e12),
         (devices.ENERGY, 1e15, inf),
         (devices.ERRORS, 3.0, -2.0),
+        (devices.MEMORY_USAGE, 2.0**38, 2.0**63),
+        (devices.LINK_WIDTH, 16.0, 2.0**32 - 1),
+        (devices.LINK_GENERATION, 6.0, 2.0**32 - 1),
     ],
 )
 def test_what_can_be_true(metric: object, right: float, wrong: float) -> None:
