@@ -69,8 +69,8 @@ def test_every_mistake_is_reported_at_once_with_its_path(tmp_path: Path) -> None
         "part.timeout_seconds: expected a number of seconds, got '5s' "
         "(write the plain number, the unit is in the name)",
         "targets[1].url: is required",
-        "out: unknown setting; known here: checks, cost, exporters, limits, log_level, part, role, shutdown_seconds, signals, "
-        "targets, tick_seconds, web",
+        "out: unknown setting; known here: checks, cost, exporters, limits, log_level, part, role, shutdown_seconds, "
+        "signals, targets, tick_seconds, web",
     )
 
 
@@ -105,6 +105,12 @@ def test_a_rule_between_two_keys_is_reported_at_their_section(tmp_path: Path) ->
         ("tick_seconds: .inf", "tick_seconds: expected a finite number"),
         ("shutdown_seconds: 1e300", "shutdown_seconds: expected a number"),
         ("web:", "web: expected settings (key: value), got nothing"),
+        ("part: off", "part: expected settings (key: value), got false; write part: {enabled: false}"),
+        ("web: 2020-09-09", "web: expected settings (key: value), got a date"),
+        ("web: {host: 5}", "web.host: expected text, got a number ('5')"),
+        ("web: {host: }", "web.host: expected text, got nothing"),
+        ("targets: http://a", "targets: expected a list (- key: value), got text ('http://a')"),
+        ("targets: [http://a]", "targets[0]: expected settings (key: value), got text"),
     ],
 )
 def test_a_file_that_is_no_configuration_is_one_clear_line(tmp_path: Path, text: str, said: str) -> None:

@@ -174,7 +174,7 @@ def test_the_file_adds_to_the_configured_lines_and_these_win(tmp_path: Path) -> 
         ("prices: [{model: m, per_million_tokens: {input: -1}}]", "prices[0].per_million_tokens.input: "),
         ("prices: [{model: m, per_million_tokens: {input: .inf}}]", "expected a finite number"),
         ("prices: [{model: m, per_million_tokens: {input: 1.0e+300}}]", "prices[0].per_million_tokens.input: "),
-        ("prices: [{model: m, per_million_tokens: {input: 1}, currency: usd}]", "prices[0].currency: expected str"),
+        ("prices: [{model: m, per_million_tokens: {input: 1}, currency: usd}]", "prices[0].currency: expected text"),
         ("prices: [{model: m, per_million_tokens: {input: 1}, currency: usd}]", "matching regex '^[A-Z]{3}$' ('usd')"),
         ("prices: [{model: '', per_million_tokens: {input: 1}}]", "prices[0].model: '' fits no model"),
         ("prices: [{model: 'm ', per_million_tokens: {input: 1}}]", "prices[0].model: 'm ' fits no model"),
@@ -207,7 +207,7 @@ def test_a_list_that_cannot_be_read_is_a_mistake_of_the_configuration(tmp_path: 
     settings = load(config, {}, root_type(sources, exporters))
 
     assert mistakes(settings, sources, exporters) == (
-        "/nowhere/prices.yaml: No such file or directory; give a readable file",
+        "cost.prices_file: /nowhere/prices.yaml: No such file or directory; give a readable file",
     )
 
 

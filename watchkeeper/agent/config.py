@@ -161,7 +161,10 @@ def price_list(cost: CostConfig) -> tuple[Price, ...]:
     """
     listed: tuple[tuple[str, tuple[Price, ...]], ...] = (("cost.prices", cost.prices),)
     if cost.prices_file:
-        document = _read(Path(cost.prices_file))
+        try:
+            document = _read(Path(cost.prices_file))
+        except ConfigError as error:
+            raise ConfigError(*(f"cost.prices_file: {problem}" for problem in error.problems)) from error
         if found := [f"{cost.prices_file}: {problem}" for problem in check(document, _PricesFile, "")]:
             raise ConfigError(*found)
         listed += ((f"{cost.prices_file}: prices", msgspec.convert(document, _PricesFile).prices),)
@@ -208,7 +211,8 @@ def check(value: object, wanted: Any, path: str) -> Iterator[str]:
 
 def _check_struct(value: object, struct: type[msgspec.Struct], path: str) -> Iterator[str]:
     if not isinstance(value, dict):
-        yield f"{path or 'the file'}: expected settings (key: value), got {_kind(value)}"
+        hint = f"; write {path}: {{enabled: false}}" if value is False and "enabled" in struct.__struct_fields__ else ""
+        yield f"{path or 'the file'}: expected settings (key: value), got {_kind(value)}{hint}"
         return
     fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
     problems: list[str] = []
@@ -247,18 +251,23 @@ def _explain(message: str, value: object, path: str) -> str:
     said, regex, pattern = message.partition(" - at `")[0].replace("`", "").partition(" matching regex ")
     said = said.lower() + regex + pattern  # a pattern says which case it wants
     said = re.sub(r"^expected (int|float)", r"expected a number", said)
+    said = re.sub(r"\b(expected|got) str\b", r"\1 text", said).replace("got null", "got nothing")
+    said = re.sub(r"\bgot (int|float)\b", "got a number", said)
     said = said.replace("expected array", "expected a list (- key: value)").replace("got object", "got settings")
     unit = next((unit for unit in _UNITS if path.endswith(unit)), None)
     if isinstance(value, str) and unit:
-        wanted = said.replace(", got str", "")
+        wanted = said.replace(", got text", "")
         return f"{wanted} of {unit}, got '{value}' (write the plain number, the unit is in the name)"
     if isinstance(value, str) and value.replace(".", "", 1).isdigit():
         return f"{said}: remove the quotes from '{value}'"
-    return said if isinstance(value, dict | list) else f"{said} ('{value}')"
+    return said if value is None or isinstance(value, dict | list) else f"{said} ('{value}')"
 
 
 def _kind(value: object) -> str:
-    return "nothing" if value is None else f"a {type(value).__name__}"
+    if isinstance(value, bool):
+        return str(value).lower()
+    names = {dict: "settings", list: "a list", str: "text", int: "a number", float: "a number", type(None): "nothing"}
+    return names.get(type(value), f"a {type(value).__name__}")
 
 
 class _Loader(yaml.SafeLoader):
