@@ -139,14 +139,13 @@ def test_while_one_hangs_the_library_is_not_shut_down_under_it(amdsmi, sysfs, mo
     amdsmi.say({"dev0.hang": 1})
     asked = threading.Thread(target=lambda: driver.sample(device, 1.0), daemon=True)
     asked.start()
-    refused, until = "", time.monotonic() + 10
-    while time.monotonic() < until:  # until it is in the call
-        try:
-            driver.open()
-        except DriverError as failure:
-            refused = failure.code
-            break
-    assert (asked.is_alive(), refused) == (True, "IN_USE")
+    until = time.monotonic() + 10
+    while not driver._library.hangs and time.monotonic() < until:  # until it is in the call, and has been a while
+        time.sleep(0.01)
+    with pytest.raises(DriverError) as refused:
+        driver.open()
+
+    assert (asked.is_alive(), refused.value.code) == (True, "IN_USE")
     amdsmi.say({"dev0.hang": None})
     asked.join(5)
     driver.open()
