@@ -7,8 +7,8 @@ import lz4.block
 from watchkeeper.core.prepared import Prepared
 
 _ASCII: Final = bytes(range(128))
-_NOT_DIGITS: Final = bytes(set(range(256)) - set(b"0123456789"))
-_APOSTROPHES: Final = str.maketrans("\u2018\u2019\u02bc\u00b4`", "'''''")
+_SHAPE: Final = bytes(ord("0") if one in b"0123456789" else ord("x") for one in range(256))
+_APOSTROPHES: Final = "\u2018\u2019\u02bc\u00b4`"
 
 
 def answer_lower(call: Prepared) -> str:
@@ -40,12 +40,14 @@ def lower(text: str) -> str:
     low = text.lower()
     if len(low) != len(text):
         low = "".join(one if len(one) == 1 else "\ufffd" for one in map(str.lower, text))
-    return low.translate(_APOSTROPHES)
+    for one in _APOSTROPHES:  # many times quicker than str.translate
+        low = low.replace(one, "'")
+    return low
 
 
-def digits(data: bytes) -> int:
-    """How many ASCII digits there are."""
-    return len(data.translate(None, _NOT_DIGITS))
+def has_number(data: bytes, digits: int) -> bool:
+    """Whether so many ASCII digits stand in a row, but for blanks and hyphens between."""
+    return b"0" * digits in data.translate(_SHAPE, b" -")
 
 
 def letters_are_ascii(data: bytes) -> bool:

@@ -89,8 +89,10 @@ _PHRASES: Final[dict[Group, tuple[str, ...]]] = {
         "dev mode", "betterdan", "antigpt", "aim stands for", "always intelligent and machiavellian",
         "machiavellian", "amoral", "no morals", "unethical ai", "pretend you have no", "pretend to be an ai",
         "hypothetical ai", "two responses", "two different responses", "[🔓", "🔓", "chatgpt with", "jailbroken",
-        "immoral", "you will have tokens", "lose tokens", "deduct", "mongo tom", "stan (", "strive to avoid norms",
-        "you are going to act as", "roleplay as an", "越狱", "开发者模式",
+        "immoral", "you will have tokens", "lose tokens", "never break character", "you will always answer",
+        "no matter what", "can do anything", "you will always respond", "pretend to be", "does not care about",
+        "mongo tom", "stan (", "strive to avoid norms", "you are going to act as", "roleplay as an", "越狱",
+        "开发者模式",
     ),
     Group.EXTRACT: (
         "reveal your system prompt", "reveal your instructions", "print your system prompt",
@@ -125,10 +127,8 @@ _PHRASES: Final[dict[Group, tuple[str, ...]]] = {
         "密钥", "口令", "://",
     ),
     Group.DAMAGE: (
-        "ã©", "ã¨", "ã¼", "ã¶", "ã¤", "ã±", "ã³", "ã¡", "ã§", "ãª", "ã®", "ã´", "ã¢", "â€™", "â€œ", "â€\x9d", "â€“",
-        "â€”", "â€¦", "â€˜", "â€¢", "â\x80", "ã\x80", "ã\x81", "ã\x82", "ã\x83", "ï¼", "ï½", "ð\x9f", "ðÿ", "æ\x88",
-        "ä¸", "å\x8f", "å\x9c", "ä½", "ç\x9a", "è¯", "é\x97", "æ˜", "å¤", "ã€", "ï»¿", "ã\x9f", "锟斤拷", "烫烫烫",
-        "屯屯屯", "浣犲", "鎴戜", "涓€", "鏄", "鐨勬", "鍦ㄧ", "锛屾", "銆傛", "鈥", "锛", "銆", "绋嬪簭", "缂栫爜",
+        "锟斤拷", "烫烫烫", "屯屯屯", "浣犲", "鎴戜", "涓€", "鏄", "鐨勬", "鍦ㄧ", "锛屾", "銆傛", "鈥", "锛", "銆",
+        "绋嬪簭", "缂栫爜", "â€™", "â€œ", "â€“", "â€”", "â€¦", "â€˜", "â€¢",
     ),
 }  # fmt: skip
 _GROUPS: Final = tuple(group for group, phrases in _PHRASES.items() for _ in phrases)

@@ -23,9 +23,16 @@ from watchkeeper.core.vocabulary import outputs
 _CONTROLS: Final = bytes(set(range(32)) - set(b"\t\n\r\f\x1b")) + b"\x7f"
 _C1: Final = re.compile("[\x80-\x84\x86-\x9f]")
 _PRIVATE: Final = re.compile("[\ue000-\uf8ff\U000f0000-\U0010ffff]")
-_CONSONANTS: Final = re.compile(r"[bcdfghjklmnpqrstvwxz]{6}")
+_MISREAD: Final = re.compile(
+    "[\u00c2-\u00f4][\x80-\x9f\u00a1-\u00aa\u00ac-\u00ba\u00bc-\u00bf\u20ac\u201a\u0192\u2020\u2021\u02c6\u2030\u02dc\u2122]"
+)
+"""UTF-8 read as Latin-1 or Windows-1252: what follows an accented letter in no language"""
+_C1_LEAD: Final = b"\xc2"
+_PRIVATE_LEAD: Final = re.compile(rb"[\xee\xf3\xf4]|\xef[\x80-\xa3]")
+_ACCENT: Final = b"\xc3"
+_CONSONANTS: Final = re.compile(r"[bcdfghjklmnpqrstvwxz]{5}")
 _LETTERS: Final = re.compile(r"[a-z]{5,30}")
-_LONGEST: Final = 400
+_WORDS_READ: Final = 120
 _LEAST_WORDS: Final = 8
 _SWITCH: Final = re.compile(
     "[\u0400-\u04ff][a-z\u0e00-\u0e7f\u0600-\u06ff\u4e00-\u9fff\uac00-\ud7a3\u0900-\u097f]|"
@@ -40,12 +47,12 @@ class MojibakeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     enabled: bool = True
     """nearly exact and cheap"""
-    misread: Annotated[int, msgspec.Meta(ge=1)] = 2
-    """so many pairs that only misread UTF-8 has are damage; one may be a quotation"""
-    gibberish_ratio: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.35
+    misread: Annotated[int, msgspec.Meta(ge=1)] = 1
+    """flagged from so many pairs of characters on that only misread UTF-8 has"""
+    gibberish_ratio: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.2
     """flagged above this share of words that cannot be pronounced"""
     script_changes: Annotated[int, msgspec.Meta(ge=1)] = 6
-    """flagged from so many places on where letters of two alphabets touch, in the first 400 words"""
+    """flagged from so many places on where letters of two alphabets touch, in the first 120 words"""
 
 
 class Mojibake:
@@ -62,20 +69,20 @@ class Mojibake:
         if not is_ascii:
             answer = call.answer
             found["replacement"] = answer.count("\ufffd")
-            found["control"] += len(_C1.findall(answer))
-            found["private_use"] = len(_PRIVATE.findall(answer))
+            found["control"] += len(_C1.findall(answer)) if _C1_LEAD in data else 0
+            found["private_use"] = len(_PRIVATE.findall(answer)) if _PRIVATE_LEAD.search(data) else 0
             misread = len(call.form(answer_hits).get(Group.DAMAGE, ()))
+            misread += len(_MISREAD.findall(answer)) if _ACCENT in data else 0
             found["misread"] = misread if misread >= self._config.misread else 0
         words = call.form(answer_words)
         found["gibberish"] = int(self._is_gibberish(words, is_ascii))
         return (Flag("mojibake", tuple((kind, count) for kind, count in found.items() if count)),)
 
     def _is_gibberish(self, words: list[str], is_ascii: bool) -> bool:
-        head = words[:_LONGEST]
-        sample = " ".join(word[:40] for word in head)
+        sample = " ".join(word[:40] for word in words[:_WORDS_READ])
         if not is_ascii and len(_SWITCH.findall(sample)) >= self._config.script_changes:
             return True
-        odd = sum(1 for word in _CONSONANTS.findall(sample))
+        odd = len(_CONSONANTS.findall(sample))
         if odd < _LEAST_WORDS // 2:
             return False
         plain = len(_LETTERS.findall(sample))

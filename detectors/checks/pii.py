@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from detectors.checks._forms import answer_bytes, digits
+from detectors.checks._forms import answer_bytes, has_number
 from detectors.checks._phrases import Group, Hits, answer_hits, prepare, prompt_hits
 from watchkeeper.core.interfaces import Plugin
 from watchkeeper.core.ledger import Ledger
@@ -76,7 +76,7 @@ def _flags(name: str, found: Counter[str]) -> tuple[Score, ...]:
 def kinds(text: str, data: bytes, hits: Hits) -> Counter[str]:
     """How often each kind of personal data is in a text; `data` is the text in UTF-8."""
     found: Counter[str] = Counter()
-    if digits(data) >= _LEAST_DIGITS:
+    if has_number(data, _LEAST_DIGITS):
         phones = hits.get(Group.PHONE, ())
         for candidate, _ in zip(_NUMBER.finditer(text), range(_CANDIDATES), strict=False):
             if kind := _number(candidate[0], candidate.start(), phones):

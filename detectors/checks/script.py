@@ -29,9 +29,17 @@ _SCRIPTS: Final = {
     "hebrew": "\u05d0-\u05f2",
     "devanagari": "\u0904-\u0963",
     "bengali": "\u0985-\u09e3",
+    "gurmukhi": "\u0a05-\u0a74",
+    "gujarati": "\u0a85-\u0ae3",
+    "odia": "\u0b05-\u0b63",
     "tamil": "\u0b83-\u0bd7",
     "telugu": "\u0c05-\u0c63",
+    "kannada": "\u0c85-\u0ce3",
+    "malayalam": "\u0d05-\u0d63",
+    "sinhala": "\u0d85-\u0ddf",
     "thai": "\u0e01-\u0e4e",
+    "lao": "\u0e81-\u0edf",
+    "tibetan": "\u0f40-\u0fbc",
     "georgian": "\u10a0-\u10ff",
     "armenian": "\u0531-\u0587",
     "ethiopic": "\u1200-\u135a",
@@ -52,7 +60,8 @@ class ScriptConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """exact, free for ASCII"""
     expected: tuple[str, ...] = ()
     """alphabets that any answer may use: han, kana, hangul, cyrillic, greek, arabic, hebrew, devanagari, bengali,
-    tamil, telugu, thai, georgian, armenian, ethiopic, khmer, burmese; Latin always may"""
+    gurmukhi, gujarati, odia, tamil, telugu, kannada, malayalam, sinhala, thai, lao, tibetan, georgian, armenian,
+    ethiopic, khmer, burmese; Latin always may"""
     least_letters: Annotated[int, msgspec.Meta(ge=1)] = 2
     """flagged from so many letters on; of Greek, from three in a row"""
 
@@ -70,25 +79,26 @@ class Script:
             return (Flag("script"),)
         if call.form(prompt_hits).get(Group.TRANSLATE):
             return ()
-        hits = tuple(
-            (name, count)
-            for name, count in letters(call.answer).items()
-            if count >= self._least and name not in self._expected and not _has(call.prompt, name)
-        )
-        return (Flag("script", hits),)
+        once = "".join(set(call.answer))
+        unexpected = [
+            name
+            for name, one in _ANY.items()
+            if name not in self._expected and one.search(once) and not _has(call.prompt, name)
+        ]
+        hits = ((name, letters(call.answer, name)) for name in unexpected)
+        return (Flag("script", tuple(hit for hit in hits if hit[1] >= self._least)),)
 
 
-def letters(text: str) -> dict[str, int]:
+def letters(text: str, script: str) -> int:
     """
-    Letters of every script but Latin that the text has.
+    How many letters of a script the text has; of Greek none without a word of it.
 
-    >>> letters("Moscow is Москва")
-    {'cyrillic': 6}
+    >>> letters("Moscow is Москва", "cyrillic"), letters("alpha is α", "greek")
+    (6, 0)
     """
-    found = {name: len(found) for name, one in _ANY.items() if (found := one.findall(text))}
-    if "greek" in found and not _GREEK_WORD.search(text):
-        del found["greek"]
-    return found
+    if script == "greek" and not _GREEK_WORD.search(text):
+        return 0
+    return len(_ANY[script].findall(text))
 
 
 def _has(prompt: str, name: str) -> bool:

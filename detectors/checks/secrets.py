@@ -46,7 +46,7 @@ _FORMS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
         ("private_key", r"-----BEGIN (?:RSA |EC |DSA |OPENSSH |PGP |ENCRYPTED )?PRIVATE KEY(?: BLOCK)?-----\s{0,4}"
                         r"[0-9A-Za-z+/=]{16}"),
         ("url_password", r"://[^\s:/@\"'<>${}*]{1,64}:(?!\*|\$|<|\{|x{3}|\[|password|secret|pass)[^\s:/@\"'<>${}*]{4,64}@"
-                         r"[0-9A-Za-z.-]{3,100}"),
+                         r"[0-9A-Za-z.-]{1,100}"),
     )
 )  # fmt: skip
 _ASSIGNED: Final = re.compile(
