@@ -79,7 +79,7 @@ def sentence(remark: Remark, words: Words) -> str:
 def _content(view: View, status: Status, entries: Sequence[Finding], words: Words) -> Html:
     """In the order of a narrow screen; a wide one sets the middle part left of the two others."""
     seen = bool(view.models or view.engines)
-    middle: Child = _empty(words)
+    middle: Child = None if view.itself.role == "node" else _empty(words)  # a node agent is sent no traffic
     if seen:
         middle = fragment(
             live(view, words), models(view.models, words), services(view.services, words), engines(view.engines, words)

@@ -1,3 +1,4 @@
+import logging
 from collections.abc import Sequence
 
 import pytest
@@ -99,6 +100,19 @@ def test_getting_well_resolves_the_finding_that_was_open() -> None:
     assert resolved.resolved
     assert (resolved.subject, resolved.since) == (opened.subject, opened.since)
     assert watch.see(51.0) == ()
+
+
+def test_the_log_says_each_change_once_with_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
+    watch = Watch()
+    with caplog.at_level(logging.INFO):
+        for heat in (85.0, 85.0, 95.0, 95.0, 50.0, 50.0):
+            watch.see(heat)
+
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("WARNING", "warning: 85 degrees. To do: open the window"),
+        ("ERROR", "critical: 95 degrees. To do: open the window"),
+        ("INFO", "over: 95 degrees"),
+    ]
 
 
 def test_from_warning_to_alarm_is_a_new_finding_of_the_same_trouble() -> None:

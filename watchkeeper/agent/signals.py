@@ -1,5 +1,6 @@
 """Signals kept running: each sees every tick, is asked now and then, and a change of its mind becomes a finding."""
 
+import logging
 from collections.abc import Sequence
 from typing import Final
 
@@ -43,6 +44,7 @@ class Watched:
         self._asked_at = float("-inf")
         self._states: dict[Labels, State] = {}
         self._open: dict[Labels, Finding] = {}
+        self._log = logging.getLogger(f"watchkeeper.signals.{name}")
 
     def update(self, batch: Batch) -> Judged:
         """Never raises: what fails in a signal is counted, and the signal is asked again."""
@@ -80,6 +82,7 @@ class Watched:
             if (still_open := self._open.pop(subject, None)) is not None:
                 summary = f"{still_open.summary} (no longer observed)"
                 findings.append(msgspec.structs.replace(still_open, at=now, summary=summary, resolved=True))
+                self._log.info("over: %s", summary)
         self._states = states
         return Judged(tuple(samples), tuple(gaps), tuple(findings))
 
@@ -91,6 +94,7 @@ class Watched:
         if state in _CALM:
             if still_open is None:
                 return []
+            self._log.info("over: %s", still_open.summary)
             return [msgspec.structs.replace(still_open, at=now, resolved=True)]
         severity = _SEVERITIES[state]
         self._ledger.add(signals.FINDINGS, 1, ((signals.SIGNAL, self._name), ("severity", severity.value)))
@@ -104,6 +108,8 @@ class Watched:
             evidence=assessment.evidence,
             runbook=assessment.action,
         )
+        level = logging.ERROR if severity is Severity.CRITICAL else logging.WARNING
+        self._log.log(level, "%s: %s. To do: %s", severity.value, assessment.summary, assessment.action)
         return [self._open[subject]]
 
     def _count(self, reason: str) -> None:

@@ -31,6 +31,9 @@ def test_a_node_shows_its_devices_loses_one_hears_of_it_and_gets_it_back(library
         assert node.value("watchkeeper_device_up") == 7
         assert node.value("hw_power_watts", hw_name="2") is None
         assert "XID 79" in node.log()
+        node.wait_for("watchkeeper_signal_state", at_least=2, hw_name="2", reason="bus")
+        assert "reported a fault of class bus: GPU has fallen off the bus (79)" in node.page("/")
+        assert "critical: device 2 (NVIDIA H100 80GB HBM3) reported a fault of class bus" in node.log()
 
         library.say({"dev2.error": None})
         node.wait_for("watchkeeper_device_up", at_least=8, timeout_seconds=40)

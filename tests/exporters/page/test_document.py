@@ -130,6 +130,13 @@ def test_no_traffic_says_what_to_do(traffic: Any, page: Page, html: Html) -> Non
     assert 'id="live"' not in text
 
 
+def test_a_node_agent_is_not_told_to_be_sent_traffic(traffic: Any, page: Page, html: Html) -> None:
+    traffic.set(health.BUILD_INFO, {"version": "1.2.3", "role": "node"}, 1.0)
+    page.write(traffic.batch())
+
+    assert "No traffic yet" not in html()
+
+
 def test_what_is_watched_and_whether_it_is_well_stands_on_top(traffic: Any, page: Page, html: Html) -> None:
     traffic.itself()
     for _ in range(20):
