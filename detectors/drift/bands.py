@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Final
 
@@ -77,14 +78,7 @@ def design_effect(scores: Floats) -> float:
     return max(1.0, float(blocks.var(ddof=1)) * length / variance)
 
 
-def default_tolerance(floor: float, deviation: float, effect: float) -> float:
-    """
-    The floor, or where the reference itself wanders: what 95 % of its blocks of 100 strayed from its mean, less the
-    part of it that independent observations would show too (their block means differ by chance alone).
-    """
-    return max(floor, 1.96 * deviation * math.sqrt((effect - 1.0) / _BLOCK))
-
-
+@lru_cache(maxsize=256)
 def clopper_pearson(events: float, n: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """
     Exact limits of a share. `events` and `n` may be fractions (effective sizes).

@@ -76,7 +76,8 @@ def wasserstein(window: Floats, reference: Floats, edges: Sequence[float]) -> fl
     shares = reference / reference.sum()
     mean = float(shares @ middles)
     deviation = math.sqrt(float(shares @ (middles - mean) ** 2))
-    return float(np.abs(apart[1:-1]) @ widths / deviation) if deviation > 0 else 0.0
+    heights = (np.abs(apart[:-2]) + np.abs(apart[1:-1])) / 2
+    return float(heights @ widths / deviation) if deviation > 0 else 0.0
 
 
 def chi_square_999(degrees: int) -> float:

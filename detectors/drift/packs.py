@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.drift import bands, category, pit
+from detectors.drift import bands, category, pit, tolerance
 from detectors.drift.bands import Band, Floats
 from detectors.drift.rate import Score
 from detectors.drift.seasons import Season, stratum
@@ -204,7 +204,7 @@ def build(
         found = np.searchsorted(edges, numbers, side="right")
     bins = max(len(edges), len(categories)) + 1
     counts = {key: np.bincount(found[places], minlength=bins) for key, places in usable.items()}
-    held = _bands(kind, edges, categories, found, usable, counts, plan)
+    held = _bands(kind, edges, categories, found, keys, usable, counts, plan)
     pack = Pack(
         signal=signal,
         segment=segment,
@@ -263,6 +263,7 @@ def _bands(
     edges: tuple[float, ...],
     categories: tuple[str, ...],
     found: Integers,
+    keys: NDArray[np.str_],
     usable: Mapping[str, Integers],
     counts: Mapping[str, Integers],
     plan: Plan,
@@ -270,13 +271,25 @@ def _bands(
     values = {key: score_values(kind, edges, categories, counts[key].astype(np.float64)) for key in usable}
     held: dict[str, dict[str, Band]] = {key: {} for key in usable}
     everything = np.sort(np.concatenate(list(usable.values())))
+    replay = tolerance.ticks(found[everything], keys[everything].tolist(), next(iter(counts.values())).size)
     for name in next(iter(values.values())):
         scores = np.zeros(found.size)
         for key, places in usable.items():
             scores[places] = values[key][name][found[places]] - _mean(values[key][name], counts[key])
         effect = bands.design_effect(scores[everything])
+
+        def banded(width: float, name: str = name, effect: float = effect) -> dict[str, Score]:
+            return {
+                key: Score(name, by[name], _band(kind, by[name], counts[key], effect, width, plan.confidence))
+                for key, by in values.items()
+            }
+
+        mean = max(_mean(values[key][name], counts[key]) for key in usable)
+        floor = _RANK_FLOOR if kind is Kind.NUMBER else max(_FLAG_FLOOR, _FLAG_PART * mean)
+        given = plan.tolerance.get(name)
+        chosen = banded(tolerance.least(floor, banded, replay) if given is None else given)
         for key in usable:
-            held[key][name] = _band(kind, values[key][name], counts[key], effect, plan, name)
+            held[key][name] = chosen[key].band
     return held
 
 
@@ -284,15 +297,13 @@ def _mean(values: Floats, counts: Integers) -> float:
     return float(values @ counts / counts.sum())
 
 
-def _band(kind: Kind, values: Floats, counts: Integers, effect: float, plan: Plan, name: str) -> Band:
+def _band(kind: Kind, values: Floats, counts: Integers, effect: float, width: float, confidence: float) -> Band:
     n = int(counts.sum())
     mean = _mean(values, counts)
-    deviation = math.sqrt(max(0.0, _mean(values**2, counts) - mean**2))
-    floor = _RANK_FLOOR if kind is Kind.NUMBER else max(_FLAG_FLOOR, _FLAG_PART * mean)
-    tolerance = float(plan.tolerance.get(name, bands.default_tolerance(floor, deviation, effect)))
     if kind in (Kind.FLAG, Kind.CATEGORY):
-        return bands.flag_band(float(values @ counts), n, effect, tolerance, float(plan.confidence))
-    return bands.mean_band(mean, deviation, n, effect, tolerance, float(plan.confidence))
+        return bands.flag_band(float(values @ counts), n, effect, float(width), float(confidence))
+    deviation = math.sqrt(max(0.0, _mean(values**2, counts) - mean**2))
+    return bands.mean_band(mean, deviation, n, effect, float(width), float(confidence))
 
 
 def _blocks(

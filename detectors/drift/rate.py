@@ -51,9 +51,9 @@ def bets(band: Band) -> Floats:
 
 
 def weights(band: Band) -> Floats:
-    """Of the tracks, summing to 1."""
+    """Of the tracks, summing to 1; all 0 for the band [0, 1], which nothing leaves."""
     sides = np.repeat([float(band.hi < 1), float(band.lo > 0)], BETS)
-    return np.asarray(sides / sides.sum())
+    return np.asarray(sides / max(1.0, float(sides.sum())))
 
 
 def table(score: Score) -> Floats:

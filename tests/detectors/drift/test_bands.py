@@ -7,7 +7,6 @@ import pytest
 from detectors.drift.bands import (
     Band,
     clopper_pearson,
-    default_tolerance,
     design_effect,
     flag_band,
     incomplete_beta,
@@ -72,15 +71,3 @@ def test_the_design_effect_is_one_for_independent_values_and_the_session_length_
     assert design_effect(chance.random(20_000)) == pytest.approx(1.0, abs=0.3)
     assert design_effect(np.repeat(chance.random(4_000), 10)) == pytest.approx(10.0, rel=0.3)
     assert design_effect(np.ones(1000)) == 1.0
-
-
-def test_the_default_tolerance_is_the_floor_for_independent_values_however_they_scatter() -> None:
-    assert default_tolerance(0.02, 0.29, 1.0) == 0.02
-
-
-def test_the_default_tolerance_grows_with_how_far_the_reference_itself_wanders() -> None:
-    """Blocks of 100 whose means stray by s more than chance give 1.96 s."""
-    chance = np.random.default_rng(2)
-    values = chance.normal(0.0, 0.2, 100_000) + np.repeat(chance.normal(0.0, 0.05, 1000), 100)
-
-    assert default_tolerance(0.02, float(values.std()), design_effect(values)) == pytest.approx(1.96 * 0.05, rel=0.1)
