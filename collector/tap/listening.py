@@ -11,6 +11,7 @@ from typing import Final
 
 from collector.tap.config import TapTarget
 from watchkeeper.core.errors import ConfigError
+from watchkeeper.core.listening import IN_USE
 
 _BACKLOG: Final = 4096
 _OWN_DESCRIPTORS: Final = 256
@@ -35,7 +36,7 @@ def listener(target: TapTarget, path: str) -> socket.socket:
     except OSError as error:
         taken.close()
         if error.errno == errno.EADDRINUSE:
-            raise ConfigError(f"{path}.port: {shown} is in use by another process; stop it or set another") from None
+            raise ConfigError(f"{path}.port: {shown} {IN_USE}; stop it or set another") from None
         why = os.strerror(error.errno) if error.errno else str(error)
         raise ConfigError(f"{path}.port: cannot listen on {shown} ({why}); set port or host") from None
     return taken

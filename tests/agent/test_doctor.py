@@ -6,6 +6,8 @@ import pytest
 from watchkeeper.agent import doctor, registry
 from watchkeeper.agent.command_line import main
 from watchkeeper.agent.doctor import Remark, show
+from watchkeeper.core.testkit import RunningWatchkeeper
+from watchkeeper.core.testkit.ports import free_port
 
 
 def test_a_taken_port_is_bad_and_says_what_to_do(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -18,6 +20,45 @@ def test_a_taken_port_is_bad_and_says_what_to_do(capsys: pytest.CaptureFixture[s
     assert code == 1
     assert "bad   web" in out
     assert "set web.port" in " ".join(out.split())
+    assert out.endswith("\nTo act on: web (bad above)\n")
+
+
+def test_beside_a_watchkeeper_that_runs_its_ports_are_no_fault(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    tap = {"port": free_port(), "upstream": f"http://127.0.0.1:{free_port()}"}
+    with RunningWatchkeeper(tmp_path, {"tap": [tap]}):
+        code = main(["doctor", "--config", str(tmp_path / "watchkeeper.yaml")])
+
+    out = capsys.readouterr().out
+    said = " ".join(out.split())
+    assert "note web a watchkeeper runs here already" in said.replace("  ", " ")
+    assert said.count("is in use, by the watchkeeper that runs") == 3
+    assert [line.split()[1] for line in out.splitlines() if line.startswith("bad")] == ["tap"]
+    assert "bad tap" in said
+    assert code == 1
+
+
+def test_a_package_that_is_missing_is_said_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing() -> None:
+        raise ModuleNotFoundError("No module named 'lz4'", name="lz4.block")
+
+    monkeypatch.setattr(registry, "checks", missing)
+
+    assert main(["check-config", "/dev/null"]) == 2
+    assert capsys.readouterr().err.startswith("watchkeeper: the Python package `lz4.block` is not installed here")
+
+
+def test_a_module_of_our_own_that_is_missing_is_our_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> None:
+        raise ModuleNotFoundError("No module named 'detectors.gone'", name="detectors.gone")
+
+    monkeypatch.setattr(registry, "checks", missing)
+
+    with pytest.raises(ModuleNotFoundError):
+        main(["check-config", "/dev/null"])
 
 
 def test_a_clock_far_in_the_past_is_bad() -> None:

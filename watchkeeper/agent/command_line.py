@@ -36,6 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             print(f"watchkeeper: {problem}", file=sys.stderr)
         return EXIT_CONFIG
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in ("watchkeeper", *registry.PACKAGES):
+            raise
+        print(
+            f"watchkeeper: the Python package `{error.name}` is not installed here: this environment is older than this"
+            " watchkeeper; run pip install again, or in a checkout make demo",
+            file=sys.stderr,
+        )
+        return EXIT_CONFIG
     except BrokenPipeError:
         sys.stderr.close()
         return 0
@@ -182,7 +191,7 @@ def _metrics(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from watchkeeper.agent.doctor import examine, show
+    from watchkeeper.agent.doctor import examine, show, verdict
 
     settings = configuration.load(options.config, os.environ, _root())
     if options.engine is not None:
@@ -192,7 +201,7 @@ def _doctor(options: argparse.Namespace) -> int:
         print(text)
         return 0 if recognised else 1
     remarks = list(examine(settings, registry.sources(), registry.exporters()))
-    print(show(remarks))
+    print(f"{show(remarks)}\n\n{verdict(remarks)}")
     return 1 if any(remark.mark == "bad" for remark in remarks) else 0
 
 

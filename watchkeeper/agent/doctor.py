@@ -18,7 +18,7 @@ from watchkeeper.agent import registry
 from watchkeeper.agent.config import is_on
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.interfaces import Plugin
-from watchkeeper.core.listening import listening, shown
+from watchkeeper.core.listening import IN_USE, listening, shown
 
 _TIME_ERROR: Final = 5
 """adjtimex(2): the clock is not synchronised"""
@@ -37,7 +37,8 @@ def examine(config: Any, sources: Sequence[Plugin], exporters: Sequence[Plugin])
     yield Remark("ok", "watchkeeper", f"{__version__} on Python {platform.python_version()}, {platform.platform()}")
     yield from _packages()
     yield from clock(time.time())
-    yield _web_port(config.web.host, config.web.port)
+    web = _web_port(config.web.host, config.web.port)
+    yield web
     for plugin, section in (
         *((plugin, getattr(config, plugin.name)) for plugin in sources),
         *(
@@ -53,7 +54,27 @@ def examine(config: Any, sources: Sequence[Plugin], exporters: Sequence[Plugin])
             )
             continue
         for line in plugin.probe(section) or ("on",):
-            yield Remark("bad" if line.startswith("!") else "ok", plugin.name, line.lstrip("! "))
+            yield _probed(plugin.name, line, beside_another=web.mark == "note")
+
+
+def verdict(remarks: Sequence[Remark]) -> str:
+    """The last line: what asks for action, by subject."""
+    subjects = dict.fromkeys(remark.subject for remark in remarks if remark.mark == "bad")
+    return f"To act on: {', '.join(subjects)} (bad above)" if subjects else "Nothing to act on."
+
+
+def _probed(subject: str, line: str, *, beside_another: bool) -> Remark:
+    """A port in use is no fault where a watchkeeper runs already, which will be whose it is."""
+    text = line.lstrip("! ")
+    if not line.startswith("!"):
+        return Remark("ok", subject, text)
+    if beside_another and IN_USE in text:
+        return Remark(
+            "note",
+            subject,
+            f"{text.partition(IN_USE)[0]}is in use, by the watchkeeper that runs if it has this configuration",
+        )
+    return Remark("bad", subject, text)
 
 
 def _packages() -> Iterator[Remark]:
@@ -93,8 +114,7 @@ def _web_port(host: str, port: int) -> Remark:
         listening(host, port, host_key="web.host", port_key="web.port").close()
     except ConfigError as error:
         if _is_watchkeeper(host, port):
-            already = f"a watchkeeper runs on {shown(host, port)} already; its other ports are taken too"
-            return Remark("bad", "web", already)
+            return Remark("note", "web", f"a watchkeeper runs here already: http://{shown(host, port)}/")
         return Remark("bad", "web", str(error))
     return Remark("ok", "web", f"{shown(host, port)} is free")
 

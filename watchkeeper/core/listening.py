@@ -9,6 +9,7 @@ from watchkeeper.core.errors import ConfigError
 
 ALL_ADDRESSES: Final = "::"
 """of both families"""
+IN_USE: Final = "is in use by another process"
 
 
 def listening(host: str, port: int, *, host_key: str, port_key: str, backlog: int = 1024) -> socket.socket:
@@ -46,7 +47,7 @@ def shown(host: str, port: int) -> str:
 
 def _explain(error: OSError, address: str, host_key: str, port_key: str) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"{port_key}: {address} is in use by another process; stop it or set {port_key}"
+        return f"{port_key}: {address} {IN_USE}; stop it or set {port_key}"
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{host_key}: {address} is not an address of this machine; set {host_key}, 0.0.0.0 for all addresses"
     if error.errno == errno.EACCES:
