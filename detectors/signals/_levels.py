@@ -24,8 +24,15 @@ class Level:
         self._clear_seconds = clear_seconds
         self._changing_since: float | None = None
 
-    def update(self, score: float, now: float) -> bool:
-        against = score < MARGIN * self.threshold if self.is_on else score >= self.threshold
+    @property
+    def is_ending(self) -> bool:
+        """On, and about to be let go."""
+        return self.is_on and self._changing_since is not None
+
+    def update(self, score: float, now: float, held: float | None = None) -> bool:
+        """:param held: where what is on is kept by another number than the one that raises it"""
+        kept = score if held is None else held
+        against = kept < MARGIN * self.threshold if self.is_on else score >= self.threshold
         if not against:
             self._changing_since = None
             return self.is_on
@@ -39,25 +46,34 @@ class Level:
 
 
 class Ladder:
-    """Warn and, above it, alarm, each a Level of its own. A threshold of None is never reached."""
+    """
+    Warn and, above it, alarm, each a Level of its own. A threshold of None is never reached. From alarm to warn it goes
+    only where the warning stands: what is over at once is no new warning.
+    """
 
-    __slots__ = ("_alarm", "_warn")
+    __slots__ = ("_alarm", "_is_ending", "_warn")
 
     def __init__(self, warn: float | None, alarm: float | None, raise_seconds: float, clear_seconds: float) -> None:
         self._warn = Level(warn, raise_seconds, clear_seconds) if warn is not None else None
         self._alarm = Level(alarm, raise_seconds, clear_seconds) if alarm is not None else None
+        self._is_ending = False
 
-    def update(self, score: float, now: float, alarm_score: float | None = None) -> State:
-        """:param alarm_score: where the alarm goes by another number than the warning"""
+    def update(self, score: float, now: float, alarm_score: float | None = None, held: float | None = None) -> State:
+        """
+        :param alarm_score: where the alarm goes by another number than the warning
+        :param held: where what is raised is kept by another number than the one that raises it
+        """
+        was_alarm = self.state is State.ALARM
         if self._warn is not None:
-            self._warn.update(score, now)
+            self._warn.update(score, now, held)
         if self._alarm is not None:
-            self._alarm.update(score if alarm_score is None else alarm_score, now)
+            self._alarm.update(score if alarm_score is None else alarm_score, now, held)
+        self._is_ending = was_alarm and self._warn is not None and self._warn.is_ending
         return self.state
 
     @property
     def state(self) -> State:
-        if self._alarm is not None and self._alarm.is_on:
+        if self._is_ending or (self._alarm is not None and self._alarm.is_on):
             return State.ALARM
         return State.WARN if self._warn is not None and self._warn.is_on else State.OK
 

@@ -4,7 +4,7 @@ A data link of a device (PCIe, NVLink, HCCS, xGMI ...) that loses data, lanes or
 - Errors that cost data (fatal, non-fatal, failed recoveries): one within `hold_seconds` warns, a fatal one or a
   failed recovery alarms. Links that had to be trained anew (NVLink recovery, link integrity): `retrained` of them
   warn. Errors that the link put right: a rate over `corrected_per_minute` (CRC of NVLink: `crc_per_minute`), over 10
-  minutes and over their last 2, warns; a burst that has ended, as when a job is killed, does not.
+  minutes and over their last 2, warns; a burst that has ended, as when a job is killed, does not. Held by the 10.
 - Links down: fewer up than this device has had, or than three of four of its model here have, for a minute, is an
   alarm. Ports that never were up are not missed.
 - PCIe below its width or generation while the device works (utilisation over `busy_ratio` for 2 minutes), for 5
@@ -211,10 +211,10 @@ class Link:
         for kind, spans in link.spans.items():
             limit = self._config.crc_per_minute if "crc" in kind else self._config.corrected_per_minute
             ladder = link.rates.setdefault(kind, Ladder(limit, None, _RATE_SECONDS, _CLEAR_SECONDS))
-            windows = (_WINDOW_SECONDS, _SHORT_SECONDS)
-            rate = min((spans.per_second(now, seconds) or 0.0) * 60 for seconds in windows)
+            rate, short = ((spans.per_second(now, span) or 0.0) * 60 for span in (_WINDOW_SECONDS, _SHORT_SECONDS))
             text = f"has {rate:.3g} errors a minute ({kind}) that it puts right, {limit:g} are let pass"
-            complaints.append(_Complaint("rate", ladder.update(rate, now), rate, limit, text, ladder.since))
+            state = ladder.update(min(rate, short), now, held=rate)
+            complaints.append(_Complaint("rate", state, min(rate, short), limit, text, ladder.since))
         return complaints
 
 

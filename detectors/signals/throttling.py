@@ -3,9 +3,10 @@ A device whose clocks are held back, by reason, for a share of the time that its
 
 The share is the throttle time that the driver counts over `window_seconds`; where it counts none for a reason, the
 share of samples at which the reason was on. It must be so over the whole window and over its last fifth, so that a
-spike that has ended raises nothing. Power brake and hardware heat are serious after seconds a minute; a power cap is
-how a device works at full load, so it warns only when it holds nearly always and the clock is far below its limit.
-Sync boost and clocks that somebody set are nobody's trouble.
+spike that has ended raises nothing; what is raised is held by the whole window, so that bursts are one finding. Power
+brake and hardware heat are serious after seconds a minute; a power cap is how a device works at full load, so it warns
+only when it holds nearly always and the clock is far below its limit. Sync boost and clocks that somebody set are
+nobody's trouble.
 
 Catches: at the defaults a full power brake within 4 minutes, heat and slowdowns for half of the time within 5, a
 power cap after 12; a source that samples seldom adds two of its intervals. Misses: what lasts a few seconds, a power
@@ -173,20 +174,21 @@ class Throttling:
             return Assessment(subject=subject, verdict=Verdict(State.WARMING, 0.0, warn))
         long, short = reason.share(now, window), reason.share(now, window / 5)
         share = min(long, short) if long is not None and short is not None else 0.0
+        held = long or 0.0
         clock = kept.gauges.get((devices.CLOCK.name, ""))
         highest = kept.gauges.get((devices.CLOCK_LIMIT.name, ""))
         if reason.kind == _POWER_CAP and not (
             clock is not None and highest and clock < self._config.power_cap_clock_ratio * highest
         ):
-            share = 0.0
-        state = reason.ladder.update(share, now)
+            share = held = 0.0
+        state = reason.ladder.update(share, now, held=held)
         verdict = Verdict(state, share, warn)
         if state is State.OK:
             return Assessment(subject=subject, verdict=verdict)
         return Assessment(
             subject=subject,
             verdict=verdict,
-            summary=f"{device} is held back by {reason.kind} ({name}) for {share:.0%} of the time",
+            summary=f"{device} is held back by {reason.kind} ({name}) for {long or 0.0:.0%} of the time",
             action=_ACTIONS[reason.kind],
             evidence=tuple(_evidence(reason, kept, long or 0.0, window)),
             since=reason.ladder.since,

@@ -116,6 +116,27 @@ def test_intermittent_throttling_is_raised_once_and_cleared_once(host):
     assert [finding.resolved for finding in watch.findings] == [False, True]
 
 
+def test_bursts_some_minutes_apart_are_one_finding_that_tells_their_share(host):
+    watch = host(PLUGIN)
+    for _ in range(12):
+        run(watch, 60, {"hw_thermal_slowdown": 1.0})
+        run(watch, 480)
+    assert [finding.resolved for finding in watch.findings] == [False]
+
+    run(watch, 1200)
+
+    assert [finding.resolved for finding in watch.findings] == [False, True]
+
+
+def test_what_has_ended_is_let_go_without_telling_of_nothing(host):
+    watch = host(PLUGIN)
+    run(watch, 900, {"hw_thermal_slowdown": 1.0})
+    run(watch, 1200)
+
+    assert watch.findings[-1].resolved
+    assert not [finding.summary for finding in watch.findings if " 0% of" in finding.summary]
+
+
 def test_half_a_day_of_load_spikes_and_power_caps_is_quiet(host):
     """Brief slowdowns when the clock changes, heat for some seconds at the peak of the day, capped half of the time."""
     watch = host(PLUGIN)
