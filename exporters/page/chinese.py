@@ -60,7 +60,7 @@ CHINESE: Final = Words(
     p95="p95",
     origins={
         Origin.ENGINE: "引擎内测得",
-        Origin.TAP: "在引擎前由旁路代理测得",
+        Origin.TAP: "在引擎前由透传代理测得",
         Origin.PAGE: "取自引擎的指标接口",
         Origin.STREAM: "token 间隔，取自引擎的指标接口",
         Origin.CLIENT: "调用方测得",
@@ -68,7 +68,7 @@ CHINESE: Final = Words(
     },
     origins_short={
         Origin.ENGINE: "引擎",
-        Origin.TAP: "旁路代理",
+        Origin.TAP: "透传代理",
         Origin.PAGE: "指标页",
         Origin.STREAM: "指标页",
         Origin.CLIENT: "调用方",
