@@ -18,8 +18,8 @@ half or more of the peers slow, fewer than four peers, sources that tell no cloc
 """
 
 import re
-from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterator, Sequence, Set
 from statistics import median
 from typing import Annotated, Final
 
@@ -142,7 +142,7 @@ def stem(pod: str) -> str:
 class _Kept:
     """Of one device: means since the last comparison, and its comparisons."""
 
-    __slots__ = ("compared", "ladder", "limit", "means", "power", "reasons")
+    __slots__ = ("compared", "ladder", "limit", "means", "power", "reasons", "slow_since")
 
     def __init__(self, config: StragglerConfig) -> None:
         self.means: dict[Metric, list[float]] = {}
@@ -151,6 +151,19 @@ class _Kept:
         self.compared: deque[Compared] = deque(maxlen=_COMPARISONS)
         self.limit = config.slower_ratio
         self.ladder = Ladder(1.0, 1.0, _RAISE_SECONDS, _CLEAR_SECONDS)
+        self.slow_since = 0.0
+
+    @property
+    def reasons_now(self) -> list[str]:
+        """Why its clocks are held back."""
+        return sorted(reason for reason, on in self.reasons.items() if on)
+
+    def judge(self, slower: float, alarm: float, now: float) -> None:
+        """When it is found slow, remember since when: that began half of the comparisons before the median told."""
+        was = self.ladder.since
+        self.ladder.update(slower / self.limit, now, slower / alarm)
+        if self.ladder.since and not was:
+            self.slow_since = _began([(entry.at, entry.slower >= self.limit) for entry in self.compared])
 
     def add(self, metric: Metric, value: float) -> None:
         mean = self.means.setdefault(metric, [0.0, 0.0])
@@ -189,7 +202,8 @@ class Straggler:
         for group in _peers(present, self._config.peers):
             self._compare(group, now)
             powers = [one.kept.power for one in group if one.kept.power is not None]
-            assessments += [self._judge(one, powers, now) for one in group]
+            usual = {reason for reason, count in Counter(_reasons_of(group)).items() if 2 * count > len(group)}
+            assessments += [self._judge(one, powers, usual) for one in group]
         for one in present:
             one.kept.means.clear()
         return assessments
@@ -209,9 +223,10 @@ class Straggler:
                 kept.limit = max(self._config.slower_ratio, self._config.spreads * spread)
                 slower = median(entry.slower for entry in kept.compared)
                 alarm = max(self._config.much_slower_ratio, kept.limit)
-                kept.ladder.update(slower / kept.limit, now, slower / alarm)
+                kept.judge(slower, alarm, now)
 
-    def _judge(self, one: Known[_Kept], powers: Sequence[float], now: float) -> Assessment:
+    def _judge(self, one: Known[_Kept], powers: Sequence[float], usual: Set[str]) -> Assessment:
+        """:param usual: why clocks of most of its peers are held back too"""
         kept, device = one.kept, one.device
         if len(kept.compared) < _COMPARISONS // 2:
             return Assessment(subject=device.subject, verdict=Verdict(State.WARMING, 0.0, kept.limit))
@@ -221,29 +236,47 @@ class Straggler:
             return Assessment(subject=device.subject, verdict=verdict)
         clock = median(entry.clock_hertz for entry in kept.compared) / 1e6
         peers = median(entry.median_hertz for entry in kept.compared) / 1e6
-        reasons = sorted(reason for reason, on in kept.reasons.items() if on)
+        reasons = kept.reasons_now
         evidence = [
             f"core clock {clock:.0f} MHz, median of its peers {peers:.0f} MHz",
             f"limit {kept.limit:.0%} below the median, {len(kept.compared)} comparisons while it did the same work",
         ]
         if kept.power is not None and powers:
             evidence.append(f"power {kept.power:.0f} W, median of its peers {median(powers):.0f} W")
-        evidence.append(f"clocks held back now by: {', '.join(reasons)}" if reasons else "no reason for it is told now")
+        said = ", ".join(f"{reason}, as its peers" if reason in usual else reason for reason in reasons)
+        evidence.append(f"clocks held back now by: {said}" if reasons else "no reason for it is told now")
         return Assessment(
             subject=device.subject,
             verdict=verdict,
             summary=f"{device} runs {slower:.0%} slower than its peers at the same work",
-            action=_action(reasons),
+            action=_action([reason for reason in reasons if reason not in usual]),
             evidence=tuple(evidence),
-            since=kept.ladder.since,
+            since=kept.slow_since,
         )
 
 
+def _began(compared: Sequence[tuple[float, bool]]) -> float:
+    """When the newest run of slow comparisons began; one that was not slow does not end it, two do."""
+    began, misses = compared[-1][0], 0
+    for at, is_slow in reversed(compared):
+        misses = 0 if is_slow else misses + 1
+        if misses == 2:
+            break
+        began = at if is_slow else began
+    return began
+
+
+def _reasons_of(group: Sequence[Known[_Kept]]) -> Iterator[str]:
+    for one in group:
+        yield from one.kept.reasons_now
+
+
 def _action(reasons: Sequence[str]) -> str:
-    if reasons:
+    """:param reasons: why its clocks are held back, and those of most of its peers not"""
+    if any("cap" not in reason for reason in reasons):  # a power cap is normal, and not judged at these clocks
         return "see the signal `throttling` of this device: cool it or restore its power; until then move its work away"
     return (
-        "compare its clock settings, power limit, temperature and PCIe width with its neighbours; reset its "
+        "compare its power limit, clock settings, temperature and PCIe width with its neighbours; reset its "
         "application clocks, then take it out of the group"
     )
 

@@ -54,6 +54,29 @@ def test_two_slow_devices_of_eight_are_found_within_seven_minutes_and_only_they(
     assert "peers 19" in finding.evidence[0]
 
 
+def test_since_is_when_it_became_slow_and_not_when_that_was_found(host):
+    watch = host(PLUGIN)
+    run(watch, 1800, rng=random.Random(3))
+    began = watch.at
+    run(watch, 7 * 60, slow=(3,), rng=random.Random(4))
+
+    assert watch.raised[0].since == pytest.approx(began, abs=20)
+    assert watch.raised[0].at > began + 240
+
+
+def test_a_reason_that_holds_all_peers_back_is_not_what_makes_one_slow(host):
+    watch = host(PLUGIN)
+    for _ in range(900):
+        for index in range(8):
+            watch.say(watch.gpu(index), devices.THROTTLED, 1.0, reason="sw_power_cap")
+            work(watch, index, clock=FULL * (0.8 if index == 3 else 1.0))
+        watch.tick()
+
+    [finding] = watch.raised
+    assert "compare its power limit" in finding.runbook
+    assert finding.evidence[-1] == "clocks held back now by: sw_power_cap, as its peers"
+
+
 def test_much_slower_is_an_alarm(host):
     watch = host(PLUGIN)
     run(watch, 900)
