@@ -30,9 +30,27 @@ class Source(Protocol):
 
 
 class Detector(Protocol):
-    """Numbers in, verdict out. No clock, no I/O, no unseeded randomness."""
+    """Observations in, verdict out. No clock, no I/O, no unseeded randomness."""
 
-    def update(self, value: float, now: float) -> Verdict: ...
+    def update(self, value: float | str, now: float) -> Verdict:
+        """One observation: a number, or a category's name. :param now: unix seconds"""
+        ...
+
+    def tick(self, counts: Sequence[int], at: float, now: float) -> Verdict:
+        """
+        The observations of a whole tick, counted per bin of the reference: what replicas add up to.
+
+        :param at: unix seconds at which the tick began
+        """
+        ...
+
+    def state(self) -> bytes:
+        """What `restore` of a new one needs to go on as if there had been no restart."""
+        ...
+
+    def restore(self, data: bytes) -> None:
+        """:raises WatchkeeperError: the state is not of this detector and reference"""
+        ...
 
 
 class Signal(Protocol):
