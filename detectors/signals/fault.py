@@ -99,11 +99,13 @@ class _Events:
 
 
 class _Kept:
-    __slots__ = ("codes", "condition", "events", "failed", "states")
+    __slots__ = ("codes", "condition", "events", "failed", "states", "uncorrected")
 
     def __init__(self, config: FaultConfig) -> None:
         self.events: dict[str, dict[str, _Events]] = {}
         self.codes: dict[str, tuple[float, float]] = {}
+        self.uncorrected = _Events()
+        """uncorrected memory errors counted, which may come with no code"""
         self.states: dict[tuple[str, str], float] = {}
         self.condition = Ladder(1.0, 2.0, config.degraded_seconds, _CLEAR_SECONDS)
         self.failed = Ladder(1.0, None, config.failed_seconds, _CLEAR_SECONDS)
@@ -144,6 +146,7 @@ class Fault:
                     kept.saw_code(own.get("fault.code", ""), count, batch.at)
                 elif own.get("error.type") == "uncorrected":
                     kept.happened(_MEMORY, Severity.WARNING.value, count, batch.at)
+                    kept.uncorrected.at.append((batch.at, count))
         self._increments.forget(batch)
 
     def assess(self, now: float) -> list[Assessment]:
@@ -177,7 +180,9 @@ class Fault:
             return Assessment(subject=subject, verdict=Verdict(state, score, 1.0))
         rows = _rows(device, kept, kind, now, longest)
         first = next((row for row, _ in rows if row.action), None)
-        said = f": {first.text} ({first.code})" if first else ""
+        kept.uncorrected.forget(now, longest)
+        uncorrected = sum(count for _, count in kept.uncorrected.at) if kind == _MEMORY else 0.0
+        said = f": {first.text} ({first.code})" if first else ": uncorrected memory errors" if uncorrected else ""
         times = [at for held in events.values() for at, _ in held.at]
         return Assessment(
             subject=subject,
@@ -187,6 +192,7 @@ class Fault:
             evidence=(
                 *(f"{count:g} of severity {severity}" for severity, count in sorted(counts.items()) if count),
                 *(f"code {row.code}: {row.text}, {count:g} times" for row, count in rows),
+                *((f"uncorrected memory errors: {uncorrected:g}",) if uncorrected else ()),
             ),
             since=min(times),
         )

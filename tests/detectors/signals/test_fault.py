@@ -116,6 +116,8 @@ def test_uncorrected_memory_errors_warn_where_a_source_has_no_events(host):
     watch.tick(5)
 
     assert [(f.severity, f.subject.rpartition("=")[2]) for f in watch.raised] == [(Severity.WARNING, "memory")]
+    assert watch.raised[0].summary.endswith("reported a fault of class memory: uncorrected memory errors")
+    assert "uncorrected memory errors: 1" in watch.raised[0].evidence
 
 
 @pytest.mark.parametrize(
