@@ -153,6 +153,17 @@ def test_past_the_series_limit_totals_stay_whole_under_other(ledger: Ledger) -> 
     assert counted(ledger, health.SERIES_FOLDED) == 6
 
 
+def test_past_the_series_limit_a_devices_faults_keep_class_severity_and_vendor(ledger: Ledger) -> None:
+    aggregate = Aggregate(ledger, max_series=1, max_values_per_label=20)
+    kind = (("hw.vendor", "nvidia"), ("fault.class", "bus"), ("severity", "critical"))
+
+    for device in "abc":
+        aggregate.apply(Sample(devices.FAULTS, 1, 10.0, (("hw.id", device), *kind)))
+
+    points = {point.labels: point.value for point in aggregate.changed()[0]}
+    assert points[(("hw.id", "other"), *kind)] == 2
+
+
 def test_past_the_series_limit_a_gauge_is_left_out_and_counted(ledger: Ledger) -> None:
     aggregate = Aggregate(ledger, max_series=1, max_values_per_label=20)
 
