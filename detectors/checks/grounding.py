@@ -23,7 +23,7 @@ from watchkeeper.core.vocabulary import outputs
 _WORDS: Final = re.compile(r"[^\W_]{1,64}")
 _FIGURES: Final = re.compile(r"[0-9][0-9.,]{0,30}[0-9]|https?://[^\s)>\]\"']{3,300}")
 _LEAST: Final = 8
-_UNSPACED: Final = 20
+_UNSPACED: Final = 12
 _MOST: Final = 16_384
 
 

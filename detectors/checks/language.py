@@ -9,6 +9,7 @@ close relatives (Norwegian and Danish, Serbian and Croatian) count as one. In pr
 lid.176.ftz is by Facebook (Joulin et al., Bag of Tricks for Efficient Text Classification, 2016), CC-BY-SA 3.0.
 """
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -31,7 +32,7 @@ _ALIKE: Final = {
     "nn": "no", "nb": "no", "da": "no", "hr": "sr", "bs": "sr", "sh": "sr", "ms": "id", "wuu": "zh", "yue": "zh",
     "gl": "es", "arz": "ar", "be": "ru",
 }  # fmt: skip
-_MARKS: Final = str.maketrans(dict.fromkeys('*#`|_<>{}[]()/\\=+-:0123456789"\n\r\t', " "))
+_MARKS: Final = re.compile(r"[*#`|_<>{}\[\]()/\\=+:0-9\"\s-]+")
 
 
 class LanguageConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,7 +73,7 @@ class Language:
 
     def _language(self, text: str) -> str:
         """ISO 639 code; empty when it cannot be told."""
-        plain = " ".join(text.translate(_MARKS).split())
+        plain = _MARKS.sub(" ", text).strip()
         letters = sum(map(str.isalpha, plain[:_BYTES]))
         if letters < (_LETTERS if plain.isascii() else _WIDE_LETTERS):
             return ""

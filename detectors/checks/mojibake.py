@@ -27,9 +27,11 @@ _MISREAD: Final = re.compile(
     "[\u00c2-\u00f4][\x80-\x9f\u00a1-\u00aa\u00ac-\u00ba\u00bc-\u00bf\u20ac\u201a\u0192\u2020\u2021\u02c6\u2030\u02dc\u2122]"
 )
 """UTF-8 read as Latin-1 or Windows-1252: what follows an accented letter in no language"""
-_C1_LEAD: Final = b"\xc2"
-_PRIVATE_LEAD: Final = re.compile(rb"[\xee\xf3\xf4]|\xef[\x80-\xa3]")
-_ACCENT: Final = b"\xc3"
+_C1_BYTES: Final = re.compile(rb"\xc2[\x80-\x9f]")
+_PRIVATE_LEADS: Final = b"\xee\xf3\xf4"
+_PRIVATE_BYTES: Final = re.compile(rb"\xef[\x80-\xa3]")
+_MISREAD_BYTES: Final = re.compile(rb"\xc3[\x82-\xb4][\xc2\xc6\xcb\xe2]")
+"""of the UTF-8, each beginning with a byte that is quickly looked for"""
 _CONSONANTS: Final = re.compile(r"[bcdfghjklmnpqrstvwxz]{5}")
 _LETTERS: Final = re.compile(r"[a-z]{5,30}")
 _WORDS_READ: Final = 120
@@ -69,10 +71,11 @@ class Mojibake:
         if not is_ascii:
             answer = call.answer
             found["replacement"] = answer.count("\ufffd")
-            found["control"] += len(_C1.findall(answer)) if _C1_LEAD in data else 0
-            found["private_use"] = len(_PRIVATE.findall(answer)) if _PRIVATE_LEAD.search(data) else 0
+            found["control"] += len(_C1.findall(answer)) if _C1_BYTES.search(data) else 0
+            if len(data.translate(None, _PRIVATE_LEADS)) < len(data) or _PRIVATE_BYTES.search(data):
+                found["private_use"] = len(_PRIVATE.findall(answer))
             misread = len(call.form(answer_hits).get(Group.DAMAGE, ()))
-            misread += len(_MISREAD.findall(answer)) if _ACCENT in data else 0
+            misread += len(_MISREAD.findall(answer)) if _MISREAD_BYTES.search(data) else 0
             found["misread"] = misread if misread >= self._config.misread else 0
         words = call.form(answer_words)
         found["gibberish"] = int(self._is_gibberish(words, is_ascii))

@@ -20,7 +20,7 @@ _CHUNK: Final = 1_000
 _WORDS: Final = 8
 _CHARACTERS: Final = 16
 _IN_A_ROW: Final = 3
-_UNSPACED: Final = 20
+_UNSPACED: Final = 12
 
 
 class ReasoningLoopConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -19,7 +19,7 @@ from watchkeeper.core.vocabulary import outputs
 
 _GATE: Final = 1.25
 _WORDS: Final = 8_000
-_UNSPACED: Final = 20
+_UNSPACED: Final = 12
 """characters a word on average, from which on a text is taken as written without blanks"""
 
 
