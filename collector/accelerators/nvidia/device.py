@@ -17,6 +17,7 @@ from collector.accelerators.driver import (
 from collector.accelerators.nvidia import codes, fields
 from collector.accelerators.nvidia.gpm import METRICS, Gpm
 from collector.accelerators.nvidia.library import Library
+from collector.accelerators.seldom import RENEW_SECONDS
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Labels
 from watchkeeper.core.vocabulary import devices as vocabulary
@@ -62,7 +63,9 @@ class Gpu:
     def __init__(self, library: Library, handle: Any, lock: threading.Lock, count_error: CountError) -> None:
         self.handle = handle
         self._library = library
+        self._count_error = count_error
         self._calls = Calls(count_error)
+        self._renewed_at: float | None = None
         self._gpm = Gpm(library, lock, handle)
         self._processes = Processes(library, handle)
         self._element = library.binding.c_nvmlFieldValue_t
@@ -75,6 +78,7 @@ class Gpu:
 
     def sample(self, now: float) -> Sampled:
         """:raises DriverError: nothing more can be asked of it now"""
+        self._renew(now)
         calls = self._calls
         calls.begin()
         if not 0 <= now - self._seldom_at < SLOW_SECONDS:
@@ -101,6 +105,15 @@ class Gpu:
         if not calls.measured:  # what was read a while ago says nothing of now
             return Sampled(missing=tuple(calls.missing))
         return Sampled((*calls.measured, *self._seldom), (*calls.missing, *self._seldom_missing), processes)
+
+    def _renew(self, now: float) -> None:
+        """What was not supported may be, once partitions are switched off."""
+        if self._renewed_at is None:
+            self._renewed_at = now
+        elif not 0 <= now - self._renewed_at < RENEW_SECONDS:
+            self._renewed_at = now
+            self._calls = Calls(self._count_error)
+            self._fast.renew()
 
     def free(self) -> None:
         self._gpm.free()

@@ -126,6 +126,7 @@ class Batch:
         self._element = element
         self._array: Any = None
         self._is_settled = False
+        self._all = tuple(wanted)
         self._want(wanted)
 
     def read(self, get: Callable[..., int], handle: Any) -> dict[tuple[int, int], float]:
@@ -155,12 +156,17 @@ class Batch:
             self._want([one for one in self._wanted if one not in dropped])
         return values
 
+    def renew(self) -> None:
+        """Ask again for what was not supported."""
+        self._want(self._all)
+
     def settle(self, values: dict[tuple[int, int], float]) -> None:
         """Of two fields that bring the same, keep one from now on: a counter must not change its source."""
         if self._is_settled or not values:
             return
         self._is_settled = True
         doubles = {old if new in values else new for old, new in _OLDER.items()}
+        self._all = tuple(one for one in self._all if one not in doubles)
         self._want([one for one in self._wanted if one not in doubles])
         for double in doubles:
             values.pop(double, None)

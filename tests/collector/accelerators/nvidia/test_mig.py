@@ -64,3 +64,15 @@ def test_an_instance_of_a_gpu_that_hangs_hangs_alone_with_it(nvml, watch):
 
     assert node.value(devices.UP, hw_id=partition(0)) == 0
     assert node.value(devices.UP, hw_name="1") == 1
+
+
+def test_what_a_gpu_in_instances_does_not_tell_comes_back_when_it_is_whole_again(node, nvml):
+    nvml.say({"dev0.error.nvmlDeviceGetUtilizationRates": 3, "dev0.field.142": None})
+    node.read(ticks=2)
+    assert node.value(devices.UTILIZATION, hw_name="0", hw_gpu_task="general") is None
+
+    nvml.say({"dev0.error.nvmlDeviceGetUtilizationRates": None, "dev0.field.142": 5})
+    node.read(seconds=30, ticks=21)
+
+    assert node.value(devices.UTILIZATION, hw_name="0", hw_gpu_task="general") == 0.9
+    assert node.value(devices.REMAPPED, hw_name="0", error_type="corrected") is not None
