@@ -9,7 +9,16 @@ from typing import Any, Final
 from collector.accelerators.cambricon import codes, structs
 from collector.accelerators.cambricon.card import Card
 from collector.accelerators.cambricon.events import Events
-from collector.accelerators.driver import CountError, Device, DriverError, Fault, Listing, Meaning, Sampled
+from collector.accelerators.driver import (
+    MOST_DEVICES,
+    CountError,
+    Device,
+    DriverError,
+    Fault,
+    Listing,
+    Meaning,
+    Sampled,
+)
 from collector.accelerators.edges import Edges
 from collector.accelerators.native import Native
 
@@ -47,7 +56,7 @@ class Cambricon:
         unaddressable = 0
         count = structs.CardInfo(version=structs.VERSION)
         self._library.call("cndevGetDeviceCount", ctypes.byref(count))
-        for index in range(count.number):
+        for index in range(min(count.number, MOST_DEVICES)):
             try:
                 handle = self._handle(index)
                 device = self._describe(handle, index)

@@ -89,7 +89,7 @@ def test_an_unsupported_call_costs_its_signal_alone_and_is_not_made_again(node, 
     dcmi.say({"dev0.error.dcmi_get_device_temperature": -8255})
     node.read()
     dcmi.say({"dev0.error.dcmi_get_device_temperature": None})
-    node.read(ticks=3)
+    node.read(seconds=61, ticks=3)
 
     assert node.value(devices.TEMPERATURE, hw_name="0", hw_sensor_location="chip") is None
     assert node.value(devices.TEMPERATURE, hw_name="1", hw_sensor_location="chip") == 52
@@ -190,6 +190,19 @@ def test_a_list_of_faults_that_cannot_be_read_is_not_an_empty_one(node, dcmi):
     assert node.value(devices.FAULT_CODES, hw_name="0") == 1
 
 
+def test_a_fault_from_before_a_chip_dropped_off_does_not_count_again_when_it_is_back(node, dcmi):
+    dcmi.say({"dev0.codes": "80E18402"})
+    node.until(lambda: node.value(devices.FAULT_CODES) == 1)
+    dcmi.say({"dev0.error": -8012})
+    node.until(lambda: node.value(devices.FAULT_CODES) == 2)
+    dcmi.say({"dev0.error": None})
+    node.until(lambda: up(node) == {"0": 1, "1": 1})
+    dcmi.say({"dev1.codes": "81078603"})
+    node.until(lambda: node.value(devices.FAULT_CODES, hw_name="1") == 1)
+
+    assert node.value(devices.FAULT_CODES, hw_name="0", fault_code="80E18402") == 1
+
+
 def test_the_driver_s_own_words_are_in_the_line(node, dcmi, caplog):
     dcmi.say({"dev0.codes": "80C78008", "dev0.words.80C78008": "AI CPU \t bus error"})
     node.until(lambda: node.value(devices.FAULT_CODES) == 1)
@@ -243,6 +256,14 @@ def test_without_the_library_nothing_is_said(over, tmp_path, caplog):
     reading = node.read()
 
     assert (reading.samples, reading.gaps, caplog.records) == ((), (), [])
+
+
+def test_a_library_without_its_driver_is_one_that_cannot_be_used(dcmi):
+    dcmi.say({"error.dcmi_init": -8255})
+
+    with pytest.raises(DriverError) as raised:
+        Ascend(lambda _call, _code: None, (str(dcmi.path),)).open()
+    assert (raised.value.meaning, raised.value.code) == (Meaning.NOT_LOADED, "NOT_SUPPORT")
 
 
 def test_the_first_of_the_places_that_has_the_library_is_taken(dcmi, tmp_path):

@@ -6,7 +6,6 @@ import pytest
 
 from collector.accelerators.ascend.driver import Ascend
 from collector.accelerators.placement.names import means
-from watchkeeper.core.testkit import FakeLibrary
 from watchkeeper.core.vocabulary import devices
 
 A1 = {
@@ -174,14 +173,32 @@ def test_what_is_no_npu_is_no_device(dcmi, over):
     assert node.value(devices.DEVICES, hw_state="unaddressable") == 0
 
 
-def test_a_library_that_was_replaced_is_taken_up_when_it_is_opened_again(compiled, dcmi, node):
+def test_a_library_that_does_not_count_the_chips_of_a_card_tells_where_their_numbers_end(dcmi, over):
+    dcmi.say({"chips": 2, "dev.error.dcmi_get_device_num_in_card": -8255})
+    node = over(dcmi)
     node.read()
-    for other in ("A", "B"):
+
+    assert node.value(devices.UP) == 4
+    assert node.value(devices.CALL_ERRORS) is None
+
+
+def test_a_model_has_the_family_s_name_once(dcmi):
+    dcmi.say({"dev0.chip": "Ascend310P3"})
+    driver = Ascend(lambda _call, _code: None, (str(dcmi.path),))
+    driver.open()
+
+    assert [device.model for device in driver.devices().devices] == ["Ascend310P3", "Ascend 910B3"]
+
+
+def test_a_library_that_was_replaced_is_taken_up_when_it_is_opened_again(compiled, dcmi):
+    driver = Ascend(lambda _call, _code: None, (str(dcmi.path),))
+    by_die, by_address = "00002F4B-AABBCCDD-00000001-00000002-00000100", "ascend-0000:c0:00.0"
+    found = []
+    for defines in ((), ("OLD_LIBRARY",), ()):
         fresh = dcmi.path.with_name("fresh.so")
-        shutil.copyfile(dcmi.path, fresh)
+        shutil.copyfile(compiled("dcmi.c", "libdcmi.so", *defines).path, fresh)
         fresh.replace(dcmi.path)
-        FakeLibrary(dcmi.path).say({"cards": 1, "chips": 2, "driver_version": other, **said(A1)})
-        node.until(lambda: node.value(devices.INFO) == 2, seconds=61)
-        driver = Ascend(lambda _call, _code: None, (str(dcmi.path),))
         driver.open()
-        assert {device.driver_version for device in driver.devices().devices} == {other}
+        found.append(driver.devices().devices[0].id)
+
+    assert found == [by_die, by_address, by_die]

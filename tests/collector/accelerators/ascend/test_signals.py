@@ -89,7 +89,7 @@ def test_energy_is_power_over_time(node, dcmi):
 @pytest.mark.parametrize(
     ("key", "before", "after", "expected", "metric", "labels"),
     [
-        ("ecc.2", "1,0,0,5,0,0,0", "1,2,0,7,0,0,0", 2, devices.ERRORS, {"error_type": "corrected"}),
+        ("ecc.2", "1,1,0,5,0,0,0", "1,2,0,7,0,0,0", 2, devices.ERRORS, {"error_type": "corrected"}),
         ("ecc.2", "1,0,0,5,1,0,0", "1,0,3,5,4,0,0", 3, devices.ERRORS, {"error_type": "uncorrected"}),
         ("ecc.2", "1,4,0,0,0,0,0", "1,9,0,0,0,0,0", 5, devices.ERRORS, {"error_type": "corrected"}),
         ("ecc.2", "1,0,0,0,0,1,0", "1,0,0,0,0,3,0", 2, devices.REMAPPED, {"error_type": "corrected"}),
@@ -108,9 +108,18 @@ def test_of_a_running_total_only_what_is_added_counts(node, dcmi, key, before, a
 
 
 def test_hccs_without_numbers_of_64_bits_is_asked_for_those_of_32(node, dcmi):
-    dcmi.say({"dev.hccs64": None, "dev0.hccs32": "4294967295,1,0,0,0,0,0,0"})
+    dcmi.say({"dev.hccs64": None, "dev0.hccs32": "0,1,0,0,0,0,0,0"})
     node.read()
     dcmi.say({"dev0.hccs32": "4294967295,4,0,0,0,0,0,0"})
+    node.read(seconds=SLOW)
+
+    assert node.value(devices.LINK_ERRORS, hw_name="0", link="hccs", error_type="crc") == 3
+
+
+def test_a_port_whose_count_means_nothing_adds_nothing(node, dcmi):
+    dcmi.say({"dev0.hccs64": "0,1,0,0,0,0,0,0"})
+    node.read()
+    dcmi.say({"dev0.hccs64": "-1,4,0,0,0,0,0,0"})
     node.read(seconds=SLOW)
 
     assert node.value(devices.LINK_ERRORS, hw_name="0", link="hccs", error_type="crc") == 3

@@ -4,7 +4,7 @@ import pytest
 
 from collector.accelerators.cambricon.codes import CODES, error
 from collector.accelerators.cambricon.driver import Cambricon
-from collector.accelerators.driver import DriverError, Meaning
+from collector.accelerators.driver import MOST_DEVICES, DriverError, Meaning
 from watchkeeper.core.records import Reason
 from watchkeeper.core.testkit import FakeLibrary
 from watchkeeper.core.vocabulary import devices
@@ -252,6 +252,14 @@ def test_no_card_at_all_is_a_driver_that_answers(cndev, over):
 
     assert node.value(devices.DRIVER_UP) == 1
     assert node.value(devices.DEVICES, hw_state="addressable") == 0
+
+
+def test_a_number_of_cards_that_is_garbage_is_not_followed_to_its_end(cndev):
+    cndev.say({"devices": MOST_DEVICES + 1})
+    driver = Cambricon(lambda _call, _code: None, (str(cndev.path),))
+    driver.open()
+
+    assert len(driver.devices().devices) == MOST_DEVICES
 
 
 def test_a_card_without_a_uuid_is_not_shown_as_another(cndev, over):

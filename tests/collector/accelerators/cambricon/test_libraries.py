@@ -127,7 +127,7 @@ def test_replays_that_two_calls_tell_are_taken_from_one(node, cndev):
     lines: dict[str, object] = {f"dev.link_errors.{port}": None for port in range(4)}
     cndev.say({**lines, **{f"dev.link_counter.{port}": "0,0,0,0,0,0,0,0" for port in range(4)}})
     node.read()
-    cndev.say({"dev0.link_counter.1": "0,0,3,0,0,0,0,0", "dev0.link_events.1": "0,3,0"})
+    cndev.say({"dev0.link_counter.1": "0,0,3,0,0,0,0,0", "dev0.link_events.1": "0,1,0"})
     node.read(seconds=SLOW)
 
     assert node.value(devices.LINK_ERRORS, hw_name="0", link="mlulink", error_type="replay") == 3

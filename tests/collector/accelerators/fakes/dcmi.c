@@ -203,7 +203,7 @@ int dcmi_get_device_info(int card, int chip, int command, unsigned sub, void *ou
   if (*size != (sub == 5 ? sizeof(struct dcmi_hccs_u64) : sizeof(struct dcmi_hccs))) return INVALID_PARAMETER;
   memset(out, 0, *size);
   for (int port = 0; port < 4; port++) {
-    if (sub == 5) ((struct dcmi_hccs_u64 *)out)->crc[port] = (unsigned long long)n[port], ((struct dcmi_hccs_u64 *)out)->retry[port] = (unsigned long long)n[4 + port];
+    if (sub == 5) ((struct dcmi_hccs_u64 *)out)->crc[port] = (unsigned long long)(long long)n[port], ((struct dcmi_hccs_u64 *)out)->retry[port] = (unsigned long long)(long long)n[4 + port];
     else ((struct dcmi_hccs *)out)->crc[port] = (unsigned)n[port], ((struct dcmi_hccs *)out)->retry[port] = (unsigned)n[4 + port];
   }
   return OK;
