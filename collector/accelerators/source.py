@@ -52,6 +52,6 @@ class AcceleratorsSource:
     def _say_none(self) -> None:
         names = ", ".join(vendor.name for vendor in self._vendors)
         logging.getLogger("watchkeeper.accelerators").info(
-            "no accelerator found: no library of %s is here; device metrics stay absent, and it is looked for again"
+            "no accelerator found: no library of %s is here; it is looked for again every 2 minutes"
             " (`watchkeeper devices` says what each needs)", names,
         )  # fmt: skip

@@ -125,7 +125,7 @@ def _header(view: View, words: Words, title: str) -> Html:
 def _status(view: View, status: Status, words: Words) -> Html:
     said = [sentence(remark, words) for remark in status.remarks]
     if not said:
-        idle = not view.request_rate and not view.running
+        idle = bool(view.models or view.engines) and not view.request_rate and not view.running
         well = words.well_idle if idle else words.well
         said = [well if status.state is State.WELL else words.unknown]
     hidden = len(said) - 1 - MAX_REMARKS
@@ -157,6 +157,7 @@ def _watched(view: View, words: Words) -> Html:
     """How much is watched, and how much of it is up."""
     up = {
         words.engines: [engine.up for engine in view.engines],
+        **({words.accelerators: view.devices} if view.devices else {}),
         words.sources: [source.up for source in view.sources],
     }
     counts = {words.models: str(len(view.models)), words.services: str(len(view.services))}

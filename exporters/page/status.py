@@ -43,6 +43,7 @@ class Why(StrEnum):
     ENGINES_DOWN = "engines_down"
     MODEL_WITHOUT_ENGINE = "model_without_engine"
     ERRORS = "errors"
+    DEVICES_DOWN = "devices_down"
     SOURCES_DOWN = "sources_down"
     BLIND = "blind"
     EXPORTERS_DOWN = "exporters_down"
@@ -77,14 +78,20 @@ def judge(view: View, findings: Sequence[Finding]) -> Status:
     if view.at is None:
         return Status(State.UNKNOWN, (Remark(State.UNKNOWN, Why.STARTING),))
     remarks = sorted(
-        (*_from_findings(findings), *_from_engines(view.engines), *_from_calls(view), *_from_itself(view)),
+        (
+            *_from_findings(findings),
+            *_from_engines(view.engines),
+            *_from_calls(view),
+            *_from_devices(view.devices),
+            *_from_itself(view),
+        ),
         key=lambda remark: -remark.state,
     )
     if view.now - view.at > STALE_SECONDS:
         remarks.insert(0, Remark(State.BAD, Why.STALE, amount=view.now - view.at))
     if remarks:
         return Status(remarks[0].state, tuple(remarks))
-    return Status(State.WELL if view.models or view.engines else State.UNKNOWN)
+    return Status(State.WELL if view.models or view.engines or view.devices else State.UNKNOWN)
 
 
 def _from_findings(findings: Sequence[Finding]) -> list[Remark]:
@@ -114,6 +121,12 @@ def _from_calls(view: View) -> list[Remark]:
     if view.recent.errors < MIN_ERRORS or share < ERROR_SHARE_ATTENTION:
         return []
     return [Remark(State.BAD if share >= ERROR_SHARE_BAD else State.ATTENTION, Why.ERRORS, amount=share)]
+
+
+def _from_devices(devices: Sequence[bool]) -> list[Remark]:
+    """What is wrong with one is for findings to say; here, that its numbers are missing."""
+    lost = devices.count(False)
+    return [Remark(State.ATTENTION, Why.DEVICES_DOWN, amount=lost)] if lost else []
 
 
 def _from_itself(view: View) -> list[Remark]:

@@ -10,7 +10,7 @@ from exporters.page.totals import Buckets, bucket_increase, increase, merged
 from watchkeeper.core.labels import OTHER
 from watchkeeper.core.metric import Kind, Metric
 from watchkeeper.core.records import HistogramValue, Labels, Outcome, Vantage
-from watchkeeper.core.vocabulary import engines, health, requests
+from watchkeeper.core.vocabulary import devices, engines, health, requests
 
 Value = float | HistogramValue
 
@@ -56,7 +56,7 @@ USED: Final = frozenset(
         requests.REQUESTS, requests.TOKENS, requests.SERVER_FIRST_TOKEN, requests.SERVER_PER_TOKEN,
         requests.CLIENT_FIRST_CHUNK, requests.CLIENT_PER_CHUNK,
         engines.INTER_TOKEN_LATENCY, engines.TOKENS, engines.FINISHED, engines.RUNNING, engines.WAITING,
-        engines.KV_CACHE, engines.ENGINE_UP, engines.ENGINE_FAULT,
+        engines.KV_CACHE, engines.ENGINE_UP, engines.ENGINE_FAULT, devices.UP,
         health.ACCEPTED, health.REJECTED, health.REFUSED_REQUESTS, health.DROPPED, health.LAST_RECORD,
         health.QUEUE_LENGTH, health.QUEUE_SIZE, health.QUEUE_CAPACITY, health.SOURCE_UP, health.SOURCE_FAILURES,
         health.EXPORTER_UP, health.EXPORTER_FAILURES, health.SERIES, health.SERIES_FOLDED, health.BUILD_INFO,

@@ -16,9 +16,9 @@ from exporters.page.itself import (
     queues_of,
     sources_of,
 )
-from exporters.page.tally import Loss, Origin, Tally, combined, step_of, summed
+from exporters.page.tally import Loss, Origin, Tally, combined, step_of, summed, value_of
 from watchkeeper.core.records import Outcome
-from watchkeeper.core.vocabulary import engines, requests
+from watchkeeper.core.vocabulary import devices, engines, requests
 
 RECENT_STEPS: Final = 60
 """closed steps behind the error share that the status is judged by: five minutes"""
@@ -55,6 +55,8 @@ class View(msgspec.Struct, frozen=True):
     models: tuple[Group, ...]
     services: tuple[Group, ...]
     engines: tuple[Engine, ...]
+    devices: tuple[bool, ...]
+    """accelerators, each whether it was read"""
     sources: tuple[Source, ...]
     queues: Mapping[str, float]
     """fill of queues that belong to no source"""
@@ -91,6 +93,7 @@ def view_of(seen: Seen, now: float) -> View:
         models=models_of(seen),
         services=services_of(seen),
         engines=engines_of(seen),
+        devices=tuple(value_of(value) >= 1 for value in points.get(devices.UP, {}).values()),
         sources=sources_of(points),
         queues=queues_of(points),
         destinations=destinations_of(points),

@@ -93,6 +93,7 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     and_more: str
     error_share: str
     engines: str
+    accelerators: str
     engine: str
     state: str
     up: str

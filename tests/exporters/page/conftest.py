@@ -9,7 +9,7 @@ from exporters.page.served import Page
 from watchkeeper.core.interfaces import Request
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Batch, Finding, HistogramValue, Point
-from watchkeeper.core.vocabulary import engines, health, requests
+from watchkeeper.core.vocabulary import devices, engines, health, requests
 
 START = 1_790_000_000.0
 CALL = {
@@ -67,6 +67,10 @@ class Traffic:
         self.set(engines.WAITING, named, 3.0)
         self.set(engines.KV_CACHE, named, 0.4)
         self.add(engines.TOKENS, {**named, "gen_ai.token.type": "output"}, 500)
+
+    def devices(self, up: int = 1, down: int = 0) -> None:
+        for index in range(up + down):
+            self.set(devices.UP, {"hw.id": f"GPU-{index}", "hw.name": str(index)}, float(index < up))
 
     def itself(self) -> None:
         self.set(health.BUILD_INFO, {"version": "1.2.3", "role": "sidecar"}, 1.0)

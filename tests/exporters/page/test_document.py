@@ -137,6 +137,19 @@ def test_a_node_agent_is_not_told_to_be_sent_traffic(traffic: Any, page: Page, h
     assert "No traffic yet" not in html()
 
 
+@pytest.mark.parametrize(("devices", "shown"), [({"up": 6, "down": 2}, True), ({"up": 0}, False)])
+def test_accelerators_are_counted_on_top_where_there_are_any(
+    traffic: Any, page: Page, html: Html, devices: dict[str, int], shown: bool
+) -> None:
+    traffic.itself()
+    traffic.devices(**devices)
+    page.write(traffic.batch())
+
+    text = html()
+
+    assert ("<dt>Accelerators</dt><dd>6/8</dd>" in text, "<dt>Accelerators" in text) == (shown, shown)
+
+
 def test_what_is_watched_and_whether_it_is_well_stands_on_top(traffic: Any, page: Page, html: Html) -> None:
     traffic.itself()
     for _ in range(20):

@@ -59,6 +59,22 @@ def test_calls_and_parts_that_work_are_well(traffic: Any) -> None:
     assert status_of(traffic) == Status(State.WELL)
 
 
+def test_accelerators_alone_are_something_to_watch(traffic: Any) -> None:
+    traffic.itself()
+    traffic.devices(up=8)
+
+    assert status_of(traffic) == Status(State.WELL)
+
+
+def test_an_accelerator_that_cannot_be_read_is_worth_attention(traffic: Any) -> None:
+    traffic.devices(up=6, down=2)
+
+    status = status_of(traffic)
+
+    assert (status.state, whys(status)) == (State.ATTENTION, [Why.DEVICES_DOWN])
+    assert sentence(status.remarks[0], LANGUAGES["en"]) == "Accelerators that cannot be read: 2"
+
+
 @pytest.mark.parametrize(
     ("severity", "state"),
     [(Severity.CRITICAL, State.BAD), (Severity.WARNING, State.ATTENTION), (Severity.INFO, State.WELL)],
