@@ -39,7 +39,7 @@ class LanguageConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Language of an answer."""
 
     enabled: bool = True
-    """30 us whatever the length, and a switch of language is what users see first"""
+    """the same cost whatever the length, and a switch of language is what users see first"""
     confidence_ratio: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.8
     """how sure the model has to be, of both"""
     share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
