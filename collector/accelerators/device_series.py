@@ -17,6 +17,8 @@ EVERY_TIME: Final = frozenset(
     )
 )  # fmt: skip
 """what detectors follow over time: told at every sample, changed or not"""
+FORGET_TICKS: Final = 1024
+"""a series of whoever had the device (a container, a process) is let go so long after it was last put in"""
 
 
 class _Series:
@@ -68,6 +70,7 @@ class DeviceSeries:
     def put(self, metric: Metric, value: float, at: float, extra: Labels = ()) -> None:
         """A gauge's value or a counter's running total. `extra` are labels beside the device's own."""
         series = self._series.get((metric, extra)) or self._find(metric, extra)
+        series.seen = self._tick
         if series.is_counter:
             last, series.total = series.total, value
             since, series.total_at = series.total_at, at
@@ -75,7 +78,6 @@ class DeviceSeries:
                 gained = 0.0 if last is None else value - last if value >= last else value
                 self._tell(series, gained if can_gain(gained, metric, at - since) else 0.0, at)
             return
-        series.seen = self._tick
         if series.is_shown and value == series.value and not series.every_time and 0 <= at - series.at < RENEW_SECONDS:
             return
         series.value = value
@@ -84,6 +86,7 @@ class DeviceSeries:
     def add(self, metric: Metric, amount: float, at: float, extra: Labels = ()) -> None:
         """An increment of a counter."""
         series = self._find(metric, extra)
+        series.seen = self._tick
         if amount or not 0 <= at - series.at < RENEW_SECONDS:
             self._tell(series, amount, at)
 
@@ -103,8 +106,19 @@ class DeviceSeries:
 
     def end(self, reason: Reason) -> list[Gap]:
         """Gauges shown before and not put this time: they go stale, for this reason."""
+        if self._tick % FORGET_TICKS == 0:
+            self._let_go()
         stale = [series for series in self._series.values() if series.is_shown and series.seen != self._tick]
         return list(_hide(stale, reason))
+
+    def _let_go(self) -> None:
+        """Those nobody put in for long; running totals stay, so that their next one is not taken for the first."""
+        oldest = self._tick - FORGET_TICKS
+        self._series = {
+            key: series
+            for key, series in self._series.items()
+            if series.seen > oldest or series.is_shown or series.total is not None
+        }
 
     def forget(self, reason: Reason) -> list[Gap]:
         """All gauges shown go stale."""
