@@ -91,7 +91,10 @@ def test_a_block_lasts_its_seconds_and_an_unfinished_one_goes_with_its_hour() ->
     assert block.blocks_known(0.0) == before + 1
     later = block.blocks_known(3600.0)
     block.tick(tick, 3610.0, 3610.0)  # 40 seconds of the first hour are dropped
+    block.tick(tick, 3640.0, 3640.0)
     assert (block.blocks_known(0.0), block.blocks_known(3600.0)) == (before + 1, later)
+    block.tick(tick, 3670.0, 3670.0)
+    assert (block.blocks_known(0.0), block.blocks_known(3600.0)) == (before + 1, later + 1)
 
 
 def test_a_restart_at_any_point_changes_nothing_and_48_strata_fit_into_64_kilobytes() -> None:

@@ -30,16 +30,16 @@ def test_one_window_in_a_thousand_without_drift_exceeds_the_noise() -> None:
     chance = np.random.default_rng(1)
     p, windows = np.full(10, 0.1), chance.multinomial(2000, np.full(10, 0.1), 20_000).astype(float)
     reference = p * 1e9
-    for distance, centre in (
-        (distances.psi, 0.0),
-        (distances.jensen_shannon, 0.0),
-        (distances.kolmogorov_smirnov, 0.0),
-        (distances.auc, 0.5),
+    for distance, centre, tight in (
+        (distances.psi, 0.0, 0.9),
+        (distances.jensen_shannon, 0.0, 0.9),
+        (distances.kolmogorov_smirnov, 0.0, 0.7),
+        (distances.auc, 0.5, 0.9),
     ):
         found = [distance(window, reference) for window in windows[:6000]]
         over = np.mean([abs(one.value - centre) > one.noise for one in found])
         assert over <= 0.0025, distance.__name__
-        assert np.quantile([abs(one.value - centre) for one in found], 0.999) > 0.6 * found[0].noise
+        assert np.quantile([abs(one.value - centre) for one in found], 0.999) > tight * found[0].noise
 
 
 @pytest.mark.parametrize(("degrees", "exact"), [(1, 10.828), (4, 18.467), (9, 27.877), (63, 103.442)])

@@ -95,6 +95,31 @@ def test_an_alarm_tells_onset_effect_and_odds() -> None:
     assert (crossing.reference, crossing.share, crossing.horizon) == (pack.id, 0.5, MONTH)
 
 
+def test_the_onset_is_the_tick_before_which_the_evidence_of_the_best_bet_was_last_at_nothing() -> None:
+    score = Score("rate", np.array([0.0, 1.0]), Band(0.0, 0.1, 0.05, 0.0, 0.99, 1.0))
+    tracks = Tracks(np.array([1000.0]), weights(score.band)[None, :])
+    ups = [2, 0, 0, 0, 3] + [1, 3, 3, 4] * 10
+    for number, up in enumerate(ups):
+        counts = np.array([[10.0 - up, up]])
+        fired = tracks.tick(
+            slice(None), counts @ table(score), counts @ score.values, counts.sum(axis=1), 10.0 * number
+        )
+        if fired.any():
+            break
+    increments = [float((table(score).T @ np.array([10.0 - up, up]))[tracks.best[0]]) for up in ups[: number + 1]]
+    onset, cusum = 0, 0.0
+    for place, increment in enumerate(increments):
+        onset = place if cusum <= 0 else onset
+        cusum = max(cusum, 0.0) + increment
+
+    assert tracks.since_onset(0) == (
+        onset * 10.0,
+        sum(ups[onset : number + 1]) / (10 * (number + 1 - onset)),
+        10 * (number + 1 - onset),
+    )
+    assert onset > 0
+
+
 def test_a_band_that_no_mean_can_leave_on_one_side_spends_nothing_on_it() -> None:
     assert weights(Band(0.0, 0.01, 0.0, 0.0, 0.99, 1.0)).tolist() == [0.1] * 10 + [0.0] * 10
     assert weights(Band(0.01, 1.0, 0.5, 0.0, 0.99, 1.0)).tolist() == [0.0] * 10 + [0.1] * 10
@@ -158,16 +183,20 @@ def test_what_is_no_number_changes_nothing() -> None:
     assert watch.state() == before
 
 
-def test_a_restart_at_any_point_changes_nothing() -> None:
+@pytest.mark.parametrize("observations", [None, 7])
+def test_a_restart_at_any_point_changes_nothing(observations: int | None) -> None:
     chance = np.random.default_rng(8)
     pack = build("x", Kind.NUMBER, chance.normal(size=3000), made_at=0.0)
     values = chance.normal(0.4, 1.0, 3000)
-    steady, restarted = Watch(pack, 0.5, 1000.0), Watch(pack, 0.5, 1000.0)
+    steady, restarted = (
+        Watch(pack, 0.5, 1000.0, tick_observations=observations),
+        Watch(pack, 0.5, 1000.0, tick_observations=observations),
+    )
     for place, value in enumerate(values.tolist()):
         if chance.random() < 0.01:
             state = restarted.state()
             assert len(state) < 4096
-            restarted = Watch(pack, 0.5, 1000.0)
+            restarted = Watch(pack, 0.5, 1000.0, tick_observations=observations)
             restarted.restore(state)
         assert steady.update(value, place * 0.1) == restarted.update(value, place * 0.1)
         assert steady.crossings == restarted.crossings
