@@ -55,7 +55,7 @@ class DeviceSeries:
         self._power: tuple[float, float] | None = None
 
     def begin(self, who: Labels) -> list[Gap]:
-        """Gauges that were shown with other labels, if the device has been given to somebody else."""
+        """What was told with other labels, if the device has been given to somebody else."""
         self.samples = []
         self._tick += 1
         if who == self._who:
@@ -121,8 +121,12 @@ class DeviceSeries:
         }
 
     def forget(self, reason: Reason) -> list[Gap]:
-        """All gauges shown go stale."""
-        return list(_hide([series for series in self._series.values() if series.is_shown], reason))
+        """All gauges shown go stale, and the totals of whoever had the device are at their end."""
+        ended = [series for series in self._series.values() if series.is_counter and series.at]
+        return [
+            *_hide([series for series in self._series.values() if series.is_shown], reason),
+            *(Gap(series.metric, reason, series.labels, is_one_series=True) for series in ended),
+        ]
 
     def gap(self, metric: Metric, reason: Reason) -> Gap:
         """A number that this device should have brought and did not."""

@@ -183,6 +183,19 @@ def test_past_the_series_limit_the_own_health_is_still_told(ledger: Ledger) -> N
     assert {point.metric for point in aggregate.changed()[0]} == {COUNTER, health.EXPORTED}
 
 
+def test_a_counter_that_is_at_its_end_makes_room_in_minutes_unless_it_goes_on(aggregate: Aggregate) -> None:
+    for model in "ab":
+        aggregate.apply(Sample(COUNTER, 1, 1000.0, (("model", model),)))
+    aggregate.forget(*(Gap(COUNTER, Reason.OFF, (("model", model),), is_one_series=True) for model in "ab"))
+    aggregate.sweep(1200.0)
+    assert len(aggregate) == 2
+
+    aggregate.apply(Sample(COUNTER, 1, 1250.0, (("model", "b"),)))
+    aggregate.sweep(1400.0)
+
+    assert [(point.labels, point.value) for point in aggregate.changed()[0]] == [((("model", "b"),), 2)]
+
+
 def test_a_gap_makes_the_gauges_it_names_go(aggregate: Aggregate) -> None:
     for model in "ab":
         aggregate.apply(Sample(GAUGE, 1, 10.0, (("model", model),)))

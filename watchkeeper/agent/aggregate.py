@@ -157,17 +157,24 @@ class Aggregate:
             self.counter(sample.metric, sample.labels).set(value, sample.at)
 
     def forget(self, *gaps: Gap) -> None:
-        """The gauges that gaps name go stale at once. Many at a time: each call walks all series."""
+        """
+        The gauges that gaps name go stale at once. A counter named as one series goes in minutes unless it is added to:
+        what it counted last is still carried away. Many at a time: each call walks all series.
+        """
         gone: dict[SeriesKey, None] = {}
         named: defaultdict[Metric, list[set[tuple[str, str]]]] = defaultdict(list)
         for gap in gaps:
-            if gap.metric.kind is not Kind.GAUGE:
+            is_gauge = gap.metric.kind is Kind.GAUGE
+            if not is_gauge and not gap.is_one_series:
                 continue
             labels = tuple((name, clean(value)) for name, value in gap.labels if value)
             if not gap.is_one_series:
                 named[gap.metric].append(set(labels))
             elif series := self._by_raw.get((gap.metric, gap.labels)) or self._series.get((gap.metric, labels)):
-                gone[(series.metric, series.labels)] = None
+                if is_gauge:
+                    gone[(series.metric, series.labels)] = None
+                elif series.labels == labels:  # one that others were folded into is theirs too
+                    series.touched_at -= SERIES_IDLE_SECONDS - GAUGE_IDLE_SECONDS
         if named:
             gone |= {key: None for key in self._series if any(part.issubset(key[1]) for part in named.get(key[0], ()))}
         self._remove([key for key in gone if key in self._series])

@@ -54,7 +54,10 @@ class Gap(msgspec.Struct, frozen=True):
     reason: Reason
     labels: Labels = ()
     is_one_series: bool = False
-    """`labels` are all that the series has: those that have more beside them stay"""
+    """
+    `labels` are all that the series has: those that have more beside them stay. A counter that is named so is at its
+    end and goes some minutes later, instead of a day.
+    """
 
 
 class Vantage(StrEnum):
