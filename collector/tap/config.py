@@ -20,8 +20,8 @@ class TapTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """TCP port to listen on: what clients are pointed at; 0 takes any free port and logs it"""
     upstream: str
     """http:// or https://, host and port of what answers; a path in it goes before the path of every request"""
-    host: str = "0.0.0.0"  # noqa: S104 - clients of a sidecar come from other pods
-    """address to listen on; "127.0.0.1" admits this machine alone"""
+    host: str = "127.0.0.1"
+    """address to listen on; "0.0.0.0" or "::" lets other machines reach the upstream through it"""
     name: str = ""
     """becomes the label service.name; empty leaves it out"""
     provider: str = ""

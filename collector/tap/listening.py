@@ -114,5 +114,7 @@ _HERE: Final = frozenset(("127.0.0.1", "localhost", "::1"))
 
 
 def _overlap(one: str, other: str) -> bool:
-    here = _ANY | _HERE
-    return one == other or (one in _ANY and other in here) or (other in _ANY and one in here)
+    if one == other:
+        return True
+    said = {one, other}
+    return said <= _ANY | _HERE and bool(said & {*_ANY, "localhost"})

@@ -61,10 +61,25 @@ def test_an_upstream_is_taken_apart(upstream: str, expected: tuple[Any, ...]) ->
     assert (target.upstream_host, target.upstream_port, target.prefix, target.rewrites) == expected
 
 
-def test_a_tap_before_itself_is_a_mistake() -> None:
-    [problem] = PLUGIN.problems((TapTarget(port=8001, upstream="http://localhost:8001"),))
+@pytest.mark.parametrize(
+    ("host", "upstream"),
+    [
+        ("127.0.0.1", "localhost"),
+        ("127.0.0.1", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("::", "[::1]"),
+        ("localhost", "0.0.0.0"),
+    ],
+)
+def test_a_tap_before_itself_is_a_mistake(host: str, upstream: str) -> None:
+    [problem] = PLUGIN.problems((TapTarget(port=8001, upstream=f"http://{upstream}:8001", host=host),))
 
-    assert problem == "tap[0].upstream: http://localhost:8001 is the tap itself; name the engine's port"
+    assert problem == f"tap[0].upstream: http://{upstream}:8001 is the tap itself; name the engine's port"
+
+
+@pytest.mark.parametrize(("host", "upstream"), [("127.0.0.1", "[::1]"), ("10.0.0.7", "127.0.0.1"), ("::", "engine")])
+def test_an_engine_on_the_same_port_of_another_address_is_none(host: str, upstream: str) -> None:
+    assert PLUGIN.problems((TapTarget(port=8001, upstream=f"http://{upstream}:8001", host=host),)) == ()
 
 
 def test_files_that_are_no_certificates_are_named_with_their_key(tmp_path: Path) -> None:
