@@ -42,16 +42,15 @@ class Repetition:
     def score(self, call: Prepared) -> tuple[Score, ...]:
         if not call.answer:
             return ()
-        share, units = 0.0, 0
+        share = 0.0
         if call.form(compression) > _GATE:
-            share, units = repeated(call.form(answer_words), call.answer, self._least)
-        is_marked = share > self._ratio and units >= self._least
-        hits = (("repeated", 1),) if is_marked else ()
+            share = repeated(call.form(answer_words), call.answer, self._least)
+        hits = (("repeated", 1),) if share > self._ratio else ()
         return Flag("repetition", hits), Number(outputs.REPETITION, share)
 
 
-def repeated(words: list[str], text: str, least: int) -> tuple[float, int]:
-    """Share of groups seen before, and how many words (or pairs of characters) it is of; 0.0, 0 under `least`."""
+def repeated(words: list[str], text: str, least: int) -> float:
+    """Share of groups seen before; 0.0 of fewer than `least` words or pairs of characters."""
     if len(text) > _UNSPACED * len(words):
         dense = "".join(words)[: 2 * _WORDS]
         units, groups = len(dense) // 2, max(0, len(dense) - 7)
@@ -60,7 +59,7 @@ def repeated(words: list[str], text: str, least: int) -> tuple[float, int]:
         words = words[:_WORDS]
         units, groups = len(words), max(0, len(words) - 3)
         distinct = len(set(zip(words, words[1:], words[2:], words[3:], strict=False))) if units >= least else 0
-    return (1.0 - distinct / groups, units) if distinct else (0.0, units)
+    return 1.0 - distinct / groups if distinct else 0.0
 
 
 PLUGIN: Final = Plugin(

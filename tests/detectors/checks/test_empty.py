@@ -19,6 +19,7 @@ def test_no_token_of_output_is_empty_without_any_text(of) -> None:
     assert of("empty", Completion(at=0.0, output_tokens=0)) == {"empty": {"no_tokens": 1}}
     assert of("empty", Completion(at=0.0, output_tokens=5)) == {"empty": {}}
     assert of("empty", Completion(at=0.0)) == {}
+    assert of("empty", Completion(at=0.0, output_tokens=0, counts=False)) == {}
 
 
 def test_a_sender_that_keeps_answers_to_itself_sends_no_empty_answers(of) -> None:

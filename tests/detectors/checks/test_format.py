@@ -1,3 +1,6 @@
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
 import pytest
 
 SCHEMA = '{"type":"object","properties":{"a":{"type":"integer"}},"required":["a"]}'
@@ -34,3 +37,27 @@ def test_an_answer_cut_by_its_limit_is_not_judged(look) -> None:
 
 def test_reasoning_before_the_document_does_not_spoil_it(look) -> None:
     assert look("format", '<think>hm</think>\n{"a": 1}', text={"schema": SCHEMA}) == {"format": {}}
+
+
+def test_a_reference_in_a_schema_is_never_fetched(look) -> None:
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    schema = f'{{"$ref": "http://127.0.0.1:{server.server_address[1]}/schema.json"}}'
+
+    said = look("format", "{}", text={"schema": schema})
+    server.shutdown()
+    server.server_close()
+
+    assert (said, asked) == ({"format": {"schema_unusable": 1}}, [])

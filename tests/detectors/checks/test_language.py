@@ -33,3 +33,9 @@ def test_a_share_is_spread_evenly(prose) -> None:
     call = Completion(at=0.0, text=Text("", prose["english"]))
 
     assert [bool(check.score(Prepared(call))) for _ in range(8)] == [False, False, False, True] * 2
+
+
+def test_what_the_model_is_not_sure_of_is_left_out(look) -> None:
+    mixed = "Das Meeting war okay, but der Chef sagte no comment und left early."
+
+    assert look("language", mixed, config={"confidence_ratio": 0.99}) == {}
