@@ -2,6 +2,7 @@ import ctypes
 import logging
 import os
 import shutil
+import time
 
 import pytest
 
@@ -345,3 +346,25 @@ def test_the_binding_is_not_written_past_its_end(node, nvml, caplog):
     node.read(ticks=30)
 
     assert up(node) == {"0": 1, "1": 1}
+
+
+def test_a_gpu_that_hangs_already_when_we_start_does_not_hide_the_others(node, nvml):
+    nvml.say({"dev0.hang": 1})
+    node.until(lambda: up(node) == {"0": None, "1": 1})
+    assert node.value(devices.DEVICES, hw_state="unaddressable") == 1
+    assert node.value(devices.CALL_ERRORS, code="HUNG") >= 1
+
+    nvml.say({"dev0.hang": None})
+    node.until(lambda: up(node) == {"0": 1, "1": 1})
+
+
+def test_a_gpu_that_hangs_while_devices_are_listed_stays_hung_and_not_lost(hasty, nvml):
+    hasty.read(ticks=2)
+    nvml.say({"dev0.hang": 1})
+    hasty.read(seconds=61)
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        hasty.read(seconds=0.1)
+
+    assert unreadable(hasty) == ["hung"]
+    assert hasty.value(devices.UP, hw_name="1") == 1
