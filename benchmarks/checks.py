@@ -338,7 +338,7 @@ def cost(folder: Path | None, packages: Path) -> None:
         print(f"| {name}, alone | " + " | ".join(f"{one:.1f}" for one in spent) + " |")
     ledger = Ledger()
     aggregate = Aggregate(ledger, max_series=5_000, max_values_per_label=250)
-    running = [Running(plugin.name, parts[plugin.name], plugin.without_text) for plugin in plugins]
+    running = [Running(plugin.name, parts[plugin.name], plugin.reads_logprobs) for plugin in plugins]
     together = Checks(aggregate, ledger, running)
     spent = [_microseconds(lambda call=call: together.read(call)) for call in given.values()]
     print("| **all that are on by default, to the series** | " + " | ".join(f"**{one:.0f}**" for one in spent) + " |")

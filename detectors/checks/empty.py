@@ -59,5 +59,4 @@ PLUGIN: Final = Plugin(
     config=EmptyConfig,
     build=Empty,
     metrics=outputs.VERDICTS,
-    without_text=True,
 )

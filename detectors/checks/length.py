@@ -49,5 +49,4 @@ PLUGIN: Final = Plugin(
     config=LengthConfig,
     build=Length,
     metrics=(outputs.CHARACTERS, outputs.LENGTH_OF_LIMIT, outputs.LENGTH_OF_PROMPT, outputs.REASONING_SHARE),
-    without_text=True,
 )

@@ -52,5 +52,5 @@ PLUGIN: Final = Plugin(
     config=SurpriseConfig,
     build=Surprise,
     metrics=(outputs.SURPRISE, outputs.SURPRISE_WORST, outputs.SURPRISE_SHARE),
-    without_text=True,
+    reads_logprobs=True,
 )

@@ -71,5 +71,4 @@ PLUGIN: Final = Plugin(
     config=TruncationConfig,
     build=Truncation,
     metrics=outputs.VERDICTS,
-    without_text=True,
 )

@@ -65,8 +65,8 @@ class Bench:
         return {(point.metric.name, point.labels): point.value for batch in self.batches for point in batch.points}
 
 
-def running(name: str, check: Check, without_text: bool = False) -> Running:
-    return Running(name, check, without_text)
+def running(name: str, check: Check, reads_logprobs: bool = False) -> Running:
+    return Running(name, check, reads_logprobs)
 
 
 def test_flags_become_counters_of_service_model_and_check() -> None:
@@ -110,12 +110,17 @@ def test_a_check_that_fails_loses_neither_the_call_nor_other_checks_and_tells_no
     assert "secret" not in caplog.text
 
 
-def test_calls_without_text_are_shown_only_to_checks_that_ask_for_them() -> None:
-    bench = Bench(running("reader", Says(Flag("reader"))), running("counter", Says(Flag("counter")), without_text=True))
+def test_a_call_without_text_is_shown_where_it_carries_log_probabilities_and_to_who_reads_them() -> None:
+    parts = (
+        running("reader", Says(Flag("reader"))),
+        running("surprise", Says(Flag("surprise")), reads_logprobs=True),
+    )
 
-    found = bench.read(Completion(at=5.0))
+    bare = Bench(*parts).read(Completion(at=5.0))
+    with_logprobs = Bench(*parts).read(Completion(at=5.0, token_logprobs=(-0.1,)))
 
-    assert [labels for name, labels in found if name == outputs.CHECKED.name] == [(("check", "counter"),)]
+    assert [labels for name, labels in bare if name == outputs.CHECKED.name] == []
+    assert [labels for name, labels in with_logprobs if name == outputs.CHECKED.name] == [(("check", "surprise"),)]
 
 
 def test_a_verdict_that_comes_late_counts_at_the_tick() -> None:

@@ -73,7 +73,7 @@ class Agent:
             if (part := _build(plugin, section, self._ledger, problems))
         ]
         running = [
-            Running(plugin.name, part, plugin.without_text)
+            Running(plugin.name, part, plugin.reads_logprobs)
             for plugin, section in self._asked_for(checks, config.checks if checks else ())
             if (part := _build(plugin, section, self._ledger, problems))
         ]

@@ -33,7 +33,7 @@ class Running(msgspec.Struct):
 
     name: str
     check: Check
-    without_text: bool = False
+    reads_logprobs: bool = False
     failed_in_a_row: int = 0
 
 
@@ -47,7 +47,7 @@ class Checks:
         self._aggregate = aggregate
         self._ledger = ledger
         self._of_text = tuple(running)
-        self._of_all = tuple(one for one in running if one.without_text)
+        self._of_logprobs = tuple(one for one in running if one.reads_logprobs)
         self._late = tuple(one for one in running if isinstance(one.check, Later))
         self._generation = aggregate.generation
         self._segments: dict[tuple[str, ...], _Segment] = {}
@@ -55,7 +55,12 @@ class Checks:
 
     def read(self, completion: Completion) -> tuple[Score, ...]:
         """What all checks say of an answer, added to its series. Never raises."""
-        running = self._of_all if completion.text is None else self._of_text
+        if completion.text is not None:
+            running = self._of_text
+        elif completion.token_logprobs:
+            running = self._of_logprobs
+        else:  # most calls: they pay nothing
+            return ()
         if not running:
             return ()
         self._until_timed -= 1

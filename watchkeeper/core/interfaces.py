@@ -144,8 +144,8 @@ class Plugin(msgspec.Struct, frozen=True):
     metrics: tuple[Metric, ...] = ()
     reads: tuple[Metric, ...] = ()
     """of a signal: the metrics it watches"""
-    without_text: bool = False
-    """of a check: it is asked about calls whose text is not known, too"""
+    reads_logprobs: bool = False
+    """of a check: it is asked about calls without text, too, where they carry log probabilities"""
     roles: tuple[str, ...] = ("run",)
     interval_seconds: Callable[[Any], float] = lambda _config: 1.0
     problems: Callable[[Any], tuple[str, ...]] = lambda _config: ()
