@@ -32,7 +32,7 @@ def test_the_mean_of_an_e_value_is_at_most_one_at_the_edge_of_the_band(quiet: fl
 
 
 def test_the_mean_is_at_most_one_where_traffic_ends_as_soon_as_it_looks_bad() -> None:
-    """All 256 paths of 8 ticks that halve or raise by half. By the ticks that came, not the clock's, it would exceed 1."""
+    """All 256 paths of 8 ticks that halve or raise by half. By the ticks that came it would exceed 1."""
     total = 0.0
     for path in itertools.product((0.5, 1.5), repeat=8):
         evidence, recent = PeriodEvidence(np.full(20, 0.05), 8), 0.0
