@@ -88,28 +88,26 @@ class Kubelet:
 
 def ask(path: str, timeout_seconds: float) -> tuple[Given, ...]:
     """
-    What containers of this node have. gRPC is loaded when there is somebody to talk to: a plain host does without.
+    What containers of this node have. HTTP/2 is loaded when there is somebody to talk to: a plain host does without.
+    Each question has a connection of its own: a kubelet that is restarted makes a new socket, and a connection is
+    cheap beside the seconds between two questions.
 
     :raises KubeletError: in every case of no answer
     """
-    reach(path, timeout_seconds)
-    from collector.accelerators.placement import pod_resources
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as peer:
+        connect(peer, path, timeout_seconds)
+        from collector.accelerators.placement import pod_resources
 
-    return pod_resources.ask(path, timeout_seconds)
+        return pod_resources.ask(peer, timeout_seconds)
 
 
-def reach(path: str, timeout_seconds: float) -> None:
-    """
-    Connect once, because the operating system says precisely what gRPC calls unavailable.
-
-    :raises KubeletError: it cannot be connected to
-    """
+def connect(peer: socket.socket, path: str, timeout_seconds: float) -> None:
+    """:raises KubeletError: it cannot be connected to"""
     try:
         if not stat.S_ISSOCK(Path(path).stat().st_mode):
             raise KubeletError(Trouble.NOT_A_SOCKET)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.settimeout(timeout_seconds)
-            probe.connect(path)
+        peer.settimeout(timeout_seconds)
+        peer.connect(path)
     except (FileNotFoundError, NotADirectoryError):
         raise KubeletError(Trouble.MISSING) from None
     except PermissionError:

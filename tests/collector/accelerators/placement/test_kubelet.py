@@ -11,6 +11,8 @@ from typing import Any
 
 import grpc
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from collector.accelerators.placement import pod_resources
 from collector.accelerators.placement.allocation import Given, KubeletError, Trouble
@@ -84,12 +86,38 @@ class TestAnswers:
 
         assert [given.place.pod for given in pod_resources.parse(raw)] == ["\ufffd\ufffd", "b"]
 
+    def test_of_a_name_told_twice_the_last_counts_and_of_another_type_none(self, encode):
+        raw = encode({"podResources": [_pod("a", "GPU-1")]})
+        again = b"\x0a\x01b" + b"\x08\x63" + b"\x0d\x63\x63\x63\x63"  # name: a text, a varint, four bytes
+        pod = raw[2:] if raw[1] < 0x80 else raw[3:]
+
+        [given] = pod_resources.parse(b"\x0a" + bytes([len(pod + again)]) + pod + again)
+
+        assert given.place.pod == "b"
+
+    @settings(deadline=None, max_examples=200)
+    @given(st.data())
+    def test_no_bytes_lead_to_another_error_than_malformed(self, encode, data):
+        claim = {"claimResources": [{"cdiDevices": [{"name": "v/c=d"}], "driverName": "v", "deviceName": "d"}]}
+        pods = [_pod("a", "GPU-1"), {"containers": [{"dynamicResources": [claim]}]}]
+        raw = bytearray(encode({"podResources": pods}))
+        for _ in range(data.draw(st.integers(1, 4))):
+            raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+        try:
+            pod_resources.parse(bytes(raw))
+        except KubeletError as error:
+            assert error.trouble is Trouble.MALFORMED  # noqa: PT017 - most of it can be read
+
     def test_what_is_kept_of_an_answer_is_bounded(self, encode):
         many = {"resourceName": "r", "deviceIds": ["x"] * (pod_resources.MAX_IDS + 1)}
         containers = [{"name": "c", "devices": [many]}, *({"devices": [{}]} for _ in range(pod_resources.MAX_GIVEN))]
-        given = pod_resources.parse(encode({"podResources": [{"containers": containers}]}))
+        claimed = {"cdiDevices": [{"name": "a=b"}] * (pod_resources.MAX_IDS + 1)}
+        claiming = {"containers": [{"dynamicResources": [{"claimResources": [claimed]}]}]}
+        given = pod_resources.parse(encode({"podResources": [claiming, {"containers": containers}]}))
 
-        assert (len(given), len(given[0].ids)) == (pod_resources.MAX_GIVEN, pod_resources.MAX_IDS)
+        assert (len(given), len(given[0].ids), len(given[1].ids)) == (
+            pod_resources.MAX_GIVEN, pod_resources.MAX_IDS, pod_resources.MAX_IDS,
+        )  # fmt: skip
 
 
 class TestTroubles:
@@ -186,6 +214,7 @@ class TestTroubles:
         ("code", "trouble"),
         [
             (grpc.StatusCode.PERMISSION_DENIED, Trouble.NOT_PERMITTED),
+            (grpc.StatusCode.UNAUTHENTICATED, Trouble.NOT_PERMITTED),
             (grpc.StatusCode.RESOURCE_EXHAUSTED, Trouble.FAILING),  # its limit of questions per second
             (grpc.StatusCode.INTERNAL, Trouble.FAILING),
         ],
