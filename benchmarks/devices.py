@@ -2,7 +2,8 @@
 CPU milliseconds a sampling tick of 8 and of 16 GPUs, and resident memory, of the node role and of nvitop-exporter.
 
 Both read the same library without hardware (tests/collector/accelerators/fakes), once a second, at the same time, and
-both pages are fetched every 15 s. nvitop-exporter gets an environment of its own, from PyPI.
+both pages are fetched every 15 s. The node role also asks a kubelet whose the devices are. nvitop-exporter
+gets an environment of its own, from PyPI.
 
 python -m benchmarks.devices
 """
@@ -17,7 +18,10 @@ import time
 import urllib.request
 import venv
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import grpc
 
 from benchmarks.processes import free_port
 from watchkeeper.core.testkit import FakeLibrary
@@ -28,6 +32,8 @@ WARM_SECONDS = 15
 ROUNDS = 4
 ROUND_SECONDS = 15
 LINKS = 18
+PODS = 100
+"""of the kubelet; the first ones have a device each"""
 CHANGING: dict[str, object] = {
     "busy": "10+1", "memory_busy": "10+1", "encoder": 0, "decoder": 0, "memory_used": "1e9+1e6",
     "temperature": "40+0.1",
@@ -89,6 +95,31 @@ def _running(name: str, command: list[str], port: int, library: FakeLibrary) -> 
             program.terminate()
 
 
+@contextlib.contextmanager
+def _kubelet(path: Path, uuids: list[str]) -> Iterator[None]:
+    """A gRPC server that tells of pods by the pod-resources API; one pod has one device."""
+    pods = b""
+    for number in range(PODS):
+        device = _field(2, _field(1, b"nvidia.com/gpu") + _field(2, uuids[number].encode())) if uuids[number:] else b""
+        pods += _field(
+            1, _field(1, b"pod-%d" % number) + _field(2, b"serving") + _field(3, _field(1, b"main") + device)
+        )
+    listing = grpc.unary_unary_rpc_method_handler(lambda _request, _context: pods)
+    handler = grpc.method_handlers_generic_handler("v1.PodResourcesLister", {"List": listing})
+    with ThreadPoolExecutor(2) as threads:
+        server = grpc.server(threads)
+        server.add_generic_rpc_handlers((handler,))
+        server.add_insecure_port(f"unix:{path}")
+        server.start()
+        yield
+        server.stop(None).wait()
+
+
+def _field(number: int, value: bytes) -> bytes:
+    """Of a protobuf message, up to 127 bytes long."""
+    return bytes([number << 3 | 2, len(value)]) + value
+
+
 def _nvitop(folder: Path) -> str:
     """The program, in an environment made now."""
     venv.create(folder, with_pip=True)
@@ -98,11 +129,16 @@ def _nvitop(folder: Path) -> str:
 
 def _measure(many: int, library: FakeLibrary, nvitop: str, folder: Path) -> None:
     says = {f"dev.{key}": value for key, value in (CHANGING | LASTING).items()}
+    uuids = [f"GPU-{index:08x}-0f42-4d0c-9a77-3f1e2d4c5b6a" for index in range(many)]
     library.say({"devices": many, "dev.processes": f"{os.getpid()}:1000000000", **says})
+    library.say({f"dev{index}.uuid": uuid for index, uuid in enumerate(uuids)})
     ours, theirs = free_port(), free_port()
     config = folder / "node.yaml"
-    config.write_text(f"role: node\nweb: {{port: {ours}}}\n", encoding="utf-8")
+    kubelet = folder / f"kubelet-{many}.sock"
+    placement = f"accelerators: {{placement: {{pod_resources_socket: {kubelet}}}}}"
+    config.write_text(f"role: node\nweb: {{port: {ours}}}\n{placement}\n", encoding="utf-8")
     with (
+        _kubelet(kubelet, uuids),
         _running(
             "watchkeeper", [sys.executable, "-m", "watchkeeper", "run", "--config", str(config)], ours, library
         ) as a,

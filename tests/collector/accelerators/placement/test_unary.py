@@ -1,3 +1,4 @@
+import gc
 import socket
 import struct
 import subprocess
@@ -156,6 +157,19 @@ class TestAnswer:
             theirs.shutdown(socket.SHUT_RDWR)
 
             assert unary.ask(ours, LIST, PATIENT, MAX_ANSWER_BYTES) == b"done"
+
+    def test_asking_leaves_nothing_for_the_collector(self):
+        ours, theirs = socket.socketpair()
+        with closing(ours), closing(theirs):
+            theirs.sendall(_begun(_answers(b"done"))[1])
+            gc.collect()
+            gc.disable()
+            try:
+                unary.ask(ours, LIST, PATIENT, MAX_ANSWER_BYTES)
+
+                assert not [held for held in gc.get_objects() if type(held) is H2Connection]
+            finally:
+                gc.enable()
 
     def test_asking_loads_neither_grpc_nor_protobuf(self, kubelet):
         program = (
