@@ -85,6 +85,10 @@ def _take(call: unary.Call, pieces: Iterable[bytes]) -> None:
         call.take(piece)
 
 
+def _connections() -> list[H2Connection]:
+    return [held for held in gc.get_objects() if type(held) is H2Connection]
+
+
 class TestQuestion:
     def test_it_is_what_grpc_asks_for(self):
         call = unary.Call(LIST, 0.2504, MAX_ANSWER_BYTES)
@@ -163,11 +167,12 @@ class TestAnswer:
         with closing(ours), closing(theirs):
             theirs.sendall(_begun(_answers(b"done"))[1])
             gc.collect()
+            before = _connections()  # of calls that other tests left hanging
             gc.disable()
             try:
                 unary.ask(ours, LIST, PATIENT, MAX_ANSWER_BYTES)
 
-                assert not [held for held in gc.get_objects() if type(held) is H2Connection]
+                assert [held for held in _connections() if held not in before] == []
             finally:
                 gc.enable()
 
