@@ -138,6 +138,10 @@ def _run(options: argparse.Namespace) -> int:
     _start_logging(settings.log_level)
 
     from watchkeeper.agent.agent import Agent
+    from watchkeeper.agent.process import share_one_heap
+
+    if settings.role == "node":
+        share_one_heap()
 
     # Blocked in every thread and waited for: a handler that runs just before the main thread sleeps would be lost.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
