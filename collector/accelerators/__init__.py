@@ -51,7 +51,11 @@ def probe(config: AcceleratorsConfig) -> tuple[str, ...]:
     from collector.accelerators.probe import probe as probe_vendors
 
     asked = [part for part in VENDORS if not config.vendors or part.name in config.vendors]
-    return (*probe_vendors(asked, time.time()), *placement.probe(config.placement))
+    found = probe_vendors(asked, time.time())
+    if not found:  # then there is nothing to place either
+        titles = ", ".join(part.title for part in asked)
+        return (f"no accelerator found; looked for {titles}; device metrics stay absent",)
+    return (*found, *placement.probe(config.placement))
 
 
 def _counter(ledger: Ledger, vendor: str) -> CountError:

@@ -1,6 +1,8 @@
 import msgspec
 import pytest
 
+from collector import accelerators
+from collector.accelerators.config import AcceleratorsConfig, PlacementConfig
 from collector.accelerators.nvidia import PART
 from collector.accelerators.nvidia.driver import Nvidia
 from collector.accelerators.probe import probe
@@ -19,10 +21,26 @@ def look(library, **changes):
     return probe([part], 1.0)
 
 
-def test_no_library_and_no_device_is_no_reason_to_act():
+def test_without_accelerators_there_is_no_reason_to_act_and_nothing_to_place(monkeypatch, tmp_path):
     part = msgspec.structs.replace(PART, library="libabsent.so.1", device_file="/dev/absent")
+    monkeypatch.setattr(accelerators, "VENDORS", (part,))
+    config = AcceleratorsConfig(placement=PlacementConfig(proc_path=str(tmp_path)))
 
-    assert probe([part], 1.0) == ("no accelerator found; looked for NVIDIA (NVML); device metrics stay absent",)
+    assert accelerators.PLUGIN.probe(config) == (
+        "no accelerator found; looked for NVIDIA (NVML); device metrics stay absent",
+    )
+
+
+def test_where_there_are_accelerators_what_keeps_them_from_their_pods_is_said(monkeypatch, tmp_path, library):
+    path = str(library.path)
+    part = msgspec.structs.replace(PART, library=path, make=lambda count_error: Nvidia(count_error, path))
+    monkeypatch.setattr(accelerators, "VENDORS", (part,))
+    config = AcceleratorsConfig(placement=PlacementConfig(proc_path=str(tmp_path)))
+
+    found, *placed = accelerators.PLUGIN.probe(config)
+
+    assert found.startswith("NVIDIA (NVML): 2 x ")
+    assert any(line.startswith("! placement: ") and str(tmp_path) in line for line in placed)
 
 
 def test_a_device_without_its_library_names_what_the_host_must_give():
