@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import importlib.util
+import json
 import os
 import socket
 import subprocess
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
+
+from watchkeeper.agent import registry
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _EXPORT = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
@@ -101,12 +104,16 @@ def _running(command: list[str], ports: tuple[int, ...]) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def watchkeeper() -> Iterator[Receiver]:
-    """`watchkeeper run` with its defaults on free ports."""
+def watchkeeper(checks: bool = True) -> Iterator[Receiver]:
+    """`watchkeeper run` with its defaults on free ports; without checks of answers for what receives and no more."""
     http_port, grpc_port, web_port = free_port(), free_port(), free_port()
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "watchkeeper.yaml"
-        config.write_text(f"web: {{port: {web_port}}}\notlp: {{http_port: {http_port}, grpc_port: {grpc_port}}}\n")
+        off = {} if checks else {plugin.name: {"enabled": False} for plugin in registry.checks()}
+        config.write_text(
+            f"web: {{port: {web_port}}}\notlp: {{http_port: {http_port}, grpc_port: {grpc_port}}}\n"
+            f"checks: {json.dumps(off)}\n"
+        )
         command = [sys.executable, "-m", "watchkeeper", "run", "--config", str(config)]
         with _running(command, (http_port, grpc_port, web_port)) as pid:
             yield Receiver("watchkeeper", pid, http_port, grpc_port, web_port)
