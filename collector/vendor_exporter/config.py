@@ -5,6 +5,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from collector.engines.config import address_problem
+
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 
 
@@ -39,22 +41,8 @@ class ExporterTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """a page with more samples is refused"""
 
     def __post_init__(self) -> None:
-        try:
-            parts = urlsplit(self.url)
-            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            usable = False
-        if not usable:
-            raise ValueError("url must be like http://node:9400")
-        if parts.scheme == "http" and (self.ca_file or self.client_cert_file):
-            raise ValueError("url must begin with https:// for ca_file or client_cert_file to be of use")
-        if (self.client_key_file or self.client_key_password_file) and not self.client_cert_file:
-            raise ValueError("client_key_file needs client_cert_file beside it")
-        if parts.username is not None or parts.password is not None:
-            raise ValueError("url must not hold a password; use bearer_token_file or headers")
-        if not all(name and f"{name}{value}".isascii() and f"{name}{value}".isprintable()
-                   for name, value in self.headers.items()):  # fmt: skip
-            raise ValueError("headers must be printable ASCII")
+        if problem := address_problem(self, "http://node:9400"):
+            raise ValueError(problem)
 
     @property
     def origin(self) -> str:

@@ -246,6 +246,10 @@ def _suggest(key: str, known: list[str]) -> str:
     return f"; known here: {', '.join(sorted(known))}"
 
 
+_HIDDEN: Final = re.compile(r"canaries|headers\b")
+"""keys whose values may be secrets: what is wrong with them is said without them"""
+
+
 def _explain(message: str, value: object, path: str) -> str:
     """msgspec's own words, in the operator's: no type names of Python, the value shown, the unit named."""
     said, regex, pattern = message.partition(" - at `")[0].replace("`", "").partition(" matching regex ")
@@ -254,6 +258,8 @@ def _explain(message: str, value: object, path: str) -> str:
     said = re.sub(r"\b(expected|got) str\b", r"\1 text", said).replace("got null", "got nothing")
     said = re.sub(r"\bgot (int|float)\b", "got a number", said)
     said = said.replace("expected array", "expected a list (- key: value)").replace("got object", "got settings")
+    if _HIDDEN.search(path):
+        return said
     unit = next((unit for unit in _UNITS if path.endswith(unit)), None)
     if isinstance(value, str) and unit:
         wanted = said.replace(", got text", "")

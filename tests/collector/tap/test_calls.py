@@ -381,6 +381,8 @@ def test_requests_under_way_are_counted_by_their_model(upstream: Make, tap: Make
         between.wait(lambda: under_way(between, "m") == 1, "a request under way")
     between.wait(lambda: under_way(between, "m") == 0, "its end")
 
+    assert under_way(between, "m") == 0
+
 
 def under_way(between: Any, model: str) -> float:
     found = [

@@ -131,6 +131,8 @@ def test_all_chips_lost_open_the_library_anew(node, dcmi):
     dcmi.say({"dev.error": None, "error.dcmi_init": None})
     node.until(lambda: up(node) == {"0": 1, "1": 1}, seconds=5)
 
+    assert node.value(devices.DRIVER_UP) == 1
+
 
 def test_a_chip_that_dropped_off_is_a_fault_though_the_driver_lists_none(node, dcmi, caplog):
     node.read()

@@ -144,6 +144,8 @@ def test_a_library_that_forgot_that_it_was_opened_is_opened_again(node, cndev):
     cndev.say({"dev.error": None, "error.cndevInit": None})
     node.until(lambda: up(node) == {"0": 1, "1": 1}, seconds=5)
 
+    assert node.value(devices.DRIVER_UP) == 1
+
 
 def test_a_card_that_hangs_holds_up_nobody_and_comes_back(cndev, over):
     node = over(cndev, 0.3)

@@ -2,6 +2,7 @@ import ctypes
 import logging
 import os
 import shutil
+import threading
 import time
 
 import pytest
@@ -227,6 +228,8 @@ def test_a_library_opened_anew_does_not_wait_for_gpm_of_before(watch, nvml):
 
     node.until(lambda: node.value(devices.MATRIX_ACTIVE, hw_name="1") == 0.55)
 
+    assert up(node) == {"0": 0, "1": 1}
+
 
 def test_opening_that_hangs_is_visible_and_recovers(hasty, nvml, caplog):
     nvml.say({"hang.nvmlInitWithFlags": 1})
@@ -261,8 +264,11 @@ def test_closing_does_not_wait_for_a_device_that_hangs(hasty, nvml):
     hasty.read()
     nvml.say({"dev0.hang": 1})
     hasty.read()
+    closing = threading.Thread(target=hasty.close, daemon=True)
+    closing.start()
+    closing.join(10)
 
-    hasty.close()
+    assert not closing.is_alive()
 
 
 def test_a_driver_that_was_replaced_underneath_is_opened_anew(node, nvml, caplog):

@@ -307,6 +307,8 @@ class TestOverTime:
         self._until(asked, 1000.0, lambda: len(kubelet.asked) == 1)
         self._until(asked, 10.0, lambda: len(kubelet.asked) == 2)
 
+        assert len(kubelet.asked) == 2
+
 
 def _values(ledger: Ledger) -> dict[str, float]:
     return {sample.metric.name: sample.value for sample in ledger.drain(0.0)}
