@@ -67,10 +67,13 @@ def log_record(finding: Finding, observed_at: float, resource: Resource) -> Read
             f"{FINDING}.subject": finding.subject,
             f"{FINDING}.since": finding.since,
             f"{FINDING}.resolved": finding.resolved,
+            f"{FINDING}.name": finding.name,
+            f"{FINDING}.action": finding.action,
             f"{FINDING}.runbook": finding.runbook,
             f"{FINDING}.evidence": finding.evidence,
             f"{FINDING}.causes": tuple(cause.summary for cause in finding.causes),
             f"{FINDING}.cause_scores": tuple(cause.score for cause in finding.causes),
+            **_attributes(finding.labels),
         },
     )
     return ReadableLogRecord(record, resource, _SCOPE)

@@ -126,6 +126,7 @@ CHINESE: Final = Words(
     since="已持续 {age}",
     resolved="已恢复",
     cause="可能原因",
+    action="处理",
     runbook="处理手册",
     sources="数据源",
     last_record="最近数据",

@@ -129,6 +129,7 @@ ENGLISH: Final = Words(
     since="since {age}",
     resolved="resolved",
     cause="Probable cause",
+    action="To do",
     runbook="Runbook",
     sources="Sources",
     last_record="Last record",

@@ -145,6 +145,7 @@ def _finding(entry: Finding, now: float, words: Words) -> Html:
         element("h3", entry.subject),
         element("p", entry.summary),
         element("p", element("span", f"{words.cause}: ", class_="faint"), cause.summary) if cause else None,
+        element("p", element("span", f"{words.action}: ", class_="faint"), entry.action) if entry.action else None,
         element("p", runbook, class_="runbook") if runbook else None,
         class_=f"finding {'resolved' if entry.resolved else entry.severity.value}",
     )

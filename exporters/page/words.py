@@ -112,6 +112,7 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     since: str
     resolved: str
     cause: str
+    action: str
     runbook: str
 
     # sources and the rest

@@ -86,7 +86,7 @@ def test_a_change_for_the_worse_is_one_finding_that_says_since_when() -> None:
 
     assert (finding.severity, finding.subject, finding.summary) == (Severity.CRITICAL, "hot hw.id=GPU-1", "95 degrees")
     assert finding.since == watch.at - 60
-    assert finding.runbook == "open the window"
+    assert finding.action == "open the window"
     assert watch.see(96.0) == ()
     assert watch.counted(signals.FINDINGS) == 1
 

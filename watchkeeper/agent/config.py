@@ -50,6 +50,22 @@ class LimitsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """distinct values admitted for a label; the next ones become `other`"""
 
 
+class DriftConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Streams of what the calls show, each against its approved reference. See docs/drift.md."""
+
+    enabled: bool = True
+    references_folder: str = ""
+    """approved references are read from here; empty: `references` in `state_folder`"""
+    false_alarm_days: Annotated[float, msgspec.Meta(gt=0)] = 30.0
+    """days in which all streams together raise at most one false alarm, on average"""
+    tick_seconds: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 10.0
+    """what is observed in so long is combined before evidence moves"""
+    max_segments: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 64
+    """services and models told apart; calls of further ones are not watched"""
+    observed_mebibytes: Annotated[int, msgspec.Meta(ge=0)] = 64
+    """room in `state_folder` for rows of observations (never text), which references are proposed from; 0 keeps none"""
+
+
 class Config(typing.Protocol):
     """What the generated root struct holds besides the parts' own sections."""
 
@@ -60,6 +76,8 @@ class Config(typing.Protocol):
     web: WebConfig
     limits: LimitsConfig
     cost: CostConfig
+    state_folder: str
+    drift: DriftConfig
 
 
 def root_type(
@@ -82,6 +100,8 @@ def root_type(
             ("web", WebConfig, WebConfig()),
             ("limits", LimitsConfig, LimitsConfig()),
             ("cost", CostConfig, CostConfig()),
+            ("state_folder", str, ""),
+            ("drift", DriftConfig, DriftConfig()),
             *(_field(plugin) for plugin in sources),
             ("signals", signalling, signalling()),
             ("checks", checking, checking()),

@@ -76,6 +76,8 @@ _AGENT_KEYS = {
     "shutdown_seconds": "at most so long for draining after SIGTERM",
     "web": "the one HTTP port: metrics, page, health",
     "limits": "bounds that keep memory flat whatever arrives",
+    "state_folder": "what must survive a restart: evidence, references, observations; empty: nothing is kept on disk",
+    "drift": "streams against their approved references",
     "cost": "the price list that watchkeeper.cost is counted by",
     "signals": "what is judged, tick by tick; a change becomes a finding",
     "exporters": "destinations",

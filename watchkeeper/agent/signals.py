@@ -106,7 +106,9 @@ class Watched:
             subject=" ".join((self._name, *(f"{name}={value}" for name, value in subject))),
             summary=assessment.summary,
             evidence=assessment.evidence,
-            runbook=assessment.action,
+            action=assessment.action,
+            name=self._name,
+            labels=subject,
         )
         level = logging.ERROR if severity is Severity.CRITICAL else logging.WARNING
         self._log.log(level, "%s: %s. To do: %s", severity.value, assessment.summary, assessment.action)

@@ -235,11 +235,40 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     since: float
     severity: Severity
     subject: str
+    """`name` and `labels` in one line, for people"""
     summary: str
     evidence: tuple[str, ...] = ()
     causes: tuple[Cause, ...] = ()
+    action: str = ""
+    """the first thing to do, in one sentence"""
     runbook: str = ""
+    """path or address of the page that says more"""
     resolved: bool = False
+    name: str = ""
+    """what raised it: a signal's name, or the stream that drifted"""
+    labels: Labels = ()
+    """what it is about, as its series are labelled"""
+
+
+class Judgement(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What somebody outside says of one answer: an evaluator's score, a user's thumb. Never the explanation: that is text.
+
+    `name` is the evaluation's ("relevance", "feedback"); a `score`, a `label`, or both. The call is named by
+    `trace_id` and `span_id`, or `response_id`; who and which model are as the sender says, or as the call said.
+    """
+
+    at: float
+    name: str
+    score: float | None = None
+    label: str = ""
+    namespace: str = ""
+    service: str = ""
+    request_model: str = ""
+    tenant: str = ""
+    trace_id: bytes = b""
+    span_id: bytes = b""
+    response_id: str = ""
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -252,6 +281,7 @@ class Reading(msgspec.Struct, frozen=True):
     gaps: tuple[Gap, ...] = ()
     completions: tuple[Completion, ...] = ()
     items: int = 0
+    judgements: tuple[Judgement, ...] = ()
 
 
 class State(StrEnum):

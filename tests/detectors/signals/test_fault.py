@@ -48,7 +48,7 @@ def test_a_critical_code_is_an_alarm_at_the_next_question_with_its_own_action(ho
     assert finding.summary == (
         "device 0 (NVIDIA H100) of pod ml/llama-0 reported a fault of class bus: GPU has fallen off the bus (79)"
     )
-    assert finding.runbook == XIDS["79"].action
+    assert finding.action == XIDS["79"].action
     assert "code 79: GPU has fallen off the bus, 1 times" in finding.evidence
     assert finding.subject.endswith("reason=bus")
 
@@ -102,7 +102,7 @@ def test_a_code_that_nobody_knows_is_told_as_such(host):
 
     [finding] = watch.raised
     assert "code 0DDC0DE0: a code that is in no table, 1 times" in finding.evidence
-    assert "catalogue" in finding.runbook
+    assert "catalogue" in finding.action
 
 
 def test_uncorrected_memory_errors_warn_where_a_source_has_no_events(host):
@@ -139,7 +139,7 @@ def test_a_condition_that_lasts_is_told_with_what_to_do(host, how, severity, wit
     run(watch, within_seconds - 30, **how)
 
     [finding] = watch.raised
-    assert (finding.severity, says in finding.runbook) == (severity, True)
+    assert (finding.severity, says in finding.action) == (severity, True)
     assert finding.subject.endswith("reason=condition")
 
 

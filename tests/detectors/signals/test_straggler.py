@@ -73,7 +73,7 @@ def test_a_reason_that_holds_all_peers_back_is_not_what_makes_one_slow(host):
         watch.tick()
 
     [finding] = watch.raised
-    assert "compare its power limit" in finding.runbook
+    assert "compare its power limit" in finding.action
     assert finding.evidence[-1] == "clocks held back now by: sw_power_cap, as its peers"
 
 
@@ -117,7 +117,7 @@ def test_reasons_that_hold_its_clock_back_are_named_and_the_action_goes_to_them(
 
     [finding] = watch.raised
     assert "clocks held back now by: hw_thermal_slowdown" in finding.evidence
-    assert "throttling" in finding.runbook
+    assert "throttling" in finding.action
 
 
 def test_a_day_of_changing_load_power_caps_and_idle_nights_is_quiet(host):

@@ -63,7 +63,7 @@ def test_what_it_says_has_share_temperature_and_what_to_do(host):
         "device 0 (NVIDIA H100) of pod ml/llama-0 is held back by heat (sw_thermal_slowdown) for 50% of the time"
     )
     assert "temperature 84 Cel, limit 87 Cel" in finding.evidence
-    assert "fan" in finding.runbook
+    assert "fan" in finding.action
 
 
 def test_a_power_cap_at_full_load_is_normal_until_the_clock_is_far_down(host):

@@ -30,7 +30,10 @@ FINDING = Finding(
     summary="Time to first token rose.",
     evidence=("p95 0.2 s to 1.4 s",),
     causes=(Cause("KV cache full", 0.8),),
+    action="look at the queue",
     runbook="runbooks/SlowFirstToken.md",
+    name="slow_first_token",
+    labels=(("k8s.pod.name", "pod-1"),),
 )
 
 
@@ -274,7 +277,9 @@ def test_findings_leave_as_log_records():
     assert (record.event_name, record.severity_text, record.severity_number) == ("watchkeeper.finding", "WARNING", 13)
     assert (record.body.string_value, record.time_unix_nano) == (FINDING.summary, int(FINDING.at * 1e9))
     assert attributes["subject"].string_value == "engine pod-1"
+    assert (attributes["name"].string_value, attributes["action"].string_value) == (FINDING.name, FINDING.action)
     assert attributes["runbook"].string_value == FINDING.runbook
+    assert attributes["k8s.pod.name"].string_value == "pod-1"
     assert (attributes["since"].double_value, attributes["resolved"].bool_value) == (FINDING.since, False)
     assert [value.string_value for value in attributes["evidence"].array_value.values] == ["p95 0.2 s to 1.4 s"]
     assert [value.string_value for value in attributes["causes"].array_value.values] == ["KV cache full"]
