@@ -19,7 +19,8 @@ from benchmarks import drift_streams
 from benchmarks.drift_streams import AFTER, BEFORE, CHANGES, QUIET
 from detectors.drift.bank import Bank, Watched
 from detectors.drift.block import Block
-from detectors.drift.packs import Kind, Pack, Plan, build
+from detectors.drift.kinds import Kind
+from detectors.drift.packs import Pack, Plan, build
 from detectors.drift.seasons import Season
 from detectors.drift.watch import Watch
 

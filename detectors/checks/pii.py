@@ -69,8 +69,8 @@ class Pii:
 
 def _flags(name: str, found: Counter[str]) -> tuple[Score, ...]:
     possible = found.pop(_POSSIBLE, 0)
-    flags = (Flag(name, tuple(found.items())),)
-    return (*flags, Flag(f"{name}_possible", ((_POSSIBLE, possible),))) if possible else flags
+    suspected = ((_POSSIBLE, possible),) if possible else ()
+    return Flag(name, tuple(found.items())), Flag(f"{name}_possible", suspected)
 
 
 def kinds(text: str, data: bytes, hits: Hits) -> Counter[str]:

@@ -4,7 +4,7 @@ Drift: has a signal left the band around its approved reference? With a stated b
 This package is arithmetic: no clock, no I/O, no unseeded randomness. Times are unix seconds handed in. What wires it to
 traffic does the following.
 
-1. A signal is a stream of one kind (`packs.Kind`): a flag, a share in [0, 1], a number, a category; per segment, in a
+1. A signal is a stream of one kind (`kinds.Kind`): a flag, a share in [0, 1], a number, a category; per segment, in a
    unit that is as good as independent. Check results, token counts, latencies, finish reasons are such streams.
 2. Its reference: `packs.build(signal, kind, observations, made_at=, times=, plan=)` proposes one,
    `Pack.approved(by, at, why)` adds a person's word, `Pack.encode` and `packs.decode` store and load it; the hash is

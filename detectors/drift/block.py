@@ -25,7 +25,8 @@ import numpy as np
 
 from detectors.drift.bands import Floats
 from detectors.drift.bank import Counts
-from detectors.drift.packs import Integers, Kind, Pack
+from detectors.drift.kinds import Kind
+from detectors.drift.packs import Integers, Pack
 from detectors.drift.pit import mid_ranks
 from detectors.drift.state import VERSION, BlockState, ForeignState, check, encode
 from detectors.drift.verdicts import Crossing, verdict, worst

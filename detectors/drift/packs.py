@@ -9,7 +9,6 @@ import bisect
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from typing import Final
 
 import msgspec
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from detectors.drift import bands, category, pit, tolerance
 from detectors.drift.bands import Band, Floats
+from detectors.drift.kinds import Kind
 from detectors.drift.rate import Score
 from detectors.drift.seasons import Season, stratum
 
@@ -33,17 +33,6 @@ _FLAG_FLOOR: Final = 0.002
 _FLAG_PART: Final = 0.1
 
 Integers = NDArray[np.int64]
-
-
-class Kind(StrEnum):
-    FLAG = "flag"
-    """0 or 1 (False or True); score `rate`"""
-    SHARE = "share"
-    """a number in [0, 1] whose mean matters; score `rate`"""
-    NUMBER = "number"
-    """any number; scores `location` and `spread`"""
-    CATEGORY = "category"
-    """a word out of a few; a score for each of the 20 most frequent and `other`"""
 
 
 class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from detectors.drift.block import Block
-from detectors.drift.packs import Kind, build
+from detectors.drift.kinds import Kind
+from detectors.drift.packs import build
 from detectors.drift.watch import Watch
 from watchkeeper.core.interfaces import Detector
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.drift.packs import Kind, Plan, build, decode
+from detectors.drift.kinds import Kind
+from detectors.drift.packs import Plan, build, decode
 from detectors.drift.seasons import Season, stratum
 
 WORDS = ["stop"] * 90 + ["length"] * 30 + ["other"] * 5 + [f"rare-{place}" for place in range(40)]

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from detectors.drift.bands import Floats
-from detectors.drift.packs import Kind, build
+from detectors.drift.kinds import Kind
+from detectors.drift.packs import build
 from detectors.drift.verdicts import horizon
 from detectors.drift.watch import Watch
 from watchkeeper.core.testkit import recorded

@@ -5,7 +5,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.drift.packs import Kind, build
+from detectors.drift.kinds import Kind
+from detectors.drift.packs import build
 from detectors.drift.ticks import Merger, MergerState, OpenTick, Taken, TickRecord
 from detectors.drift.watch import Watch
 

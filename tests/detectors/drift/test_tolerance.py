@@ -1,7 +1,8 @@
 import numpy as np
 
 from detectors.drift.bands import Floats, mean_band
-from detectors.drift.packs import Kind, build
+from detectors.drift.kinds import Kind
+from detectors.drift.packs import build
 from detectors.drift.pit import values
 from detectors.drift.rate import Score
 from detectors.drift.tolerance import least, ticks

@@ -7,7 +7,8 @@ import pytest
 
 from detectors.drift.bands import Band, Floats
 from detectors.drift.bank import Bank, Watched
-from detectors.drift.packs import Kind, Pack, Plan, build, content_hash
+from detectors.drift.kinds import Kind
+from detectors.drift.packs import Pack, Plan, build, content_hash
 from detectors.drift.rate import Score, Tracks, table, weights
 from detectors.drift.seasons import Season
 from detectors.drift.state import ForeignState

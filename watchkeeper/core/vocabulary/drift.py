@@ -1,4 +1,4 @@
-"""What drift detection says of its streams: verdict, evidence, the mean beside its band, and counts that replicas add."""
+"""What drift detection says of its streams: verdict, evidence, means beside their bands, counts that replicas add."""
 
 from typing import Final
 
