@@ -1,6 +1,7 @@
 """What is watched of a call once its text is gone: numbers, flags and short words, by signal. A row is never text."""
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import BinaryIO, Final, NamedTuple
 
 import msgspec
 
@@ -33,3 +34,34 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     at: float
     segment: str
     values: dict[str, float | str]
+
+
+MOST_FRAME_BYTES: Final = 1 << 20
+_LENGTH_BYTES: Final = 4
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(Row)
+
+
+def encode_frame(row: Row) -> bytes:
+    """A row as it stands in a file of rows: four bytes of length, most significant first, and that much msgpack."""
+    body = _ENCODER.encode(row)
+    return len(body).to_bytes(_LENGTH_BYTES, "big") + body
+
+
+def iter_frames(file: BinaryIO) -> Iterator[Row]:
+    """
+    The rows of a file, one in memory at a time. A last one that was not written to its end is left out.
+
+    :raises ValueError: what comes next is no row; nothing behind it can be read
+    """
+    while len(prefix := file.read(_LENGTH_BYTES)) == _LENGTH_BYTES:
+        length = int.from_bytes(prefix, "big")
+        if length > MOST_FRAME_BYTES:
+            raise ValueError(f"a row of {length} bytes is none")
+        body = file.read(length)
+        if len(body) < length:
+            return
+        try:
+            yield _DECODER.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            raise ValueError("what stands where a row should be is none") from None

@@ -1,0 +1,48 @@
+import io
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from watchkeeper.core.observed import MOST_FRAME_BYTES, Row, encode_frame, iter_frames
+
+VALUES = st.floats(allow_nan=False) | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+ROWS = st.builds(
+    Row,
+    at=st.floats(allow_nan=False, allow_infinity=False),
+    segment=st.text(st.characters(exclude_categories=["Cs"]), max_size=30),
+    values=st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), VALUES, max_size=5),
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(rows=st.lists(ROWS, max_size=6), cut=st.integers(min_value=0, max_value=400))
+def test_rows_come_back_and_a_torn_end_costs_the_last_alone(rows: list[Row], cut: int) -> None:
+    frames = [encode_frame(row) for row in rows]
+    data = b"".join(frames)
+    torn = data[: max(0, len(data) - cut)]
+    whole = 0
+    while whole < len(frames) and len(b"".join(frames[: whole + 1])) <= len(torn):
+        whole += 1
+
+    assert list(iter_frames(io.BytesIO(data))) == rows
+    assert list(iter_frames(io.BytesIO(torn))) == rows[:whole]
+
+
+@settings(deadline=None, max_examples=200)
+@given(data=st.binary(max_size=200))
+def test_any_bytes_give_rows_or_say_that_they_are_none(data: bytes) -> None:
+    try:
+        assert all(isinstance(row, Row) for row in iter_frames(io.BytesIO(data)))
+    except ValueError as error:
+        assert "row" in str(error)
+
+
+@pytest.mark.parametrize("damage", [b"\x00\x00\x00\x01\xc1", (MOST_FRAME_BYTES + 1).to_bytes(4, "big"), b"\xff" * 9])
+def test_rows_before_a_damaged_one_are_given(damage: bytes) -> None:
+    row = Row(1.0, "default/chat/qwen", {"error": 0.0})
+    found = iter_frames(io.BytesIO(encode_frame(row) + damage + encode_frame(row)))
+
+    assert next(found) == row
+    with pytest.raises(ValueError, match="row"):
+        next(found)
