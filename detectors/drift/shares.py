@@ -2,8 +2,11 @@
 One budget of false alarms for a deployment, divided among its detectors.
 
 The expected false alarms of all detectors together are at most the sum of their shares, each a part of one in A ticks.
-K equal detectors wait ln K nats longer than one alone would. A share in use never changes, because evidence gathered
-under one share means nothing under another: who comes later is paid from the reserve.
+K equal detectors wait ln K nats longer than one alone would.
+
+A share may fall while evidence is gathered under it, but not rise. With R_t + limit * alarms - t a supermartingale
+(`rate`), alarms until the change of limit at t0 are expected to be at most (t0 - E R_t0) / L1, those after it at most
+(E R_t0 + T - t0) / L2; L2 >= L1 leaves t0 / L1 + (T - t0) / L2. Any L2 < L1 would not. `block` likewise, per block.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,6 +15,7 @@ from typing import Final
 import msgspec
 
 RESERVE: Final = 0.1
+"""for the signals that page by the same arithmetic"""
 
 
 class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -28,30 +32,15 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def spent(self) -> float:
         return sum(self.shares.values()) + self.reserve
 
-    def with_one(self, name: str) -> "Budget":
-        """A further detector: the mean share of the others if half of the reserve pays for it, else that half."""
-        if name in self.shares:
-            return self
-        usual = sum(self.shares.values()) / len(self.shares) if self.shares else 1.0
-        share = min(usual, self.reserve / 2)
-        return Budget({**self.shares, name: share}, self.reserve - share)
 
-    def without(self, name: str) -> "Budget":
-        """A detector that is gone gives its share to the reserve."""
-        kept = {other: share for other, share in self.shares.items() if other != name}
-        return Budget(kept, self.reserve + self.shares.get(name, 0.0))
-
-
-def divide(names: Iterable[str], weights: Mapping[str, float] | None = None, reserve: float = RESERVE) -> Budget:
+def divide(names: Iterable[str], before: Mapping[str, float] | None = None, reserve: float = RESERVE) -> Budget:
     """
-    What the reserve leaves, by weight.
+    What the reserve leaves, evenly; who has evidence from `before` keeps a smaller share.
 
-    :param weights: of critical signals, relative to the 1 of all others; above 0
-    :raises ValueError: a weight or the reserve is out of range
+    :raises ValueError: the reserve is out of range
     """
-    weights = weights or {}
-    each = {name: weights.get(name, 1.0) for name in names}
-    if not 0 <= reserve < 1 or any(weight <= 0 for weight in each.values()):
-        raise ValueError("weights must be above 0 and the reserve in [0, 1)")
-    total = sum(each.values())
-    return Budget({name: (1 - reserve) * weight / total for name, weight in each.items()}, reserve)
+    if not 0 <= reserve < 1:
+        raise ValueError("the reserve of the false-alarm budget must be in [0, 1)")
+    listed = tuple(dict.fromkeys(names))
+    each = (1 - reserve) / max(1, len(listed))
+    return Budget({name: min(each, (before or {}).get(name, each)) for name in listed}, reserve)

@@ -1,4 +1,4 @@
-"""Evidence that survives a restart: versioned, and worth nothing under another reference or another share."""
+"""Evidence that survives a restart: versioned, and worth nothing under another reference or a larger share."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ VERSION: Final = 1
 
 
 class ForeignState(WatchkeeperError):  # noqa: N818 - what it is
-    """This state belongs to another reference, share or version: begin with none instead."""
+    """This state belongs to another reference, a smaller share or another version: begin with none instead."""
 
 
 class SignalState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,10 +60,13 @@ def encode(state: SignalState | WatchState | BlockState) -> bytes:
 def check(version: int, held: tuple[str, float, float], own: tuple[str, float, float]) -> None:
     """
     :param held: reference, share and horizon of the state
-    :raises ForeignState: they differ from the detector's own
+    :raises ForeignState: they differ from the detector's own; a share that was larger will do, see `shares`
     """
     if version != VERSION:
         raise ForeignState(f"state of version {version}; this watchkeeper reads version {VERSION}")
-    for name, theirs, mine in zip(("reference", "share", "horizon"), held, own, strict=True):
-        if theirs != mine:
-            raise ForeignState(f"state of another {name}: {theirs} instead of {mine}")
+    if held[0] != own[0]:
+        raise ForeignState(f"state of another reference: {held[0][:12]} instead of {own[0][:12]}")
+    if held[1] < own[1]:
+        raise ForeignState(f"state of a smaller share: {held[1]:.3g} instead of {own[1]:.3g}")
+    if held[2] != own[2]:
+        raise ForeignState(f"state of another horizon: {held[2]:.6g} instead of {own[2]:.6g}")

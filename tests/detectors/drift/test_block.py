@@ -114,8 +114,9 @@ def test_a_restart_at_any_point_changes_nothing_and_48_strata_fit_into_64_kiloby
         tick, at = chance.multinomial(10, np.full(pack.bins, 1 / pack.bins)), place * 30.0
         assert steady.tick(tick, at, at) == restarted.tick(tick, at, at)
     assert steady.state() == restarted.state()
+    Block(pack, 0.4, 100.0).restore(state)
     with pytest.raises(ForeignState):
-        Block(pack, 0.4, 100.0).restore(state)
+        Block(pack, 0.6, 100.0).restore(state)
     with pytest.raises(ForeignState):
         restarted.restore(state[:-9])
 

@@ -174,6 +174,23 @@ def test_sixteen_copies_of_one_signal_under_shares_alarm_no_more_than_one_would(
     assert copies * count <= poisson_limit(runs * ticks / HORIZON)
 
 
+def test_a_share_that_falls_while_evidence_is_held_keeps_the_promise_of_both_shares() -> None:
+    score, draw = EDGES["2% x 100, upper"]
+    chance = np.random.default_rng(8)
+    runs, ticks, change = 300, 2000, 500
+    tracks = Tracks(np.full(runs, HORIZON), np.tile(weights(score.band), (runs, 1)))
+    count = 0
+    for number in range(ticks):
+        if number == change:
+            tracks.limits[:] = 3 * HORIZON
+        counts = draw(chance, runs)
+        bets = counts @ table(score)
+        count += int(tracks.tick(slice(None), bets, counts @ score.values, counts.sum(axis=1), float(number)).sum())
+
+    assert count > 0
+    assert count <= poisson_limit(runs * (change / HORIZON + (ticks - change) / (3 * HORIZON)))
+
+
 def test_a_stream_outside_its_band_does_alarm_so_that_the_bounds_above_mean_something() -> None:
     score, _ = EDGES["2% x 100, upper"]
     runs, ticks = 50, 200

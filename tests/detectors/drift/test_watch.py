@@ -204,14 +204,14 @@ def test_a_restart_at_any_point_changes_nothing(observations: int | None) -> Non
     assert steady.state() == restarted.state()
 
 
-def test_state_of_another_reference_share_or_horizon_and_damage_are_refused() -> None:
+def test_state_of_another_reference_a_smaller_share_another_horizon_and_damage_are_refused() -> None:
     chance = np.random.default_rng(9)
     pack, other = (build("x", Kind.FLAG, (chance.random(2000) < 0.1).astype(float), made_at=0.0) for _ in range(2))
     state = Watch(pack, 0.5, 1000.0).state()
 
     for watch in (
         Watch(other, 0.5, 1000.0),
-        Watch(pack, 0.25, 1000.0),
+        Watch(pack, 0.75, 1000.0),
         Watch(pack, 0.5, 2000.0),
         Watch(None, 0.5, 1.0),
     ):

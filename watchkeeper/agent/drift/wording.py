@@ -1,0 +1,134 @@
+"""A crossing in words that a person can use: what moved, from where to where, and how sure it is."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from math import exp, inf, log
+from typing import Final
+
+import numpy as np
+
+from detectors.drift.bands import Floats
+from detectors.drift.kinds import Kind
+from detectors.drift.packs import Pack
+from detectors.drift.verdicts import Crossing
+from watchkeeper.agent.drift.streams import unit_of
+
+_LOCATION: Final = "location"
+_SPREAD: Final = "spread"
+_RATE: Final = "rate"
+_PSI: Final = "psi"
+
+
+def summary(pack: Pack, crossing: Crossing, window: Floats, reference: Floats) -> str:
+    """
+    :param window: counts per bin since the onset, as far as they are kept
+    :param reference: counts per bin of the stratum in force
+    """
+    signal, unit = pack.signal, unit_of(pack.signal)
+    if crossing.score == _RATE and crossing.band is not None:
+        middle = (crossing.band.lo + crossing.band.hi) / 2
+        if pack.kind is Kind.FLAG:
+            middle = float(reference[-1] / reference.sum())
+        return f"{signal} in {_percent(crossing.effect)} of calls, {_percent(middle)} in the reference"
+    if crossing.score == _PSI or not window.sum():
+        return f"{signal} is spread unlike in its reference (PSI {crossing.effect:.2g} of a block)"
+    if pack.kind is Kind.CATEGORY:
+        held = reference[_place(pack, crossing.score)] / reference.sum()
+        return f"{signal} '{crossing.score}' in {_percent(crossing.effect)} of calls, {_percent(held)} in the reference"
+    now, before = (_quartiles(pack.edges, counts) for counts in (window, reference))
+    if crossing.score == _SPREAD:
+        how = "more spread out" if _width(now) > _width(before) else "less spread out"
+        return f"{signal} {how}: half of it in {_range(now, unit)}, {_range(before, unit)} in the reference"
+    how = "higher" if _mean_rank(window, reference) > 0.5 else "lower"
+    return f"{signal} {how}: median about {_figure(now[1], unit)}, {_figure(before[1], unit)} in the reference"
+
+
+def evidence(pack: Pack, crossing: Crossing, limit_log_odds: float) -> tuple[str, ...]:
+    """Lines that let a second person check: odds, since when, band, reference."""
+    lines = [
+        f"odds {_odds(crossing.log_odds)} that it left its band; the alarm is due at {_odds(limit_log_odds)}",
+        f"since {_utc(crossing.onset)}, {crossing.observations} observations",
+    ]
+    if crossing.band is not None:
+        low, high = (
+            _percent(edge) if pack.kind in (Kind.FLAG, Kind.CATEGORY) else f"{edge:.3g}" for edge in _edges(crossing)
+        )
+        lines.append(f"{crossing.score} {_reading(pack, crossing)}, left alone from {low} to {high}")
+    approved = f", approved by {pack.approval.by} on {_utc(pack.approval.at)[:10]}" if pack.approval else ""
+    lines.append(f"reference {pack.id[:12]} of {pack.n} observations{approved}")
+    return tuple(lines)
+
+
+def bin_names(pack: Pack, groups: Sequence[int]) -> tuple[str, ...]:
+    """A name for each group of bins: the category, `0` and `1` of a flag, or the range of a number."""
+    if pack.kind is Kind.CATEGORY:
+        return (*pack.categories, "other")
+    if pack.kind is Kind.FLAG:
+        return ("0", "1")
+    lows = [-inf if first == 0 else pack.edges[first - 1] for first in groups]
+    highs = [*lows[1:], inf]
+    names = []
+    for low, high in zip(lows, highs, strict=True):
+        if low == -inf:
+            names.append("all" if high == inf else f"<{high:.6g}")
+        else:
+            names.append(f">={low:.6g}" if high == inf else f"{low:.6g}..{high:.6g}")
+    return tuple(names)
+
+
+def _edges(crossing: Crossing) -> tuple[float, float]:
+    return (crossing.band.lo, crossing.band.hi) if crossing.band else (0.0, 1.0)
+
+
+def _reading(pack: Pack, crossing: Crossing) -> str:
+    return _percent(crossing.effect) if pack.kind in (Kind.FLAG, Kind.CATEGORY) else f"{crossing.effect:.3g}"
+
+
+def _place(pack: Pack, category: str) -> int:
+    return pack.categories.index(category) if category in pack.categories else len(pack.categories)
+
+
+def _quartiles(edges: Sequence[float], counts: Floats) -> tuple[float, float, float]:
+    """Read off bins: between two edges in proportion, at the ends the edge itself."""
+    reached = np.cumsum(counts) / counts.sum()
+    found = []
+    for share in (0.25, 0.5, 0.75):
+        place = int(np.searchsorted(reached, share))
+        if not edges:
+            found.append(0.0)
+        elif place == 0 or place >= len(edges):
+            found.append(edges[0] if place == 0 else edges[-1])
+        else:
+            below = reached[place - 1]
+            part = (share - below) / (reached[place] - below)
+            found.append(edges[place - 1] + part * (edges[place] - edges[place - 1]))
+    return found[0], found[1], found[2]
+
+
+def _mean_rank(window: Floats, reference: Floats) -> float:
+    below = np.cumsum(reference) - reference / 2
+    return float(window @ below / window.sum() / reference.sum())
+
+
+def _width(quartiles: tuple[float, float, float]) -> float:
+    return quartiles[2] - quartiles[0]
+
+
+def _range(quartiles: tuple[float, float, float], unit: str) -> str:
+    return f"{quartiles[0]:.3g} to {_figure(quartiles[2], unit)}"
+
+
+def _figure(value: float, unit: str) -> str:
+    return f"{value:.3g} {unit}".rstrip()
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
+
+
+def _odds(nats: float) -> str:
+    return f"{exp(nats):.2g} to 1" if nats < log(1e4) else f"10^{nats / log(10):.0f} to 1"
+
+
+def _utc(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
