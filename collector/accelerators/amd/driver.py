@@ -1,41 +1,27 @@
 """AMD through AMD SMI."""
 
 import ctypes
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
-
-import msgspec
 
 from collector.accelerators.amd import NAMES, codes, layouts
 from collector.accelerators.amd.device import MOST_ROOM, Gpu, Partition, Unit
 from collector.accelerators.amd.events import Events
+from collector.accelerators.amd.identity import MOST, Described, Found, Identity, pci_address
 from collector.accelerators.amd.layouts import Layout
 from collector.accelerators.buffer import Buffer
 from collector.accelerators.driver import CountError, Device, DriverError, Fault, Listing, Meaning, Sampled
 from collector.accelerators.guarded import Guarded
 from collector.accelerators.native import Native
+from collector.accelerators.roll_call import RollCall
 
 SYSFS: Final = Path("/sys")
 REOPEN_SECONDS: Final = 60.0
 """a device of which nothing can be read makes the library look anew, no more often than this"""
 _GPUS: Final = ctypes.c_uint64(2)
-_MOST: Final = 256
-_NOT_NOW: Final = (Meaning.RESTARTED, Meaning.NOT_LOADED, Meaning.ABSENT)
-_PLATFORM: Final = "amdgpu_xcp_"
-"""how a partition other than the first stands in /sys, and what AMD's device plugin calls it"""
-
-
-class _Found(msgspec.Struct, frozen=True):
-    """A processor as the library lists it: a GPU or a part of one."""
-
-    handle: int
-    address: int
-    """its PCI address, without the function"""
-    function: int
-    partition: int
 
 
 class Amd:
@@ -47,7 +33,8 @@ class Amd:
         self._sysfs = sysfs
         self._is_initialised = False
         self._layout: Layout | None = None
-        self._buffer = Buffer(MOST_ROOM)
+        self._located: RollCall[Found] = RollCall("amd-places", "amdsmi_get_gpu_device_bdf", count_error)
+        self._described: RollCall[Described] = RollCall("amd", "amdsmi_get_gpu_asic_info", count_error)
         self._units: Mapping[str, Unit] = {}
         self._addresses: Mapping[str, str] = {}
         self._gpus: Mapping[int, str] = {}
@@ -63,6 +50,8 @@ class Amd:
                 self._is_initialised = False
                 library.call("amdsmi_shut_down")
             self._units, self._gpus, self._events = {}, {}, None
+            self._located.forget()
+            self._described.forget()
             self._gone = frozenset(address for address in self._gone if not self._is_there(address))
             library.call("amdsmi_init", _GPUS)
             self._is_initialised = True
@@ -78,34 +67,27 @@ class Amd:
         units: dict[str, Unit] = {}
         addresses: dict[str, str] = {}
         gpus: dict[int, str] = {}
-        unaddressable = 0
-        for index, parts in enumerate(self._grouped()):
-            if not parts:
-                unaddressable += 1
-                continue
-            whole = parts[0]
-            address = pci_address(whole.address, whole.function)
-            if address in self._gone or not self._is_there(address):
-                self._gone |= {address}
-                unaddressable += 1
-                continue
-            is_divided = len(parts) > 1
-            device = self._describe(whole, str(index), address, is_divided)
+        groups = [parts if parts and self._keep(parts[0]) else [] for parts in self._grouped()]
+        found = self._described.of(
+            {
+                str(parts[0].handle): partial(self._describe, parts, str(index))
+                for index, parts in enumerate(groups)
+                if parts
+            }
+        )
+        for one in found.values():
+            device = one.device
             if device.id in units:
                 continue  # another part of the same GPU, of which an old library does not say that it is one
-            kept = self._units.get(device.id)
-            same = isinstance(kept, Gpu) and kept.handle == whole.handle and kept.is_divided == is_divided
-            units[device.id] = (
-                kept if same and kept else Gpu(self._library, self._layout, whole.handle, self._count_error, is_divided)
-            )
-            addresses[device.id] = address
-            gpus[whole.handle] = device.id
+            units[device.id] = self._gpu(device.id, one.handle, bool(one.parts))
+            addresses[device.id] = one.address
+            gpus[one.handle] = device.id
             listed.append(device)
-            for part, unit in self._partitions(device, address, parts) if is_divided else ():
-                units[part.id], addresses[part.id] = unit, address
+            for part, handle in one.parts:
+                units[part.id], addresses[part.id] = self._partition(part.id, handle), one.address
                 listed.append(part)
         self._units, self._addresses, self._gpus = units, addresses, gpus
-        return Listing(tuple(listed), unaddressable)
+        return Listing(tuple(listed), len(groups) - len(found))
 
     def sample(self, device: Device, now: float) -> Sampled:
         unit, address = self._units.get(device.id), self._addresses.get(device.id, "")
@@ -131,6 +113,8 @@ class Amd:
 
     def close(self) -> None:
         """Left open when somebody hangs in it."""
+        self._located.stop()
+        self._described.stop()
         try:
             with self._library.alone() as library:
                 if self._is_initialised:
@@ -153,23 +137,51 @@ class Amd:
         return not devices.exists() or (devices / address).exists()
 
     def _version(self) -> tuple[int, int]:
-        self._library.call("amdsmi_get_lib_version", self._buffer.fresh())
-        first, second = layouts.VERSION.unpack_from(self._buffer.view)
+        buffer = Buffer(MOST_ROOM)
+        self._library.call("amdsmi_get_lib_version", buffer.fresh())
+        first, second = layouts.VERSION.unpack_from(buffer.view)
         return first, second
 
-    def _grouped(self) -> list[list[_Found]]:
+    def _keep(self, whole: Found) -> bool:
+        """Whether it is there; one that is gone is so until the library is opened anew."""
+        address = pci_address(whole.address, whole.function)
+        if address not in self._gone and self._is_there(address):
+            return True
+        self._gone |= {address}
+        return False
+
+    def _describe(self, parts: list[Found], name: str) -> Described:
+        return Identity(self._library, self._layout, self._sysfs).describe(parts, name)
+
+    def _gpu(self, device_id: str, handle: int, is_divided: bool) -> Unit:
+        """What is known of it from the last listing, if it is still the same."""
+        kept = self._units.get(device_id)
+        if isinstance(kept, Gpu) and kept.handle == handle and kept.is_divided == is_divided:
+            return kept
+        return Gpu(self._library, self._layout, handle, self._count_error, is_divided)
+
+    def _partition(self, device_id: str, handle: int) -> Unit:
+        kept = self._units.get(device_id)
+        if isinstance(kept, Partition) and kept.handle == handle:
+            return kept
+        return Partition(self._library, self._layout, handle, self._count_error)
+
+    def _grouped(self) -> list[list[Found]]:
         """GPUs in the library's order, each with its partitions by number; empty where one cannot be located."""
-        groups: dict[int, list[_Found]] = {}
-        for place, handle in enumerate(self._handles()):
-            try:
-                found = self._locate(handle)
-            except DriverError as failure:
-                if failure.meaning in _NOT_NOW:
-                    raise
+        handles = list(self._handles())
+        located = self._located.of(
+            {
+                str(handle): partial(Identity(self._library, self._layout, self._sysfs).locate, handle)
+                for handle in handles
+            }
+        )
+        groups: dict[int, list[Found]] = {}
+        for place, handle in enumerate(handles):
+            found = located.get(str(handle))
+            if found is None:
                 groups[-1 - place] = []
-                self._count_error(failure.call, failure.code)
-                continue
-            groups.setdefault(found.address, []).append(found)
+            else:
+                groups.setdefault(found.address, []).append(found)
         for parts in groups.values():
             parts.sort(key=lambda found: found.partition)
         return list(_wholes(groups.values()))
@@ -180,105 +192,13 @@ class Amd:
             yield from self._list("amdsmi_get_processor_handles", ctypes.c_void_p(socket))
 
     def _list(self, call: str, *of: object) -> list[int]:
-        count = ctypes.c_uint32(_MOST)
-        handles = (ctypes.c_void_p * _MOST)()
+        count = ctypes.c_uint32(MOST)
+        handles = (ctypes.c_void_p * MOST)()
         self._library.call(call, *of, ctypes.byref(count), handles)
-        return [handle for handle in handles[: min(count.value, _MOST)] if handle]
-
-    def _locate(self, handle: int) -> _Found:
-        self._library.call("amdsmi_get_gpu_device_bdf", ctypes.c_void_p(handle), self._buffer.fresh())
-        bits = int.from_bytes(self._buffer.view[:8], "little")
-        return _Found(handle, bits >> 3, bits & 7, self._partition_number(handle))
-
-    def _partition_number(self, handle: int) -> int:
-        """0 for a whole GPU, and where the library is too old to tell."""
-        try:
-            self._library.call("amdsmi_get_gpu_kfd_info", ctypes.c_void_p(handle), self._buffer.fresh())
-        except DriverError as failure:
-            if failure.meaning in _NOT_NOW:
-                raise
-            return 0
-        (number,) = layouts.PARTITION.unpack_from(self._buffer.view)
-        return number if number < _MOST else 0
-
-    def _describe(self, found: _Found, name: str, address: str, is_divided: bool) -> Device:
-        layout = self._layout
-        serial = self._text("amdsmi_get_gpu_asic_info", found.handle, layout.serial if layout else None)
-        driver = self._text("amdsmi_get_gpu_driver_info", found.handle, layout.driver_version if layout else None)
-        firmware = self._text("amdsmi_get_gpu_vbios_info", found.handle, layout.firmware_version if layout else None)
-        return Device(
-            id=self._uuid(found.handle) or address,
-            name=name,
-            vendor="amd",
-            model=self._text("amdsmi_get_gpu_asic_info", found.handle, layouts.MARKET_NAME),
-            serial="" if set(serial.lower().removeprefix("0x")) <= {"f", "0"} else serial,
-            driver_version=driver,
-            firmware_version=firmware,
-            pci_address="" if is_divided else address,  # by the address, AMD's plugin means the first partition
-            aliases=() if is_divided else self._names(found.handle),
-        )
-
-    def _partitions(self, parent: Device, address: str, parts: Sequence[_Found]) -> Iterator[tuple[Device, Unit]]:
-        profile = self._text("amdsmi_get_gpu_compute_partition", parts[0].handle, (0, 16))
-        for place, found in enumerate(parts):
-            device = msgspec.structs.replace(
-                parent, id=f"{parent.id}/{place}", name=f"{parent.name}:{place}", parent=parent.id, pci_address=address,
-                profile=profile, aliases=(*((address,) if place == 0 else ()), *self._names(found.handle)),
-            )  # fmt: skip
-            kept = self._units.get(device.id)
-            same = kept is not None and kept.handle == found.handle
-            unit = kept if same else Partition(self._library, self._layout, found.handle, self._count_error)
-            yield device, unit  # type: ignore[misc]
-
-    def _names(self, handle: int) -> tuple[str, ...]:
-        """By which AMD's device plugin and DRA driver may know it."""
-        try:
-            self._library.call("amdsmi_get_gpu_enumeration_info", ctypes.c_void_p(handle), self._buffer.fresh())
-        except DriverError as failure:
-            if failure.meaning in _NOT_NOW:
-                raise
-            return ()
-        render, card = layouts.NODES.unpack_from(self._buffer.view)
-        if 0xFFFFFFFF in (render, card):
-            return ()
-        names = [f"renderD{render}", f"card{card}", f"gpu-{card}-{render}"]
-        place = os.path.basename(os.path.realpath(self._sysfs / f"class/drm/renderD{render}/device"))
-        if place.startswith(_PLATFORM):
-            names.append(place)
-        uuid = self._buffer.text(*layouts.HIP_UUID)
-        return (*names, uuid) if uuid else tuple(names)
-
-    def _uuid(self, handle: int) -> str:
-        length, text = ctypes.c_uint32(64), ctypes.create_string_buffer(64)
-        try:
-            self._library.call("amdsmi_get_gpu_device_uuid", ctypes.c_void_p(handle), ctypes.byref(length), text)
-        except DriverError as failure:
-            if failure.meaning in _NOT_NOW:
-                raise
-            return ""
-        return text.value.decode("ascii", errors="replace")
-
-    def _text(self, call: str, handle: int, place: tuple[int, int] | None) -> str:
-        """Part of the inventory; empty when it is not told."""
-        if place is None:
-            return ""
-        size = (ctypes.c_uint32(place[1]),) if call.endswith("_partition") else ()
-        try:
-            self._library.call(call, ctypes.c_void_p(handle), self._buffer.fresh(), *size)
-        except DriverError as failure:
-            if failure.meaning in _NOT_NOW:
-                raise
-            return ""
-        said = self._buffer.text(*place)
-        return "" if said == "N/A" else said
+        return [handle for handle in handles[: min(count.value, MOST)] if handle]
 
 
-def pci_address(address: int, function: int) -> str:
-    """As the kernel writes it: domain, bus, device, function."""
-    return f"{address >> 13:04x}:{address >> 5 & 0xFF:02x}:{address & 0x1F:02x}.{function}"
-
-
-def _wholes(groups: Iterable[list[_Found]]) -> Iterator[list[_Found]]:
+def _wholes(groups: Iterable[list[Found]]) -> Iterator[list[Found]]:
     """Processors at one address are parts of a GPU, if they are numbered; else each stands for itself."""
     for parts in groups:
         if len({found.partition for found in parts}) == len(parts):

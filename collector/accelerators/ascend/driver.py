@@ -2,7 +2,10 @@
 
 import ctypes
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
+
+import msgspec
 
 from collector.accelerators.ascend import codes, structs
 from collector.accelerators.ascend.chip import Chip
@@ -18,10 +21,19 @@ from collector.accelerators.driver import (
 )
 from collector.accelerators.edges import Edges
 from collector.accelerators.native import Native
+from collector.accelerators.roll_call import RollCall
 
 _LIST_CALL: Final = "dcmi_get_card_list"
 _NOT_TOLD: Final = (Meaning.UNSUPPORTED, Meaning.NOT_PERMITTED, Meaning.NO_SAMPLE)
 _SAYS_NOTHING: Final = frozenset(("", "na", "n/a", "none", "unknown"))
+
+
+class _Unit(msgspec.Struct, frozen=True):
+    """One unit of a card, who it is and what it is called where it has no id of its own; `device` None: no NPU."""
+
+    place: tuple[int, int]
+    device: Device | None = None
+    otherwise: str = ""
 
 
 class Ascend:
@@ -31,11 +43,15 @@ class Ascend:
         self._count_error = count_error
         self._library = Native(names, codes.error)
         self._edges = Edges()
+        self._cards: RollCall[int] = RollCall("ascend-cards", "dcmi_get_device_num_in_card", count_error)
+        self._units: RollCall[_Unit] = RollCall("ascend", "dcmi_get_device_logic_id", count_error)
         self._chips: Mapping[str, Chip] = {}
         self._version = ""
 
     def open(self) -> None:
         self._chips = {}
+        self._cards.forget()
+        self._units.forget()
         self._library.load()
         try:
             self._library.call("dcmi_init")
@@ -48,24 +64,19 @@ class Ascend:
     def devices(self) -> Listing:
         listed: list[Device] = []
         chips: dict[str, Chip] = {}
-        unaddressable = 0
-        for card in self._cards():
-            try:
-                count = self._chips_on(card)
-            except DriverError as failure:
-                self._count_error(failure.call, failure.code)
-                unaddressable += 1
+        cards = {str(card): partial(self._chips_on, card) for card in self._card_numbers()}
+        counts = {int(card): count for card, count in self._cards.of(cards).items()}
+        places = [(card, number) for card, count in counts.items() for number in range(min(count, MOST_DEVICES))]
+        units = self._units.of({f"{card}.{number}": partial(self._look, card, number) for card, number in places})
+        unaddressable = len(cards) - len(counts) + len(places) - len(units)
+        for unit in units.values():
+            if unit.device is None:
                 continue
-            for number in range(min(count, MOST_DEVICES)):
-                try:
-                    device = self._describe(card, number, chips)
-                except DriverError as failure:
-                    self._count_error(failure.call, failure.code)
-                    unaddressable += 1
-                    continue
-                if device is not None:
-                    listed.append(device)
-                    chips[device.id] = self._chip(device, (card, number), count)
+            device = unit.device
+            if device.id in chips:
+                device = msgspec.structs.replace(device, id=unit.otherwise)
+            listed.append(device)
+            chips[device.id] = self._chip(device, unit.place, counts[unit.place[0]])
         if unaddressable and not chips and self._chips:
             raise DriverError(Meaning.RESTARTED, "ALL_LOST", _LIST_CALL)  # the driver may have been replaced underneath
         self._chips = chips
@@ -82,9 +93,11 @@ class Ascend:
 
     def close(self) -> None:
         """DCMI has nothing to be called at the end."""
+        self._cards.stop()
+        self._units.stop()
         self._chips = {}
 
-    def _cards(self) -> Sequence[int]:
+    def _card_numbers(self) -> Sequence[int]:
         cards = (ctypes.c_int * structs.MOST_CARDS)()
         try:
             count = self._number(_LIST_CALL, after=(cards, structs.MOST_CARDS))
@@ -103,19 +116,17 @@ class Ascend:
                 raise
             return self._number("dcmi_get_device_id_in_card", card, after=(_int(), _int()))
 
-    def _describe(self, card: int, number: int, listed: Mapping[str, Chip]) -> Device | None:
-        """None when it is no NPU."""
+    def _look(self, card: int, number: int) -> _Unit:
+        place = (card, number)
         if self._optional(lambda: self._number("dcmi_get_device_type", card, number), structs.NPU) != structs.NPU:
-            return None
+            return _Unit(place)
         logic = ctypes.c_int()
         self._library.call("dcmi_get_device_logic_id", ctypes.byref(logic), card, number)
         index = self._optional(lambda: self._number("dcmi_get_device_phyid_from_logicid", logic.value), logic.value)
         pci = self._optional(lambda: self._pci_address(card, number), "")
-        device_id = self._optional(lambda: self._die(card, number), "")
-        if not device_id or device_id in listed:
-            device_id = f"ascend-{pci or f'{card}-{number}'}"
-        return Device(
-            id=device_id,
+        otherwise = f"ascend-{pci or f'{card}-{number}'}"
+        device = Device(
+            id=self._optional(lambda: self._die(card, number), "") or otherwise,
             name=str(index),
             vendor="ascend",
             model=self._optional(lambda: self._model(card, number), ""),
@@ -124,6 +135,7 @@ class Ascend:
             pci_address=pci,
             aliases=(f"davinci{index}",),
         )
+        return _Unit(place, device, otherwise)
 
     def _chip(self, device: Device, place: tuple[int, int], sharing: int) -> Chip:
         """What is known of it from the last listing, if it is still in its place."""

@@ -4,7 +4,8 @@ import contextlib
 import ctypes
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from functools import partial
+from typing import Any
 
 from collector.accelerators.cambricon import codes, structs
 from collector.accelerators.cambricon.card import Card
@@ -21,9 +22,7 @@ from collector.accelerators.driver import (
 )
 from collector.accelerators.edges import Edges
 from collector.accelerators.native import Native
-
-_NOT_NOW: Final = (Meaning.RESTARTED, Meaning.NOT_LOADED, Meaning.ABSENT)
-"""what an error of one card says of the whole library"""
+from collector.accelerators.roll_call import NOT_NOW, RollCall
 
 
 class Cambricon:
@@ -35,11 +34,13 @@ class Cambricon:
         self._edges = Edges()
         self._events = Events(self._library)
         self._has_events = True
+        self._roll: RollCall[tuple[Device, int]] = RollCall("cambricon", "cndevGetDeviceHandleByIndex", count_error)
         self._cards: Mapping[str, Card] = {}
         self._is_initialised = False
 
     def open(self) -> None:
-        self.close()
+        self._release()
+        self._roll.forget()
         self._library.load()
         self._events, self._has_events = Events(self._library), True
         try:
@@ -53,23 +54,19 @@ class Cambricon:
     def devices(self) -> Listing:
         listed: list[Device] = []
         cards: dict[str, Card] = {}
-        unaddressable = 0
         count = structs.CardInfo(version=structs.VERSION)
         self._library.call("cndevGetDeviceCount", ctypes.byref(count))
-        for index in range(min(count.number, MOST_DEVICES)):
-            try:
-                handle = self._handle(index)
-                device = self._describe(handle, index)
-            except DriverError as failure:
-                if failure.meaning in _NOT_NOW:
-                    raise
-                unaddressable += 1
-                self._count_error(failure.call, failure.code)
-                continue
+        asked = {str(index): partial(self._look, index) for index in range(min(count.number, MOST_DEVICES))}
+        found = self._roll.of(asked)
+        for device, handle in found.values():
             cards[device.id] = self._card(device.id, handle)
             listed.append(device)
         self._cards = cards
-        return Listing(tuple(listed), unaddressable)
+        return Listing(tuple(listed), len(asked) - len(found))
+
+    def _look(self, index: int) -> tuple[Device, int]:
+        handle = self._handle(index)
+        return self._describe(handle, index), handle
 
     def sample(self, device: Device, now: float) -> Sampled:
         card = self._cards.get(device.id)
@@ -94,6 +91,10 @@ class Cambricon:
         return (*found, *self._edges.wait(0.0 if handles else timeout_seconds))
 
     def close(self) -> None:
+        self._roll.stop()
+        self._release()
+
+    def _release(self) -> None:
         self._cards = {}
         if self._is_initialised:
             self._is_initialised = False
@@ -153,7 +154,7 @@ class Cambricon:
         try:
             return read()
         except DriverError as failure:
-            if failure.meaning in _NOT_NOW:
+            if failure.meaning in NOT_NOW:
                 raise
             return otherwise
 

@@ -3,6 +3,7 @@
 import ctypes
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from collector.accelerators.buffer import Buffer
@@ -21,13 +22,13 @@ from collector.accelerators.gaudi.device import ROOM, Accelerator
 from collector.accelerators.gaudi.events import Events
 from collector.accelerators.guarded import Guarded
 from collector.accelerators.native import Native
+from collector.accelerators.roll_call import NOT_NOW, RollCall
 
 REOPEN_SECONDS: Final = 60.0
 """a device of which nothing can be read makes the library look anew, no more often than this"""
 _BUS_ID: Final = (4, 19)
 """in the structure of PCI; what stands behind it has moved between releases"""
 _TEXT: Final = 128
-_NOT_NOW: Final = (Meaning.RESTARTED, Meaning.NOT_LOADED, Meaning.ABSENT)
 
 
 class Gaudi:
@@ -37,7 +38,7 @@ class Gaudi:
         self._count_error = count_error
         self._library = Guarded(Native(names, codes.error))
         self._is_initialised = False
-        self._buffer = Buffer(ROOM)
+        self._roll: RollCall[tuple[Device, int]] = RollCall("gaudi", "hlml_device_get_handle_by_index", count_error)
         self._units: Mapping[str, Accelerator] = {}
         self._events: Events | None = None
         self._version = ""
@@ -50,6 +51,7 @@ class Gaudi:
                 self._is_initialised = False
                 library.call("hlml_shutdown")
             self._units, self._events = {}, None
+            self._roll.forget()
             try:
                 library.call("hlml_init")
             except DriverError as failure:
@@ -65,27 +67,21 @@ class Gaudi:
         self._library.call("hlml_device_get_count", ctypes.byref(count))
         listed: list[Device] = []
         units: dict[str, Accelerator] = {}
-        unaddressable = 0
-        for index in range(min(count.value, MOST_DEVICES)):
-            handle = ctypes.c_void_p()
-            try:
-                self._library.call(
-                    "hlml_device_get_handle_by_index", ctypes.c_uint32(index), ctypes.byref(handle)
-                )  # fmt: skip
-                device = self._describe(handle, index)
-            except DriverError as failure:
-                if failure.meaning in _NOT_NOW:
-                    raise
-                unaddressable += 1
-                self._count_error(failure.call, failure.code)
-                continue
+        asked = {str(index): partial(self._look, index) for index in range(min(count.value, MOST_DEVICES))}
+        found = self._roll.of(asked)
+        for device, value in found.values():
             kept = self._units.get(device.id)
-            value = handle.value or 0
             same = kept is not None and kept.handle == value
             units[device.id] = kept if same and kept else Accelerator(self._library, value, self._count_error)
             listed.append(device)
         self._units = units
-        return Listing(tuple(listed), unaddressable)
+        return Listing(tuple(listed), len(asked) - len(found))
+
+    def _look(self, index: int) -> tuple[Device, int]:
+        """:raises DriverError: it is gone"""
+        handle = ctypes.c_void_p()
+        self._library.call("hlml_device_get_handle_by_index", ctypes.c_uint32(index), ctypes.byref(handle))
+        return self._describe(handle, index), handle.value or 0
 
     def sample(self, device: Device, now: float) -> Sampled:
         unit = self._units.get(device.id)
@@ -108,6 +104,7 @@ class Gaudi:
 
     def close(self) -> None:
         """Left open when somebody hangs in it."""
+        self._roll.stop()
         try:
             with self._library.alone() as library:
                 if self._is_initialised:
@@ -139,19 +136,21 @@ class Gaudi:
         return minor.value if self._told("hlml_device_get_minor_number", handle, ctypes.byref(minor)) else None
 
     def _pci_address(self, handle: ctypes.c_void_p) -> str:
-        said = self._told("hlml_device_get_pci_info", handle, self._buffer.fresh())
-        return self._buffer.text(*_BUS_ID).lower() if said else ""
+        buffer = Buffer(ROOM)
+        said = self._told("hlml_device_get_pci_info", handle, buffer.fresh())
+        return buffer.text(*_BUS_ID).lower() if said else ""
 
     def _text(self, call: str, *of: ctypes.c_void_p) -> str:
         """Part of the inventory; empty when it is not told."""
-        said = self._told(call, *of, self._buffer.fresh(), ctypes.c_uint32(_TEXT))
-        return self._buffer.text(0, _TEXT) if said else ""
+        buffer = Buffer(ROOM)
+        said = self._told(call, *of, buffer.fresh(), ctypes.c_uint32(_TEXT))
+        return buffer.text(0, _TEXT) if said else ""
 
     def _told(self, call: str, *arguments: Any) -> bool:
         try:
             self._library.call(call, *arguments)
         except DriverError as failure:
-            if failure.meaning in (*_NOT_NOW, Meaning.LOST):
+            if failure.meaning in (*NOT_NOW, Meaning.LOST):
                 raise
             return False
         return True

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import msgspec
 
-from collector.accelerators.crew import Crew
 from collector.accelerators.driver import (
     MOST_DEVICES,
     CountError,
@@ -24,12 +23,9 @@ from collector.accelerators.nvidia.device import Gpu, Partition, Unit
 from collector.accelerators.nvidia.events import Events, address
 from collector.accelerators.nvidia.gpm import Gpm
 from collector.accelerators.nvidia.library import NAME, Library
+from collector.accelerators.roll_call import NOT_NOW, RollCall
 
-_LOOK_SECONDS: Final = 2.0
-"""a GPU that takes longer to say who it is hangs"""
 _PROFILE: Final = re.compile(r"MIG (\S+)$")
-_NOT_NOW: Final = (Meaning.RESTARTED, Meaning.NOT_LOADED, Meaning.ABSENT)
-"""what an error of one GPU says of the whole library"""
 
 
 class _Seen(msgspec.Struct, frozen=True):
@@ -46,55 +42,33 @@ class Nvidia:
         self._count_error = count_error
         self._library = Library(library)
         self._gpm_lock = threading.Lock()
-        self._crew: Crew[_Seen] = Crew("nvidia-lister")
-        self._seen: Mapping[int, _Seen] = {}
+        self._roll: RollCall[_Seen] = RollCall("nvidia", "nvmlDeviceGetHandleByIndex", count_error)
         self._units: Mapping[str, Unit] = {}
         self._gpus: Mapping[int, tuple[str, Any]] = {}
         self._events: Events | None = None
         self._version = ""
 
     def open(self) -> None:
-        self._seen, self._units, self._gpus, self._events = {}, {}, {}, None
+        self._units, self._gpus, self._events = {}, {}, None
+        self._roll.forget()
         self._gpm_lock = threading.Lock()  # the old one may be held by a thread that hangs
         self._library.open()
         self._events = Events(self._library)
         self._version = self._text("nvmlSystemGetDriverVersion")
 
     def devices(self) -> Listing:
-        """A GPU that does not come back is left out, or stays as it was listed last; the others do not wait for it."""
         count = min(self._library.call("nvmlDeviceGetCount"), MOST_DEVICES)
-        late = {index for index in range(count) if self._is_late(index)}
-        asked = {str(index): partial(self._look, index) for index in range(count) if index not in late}
-        answers = self._crew.run(asked, time.monotonic() + _LOOK_SECONDS)
-        seen: dict[int, _Seen] = {}
-        for index in range(count):
-            answer = answers.get(str(index))
-            if isinstance(answer, _Seen):
-                seen[index] = answer
-            elif isinstance(answer, DriverError):
-                if answer.meaning in _NOT_NOW:
-                    raise answer
-                self._count_error(answer.call, answer.code)
-            elif answer is not None:
-                raise answer
-            elif index in self._seen:
-                seen[index] = self._seen[index]
-            else:
-                self._count_error("nvmlDeviceGetHandleByIndex", "HUNG")
-        listed = [pair for one in seen.values() for pair in one.listed]
+        seen = self._roll.of({str(index): partial(self._look, index) for index in range(count)}).values()
+        listed = [pair for one in seen for pair in one.listed]
         units = {device.id: unit for device, unit in listed}
         gone = [unit for key, unit in self._units.items() if units.get(key) is not unit]
-        self._seen, self._units = seen, units
-        self._gpus = {address(one.handle): (one.listed[0][0].id, one.handle) for one in seen.values()}
+        self._units = units
+        self._gpus = {address(one.handle): (one.listed[0][0].id, one.handle) for one in seen}
         for unit in gone:
             unit.free()
         return Listing(tuple(device for device, _ in listed), count - len(seen))
 
-    def _is_late(self, index: int) -> bool:
-        """Whether it still hangs in an earlier question; the answer of one that came back is not of now."""
-        return self._crew.busy_since(str(index)) is not None and self._crew.late(str(index)) is None
-
-    def _look(self, index: int) -> "_Seen":
+    def _look(self, index: int) -> _Seen:
         handle = self._library.call("nvmlDeviceGetHandleByIndex", index)
         device = self._describe(handle, index)
         unit = self._kept(device.id, handle) or Gpu(self._library, handle, self._gpm_lock, self._count_error)
@@ -113,7 +87,7 @@ class Nvidia:
         return events.wait(self._gpus, timeout_seconds, time.time())
 
     def close(self) -> None:
-        self._crew.stop()
+        self._roll.stop()
         self._library.close()
 
     def _kept(self, device_id: str, handle: Any) -> Unit | None:
@@ -142,14 +116,14 @@ class Nvidia:
                 return
             places = self._library.call("nvmlDeviceGetMaxMigDeviceCount", handle)
         except DriverError as failure:
-            if failure.meaning in _NOT_NOW:
+            if failure.meaning in NOT_NOW:
                 raise
             return
         for place in range(places):
             try:
                 yield self._partition(parent, handle, place)
             except DriverError as failure:
-                if failure.meaning in _NOT_NOW:
+                if failure.meaning in NOT_NOW:
                     raise
                 if failure.meaning is not Meaning.NO_SAMPLE:  # NOT_FOUND: no instance in this place
                     self._count_error(failure.call, failure.code)
@@ -176,7 +150,7 @@ class Nvidia:
         try:
             raw = self._library.call("nvmlDeviceGetPciInfo_v3", handle).busId
         except DriverError as failure:
-            if failure.meaning in _NOT_NOW:
+            if failure.meaning in NOT_NOW:
                 raise
             return ""
         return (raw.decode(errors="replace") if isinstance(raw, bytes) else str(raw)).lower()
@@ -186,6 +160,6 @@ class Nvidia:
         try:
             return str(self._library.call(call, *arguments))
         except DriverError as failure:
-            if failure.meaning in (*_NOT_NOW, Meaning.LOST):
+            if failure.meaning in (*NOT_NOW, Meaning.LOST):
                 raise
             return ""

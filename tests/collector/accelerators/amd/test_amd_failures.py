@@ -130,6 +130,28 @@ def test_a_gpu_that_hangs_holds_up_nobody_and_comes_back(amdsmi, sysfs, watch):
     node.until(lambda: up(node) == {"0": 1, "1": 1})
 
 
+def test_a_gpu_that_hangs_already_when_we_start_does_not_hide_the_others(amdsmi, sysfs, watch):
+    amdsmi.say({"dev0.hang": 1})
+    node = watch(lambda count_error: Amd(count_error, (str(amdsmi.path),), sysfs), vendor="amd", patience=0.3)
+    node.until(lambda: up(node) == {"0": None, "1": 1})
+    assert node.value(devices.DEVICES, hw_state="unaddressable") == 1
+    assert node.value(devices.CALL_ERRORS, code="HUNG") >= 1
+
+    amdsmi.say({"dev0.hang": None})
+    node.until(lambda: up(node) == {"0": 1, "1": 1})
+
+
+def test_a_gpu_that_hangs_while_devices_are_listed_stays_hung_and_not_lost(amdsmi, sysfs, watch):
+    node = watch(lambda count_error: Amd(count_error, (str(amdsmi.path),), sysfs), vendor="amd", patience=0.3)
+    node.until(lambda: up(node) == {"0": 1, "1": 1})
+    amdsmi.say({"dev0.hang": 1})
+    node.read(seconds=61)
+    node.until(lambda: node.vendor._keeper.busy_since is None, seconds=0.1)
+
+    assert unreadable(node) == ["hung"]
+    assert up(node) == {"0": 0, "1": 1}
+
+
 def test_while_one_hangs_the_library_is_not_shut_down_under_it(amdsmi, sysfs, monkeypatch):
     """Its handles would die, and the process with them."""
     monkeypatch.setattr("collector.accelerators.guarded.ALONE_SECONDS", 0.1)

@@ -236,6 +236,31 @@ def test_a_chip_that_hangs_holds_up_nobody_and_comes_back(dcmi, over):
     node.until(lambda: up(node) == {"0": 1, "1": 1})
 
 
+@pytest.mark.parametrize("shape", [{"cards": 2, "chips": 1}, {"cards": 1, "chips": 2}], ids=["cards", "one card"])
+def test_a_chip_that_hangs_already_when_we_start_does_not_hide_the_others(dcmi, over, shape):
+    """Of two on one card the second: a card is asked through its first."""
+    hung = str(shape["chips"] - 1)
+    dcmi.say({**shape, f"dev{hung}.hang": 1})
+    node = over(dcmi, 0.3)
+    node.until(lambda: up(node) == {hung: None, str(1 - int(hung)): 1})
+    assert node.value(devices.DEVICES, hw_state="unaddressable") == 1
+    assert node.value(devices.CALL_ERRORS, code="HUNG") >= 1
+
+    dcmi.say({f"dev{hung}.hang": None})
+    node.until(lambda: up(node) == {"0": 1, "1": 1})
+
+
+def test_a_chip_that_hangs_while_devices_are_listed_stays_hung_and_not_lost(dcmi, over):
+    node = over(dcmi, 0.3)
+    node.until(lambda: up(node) == {"0": 1, "1": 1})
+    dcmi.say({"dev0.hang": 1})
+    node.read(seconds=61)
+    node.until(lambda: node.vendor._keeper.busy_since is None, seconds=0.1)
+
+    assert unreadable(node) == ["hung"]
+    assert up(node) == {"0": 0, "1": 1}
+
+
 def test_the_call_that_blocks_for_a_dropped_chip_is_not_made_then(node, dcmi):
     node.read()
     dcmi.say({"dev0.error.dcmi_get_device_health": -8012, "dev0.hang.dcmi_get_device_network_health": 1})

@@ -159,6 +159,28 @@ def test_a_card_that_hangs_holds_up_nobody_and_comes_back(cndev, over):
     node.until(lambda: up(node) == {"0": 1, "1": 1})
 
 
+def test_a_card_that_hangs_already_when_we_start_does_not_hide_the_others(cndev, over):
+    cndev.say({"dev0.hang": 1})
+    node = over(cndev, 0.3)
+    node.until(lambda: up(node) == {"0": None, "1": 1})
+    assert node.value(devices.DEVICES, hw_state="unaddressable") == 1
+    assert node.value(devices.CALL_ERRORS, code="HUNG") >= 1
+
+    cndev.say({"dev0.hang": None})
+    node.until(lambda: up(node) == {"0": 1, "1": 1})
+
+
+def test_a_card_that_hangs_while_devices_are_listed_stays_hung_and_not_lost(cndev, over):
+    node = over(cndev, 0.3)
+    node.until(lambda: up(node) == {"0": 1, "1": 1})
+    cndev.say({"dev0.hang": 1})
+    node.read(seconds=61)
+    node.until(lambda: node.vendor._keeper.busy_since is None, seconds=0.1)
+
+    assert unreadable(node) == ["hung"]
+    assert up(node) == {"0": 0, "1": 1}
+
+
 def test_an_xid_is_counted_by_class_and_by_code_and_told_with_what_to_do(node, cndev, caplog):
     node.read()
     cndev.say({"event.1": "1:1:14"})

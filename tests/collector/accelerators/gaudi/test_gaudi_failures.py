@@ -110,6 +110,28 @@ def test_a_device_that_hangs_holds_up_nobody_and_comes_back(hlml, watch):
     node.until(lambda: up(node) == {"0": 1, "1": 1})
 
 
+def test_a_device_that_hangs_already_when_we_start_does_not_hide_the_others(hlml, watch):
+    hlml.say({"dev0.hang": 1})
+    node = watch(lambda count_error: Gaudi(count_error, (str(hlml.path),)), vendor="gaudi", patience=0.3)
+    node.until(lambda: up(node) == {"0": None, "1": 1})
+    assert node.value(devices.DEVICES, hw_state="unaddressable") == 1
+    assert node.value(devices.CALL_ERRORS, code="HUNG") >= 1
+
+    hlml.say({"dev0.hang": None})
+    node.until(lambda: up(node) == {"0": 1, "1": 1})
+
+
+def test_a_device_that_hangs_while_devices_are_listed_stays_hung_and_not_lost(hlml, watch):
+    node = watch(lambda count_error: Gaudi(count_error, (str(hlml.path),)), vendor="gaudi", patience=0.3)
+    node.until(lambda: up(node) == {"0": 1, "1": 1})
+    hlml.say({"dev0.hang": 1})
+    node.read(seconds=61)
+    node.until(lambda: node.vendor._keeper.busy_since is None, seconds=0.1)
+
+    assert unreadable(node) == ["hung"]
+    assert up(node) == {"0": 0, "1": 1}
+
+
 @pytest.mark.parametrize("code", [2, 3])
 def test_an_unsupported_call_costs_its_signal_alone_and_is_tried_again_after_a_while(node, hlml, code):
     hlml.say({"dev0.error.hlml_device_get_power_usage": code})
