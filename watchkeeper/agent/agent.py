@@ -5,16 +5,20 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 from watchkeeper import __version__
 from watchkeeper.agent.aggregate import Aggregate
 from watchkeeper.agent.checks import Checks, Running
 from watchkeeper.agent.config import is_on, price_list
+from watchkeeper.agent.drift.drift import Drift
+from watchkeeper.agent.drift.recorder import Recorder
 from watchkeeper.agent.once import Once
 from watchkeeper.agent.pipeline import Pipeline
 from watchkeeper.agent.prices import PriceList
 from watchkeeper.agent.process import ProcessMeter
+from watchkeeper.agent.references.store import References
 from watchkeeper.agent.signals import Watched
 from watchkeeper.agent.supervisor import ExporterGuard, Failures, Readings, SourceRunner
 from watchkeeper.agent.web import Handler, WebServer
@@ -96,9 +100,17 @@ class Agent:
         writes = [guard.write for guard in self._exporters]
         has_tap = any(runner.name == "tap" for runner in self._runners)
         once = Once(self._ledger) if has_tap else None
+        self._drift = _drift(config, self._ledger, time.time())
         self._checks = Checks(aggregate, self._ledger, running) if running else None
         self._pipeline = Pipeline(
-            aggregate, self._ledger, writes, prices=prices, once=once, signals=watched, checks=self._checks
+            aggregate,
+            self._ledger,
+            writes,
+            prices=prices,
+            once=once,
+            signals=watched,
+            checks=self._checks,
+            drift=self._drift,
         )
         self._process = ProcessMeter(self._ledger, time.time(), __version__, config.role)
         self._failures = Failures("agent", "pipeline", self._count)
@@ -139,6 +151,8 @@ class Agent:
         self._thread.join(left(_PIPELINE_SHARE))
         if self._checks is not None:
             self._checks.close()
+        if self._drift is not None:
+            self._drift.close(time.time())
         late += [guard.name for guard in self._exporters if not guard.close(left(1.0))]
         if late:
             _LOG.warning("stopped without waiting for %s: shutdown_seconds (%g) were over", ", ".join(late), budget)
@@ -172,6 +186,26 @@ class Agent:
 
     def _count(self, reason: str) -> None:
         self._ledger.add(health.PIPELINE_FAILURES, 1, (("reason", reason),))
+
+
+def _drift(config: Any, ledger: Ledger, now: float) -> Drift | None:
+    """None where no folder says what is normal, and none takes what was seen."""
+    section, state = config.drift, Path(config.state_folder) if config.state_folder else None
+    if not section.enabled or not (state or section.references_folder):
+        return None
+    folder = Path(section.references_folder or f"{config.state_folder}/references")
+    recorder = None
+    if state is not None and section.observed_mebibytes:
+        recorder = Recorder(state / "observed", section.observed_mebibytes << 20, ledger, now)
+    return Drift(
+        References(folder),
+        recorder,
+        state / "evidence" if state is not None else None,
+        ledger,
+        days=section.false_alarm_days,
+        tick_seconds=section.tick_seconds,
+        max_segments=section.max_segments,
+    )
 
 
 def _build(plugin: Plugin, section: Any, ledger: Ledger, problems: list[str]) -> Any:

@@ -82,8 +82,9 @@ class Checks:
         self._segment(completion).add(scores, completion.at)
         return tuple(scores)
 
-    def tick(self) -> None:
-        """Take in the verdicts that came late. Never raises."""
+    def tick(self) -> list[tuple[Completion, tuple[Score, ...]]]:
+        """The verdicts that came late, added to their series. Never raises."""
+        late: list[tuple[Completion, tuple[Score, ...]]] = []
         for one in self._late:
             check = one.check
             if not isinstance(check, Later):
@@ -91,8 +92,10 @@ class Checks:
             try:
                 for completion, scores in check.due():
                     self._segment(completion).add(scores, completion.at)
+                    late.append((completion, scores))
             except Exception as error:  # noqa: BLE001 - as above
                 self._failed(one, error)
+        return late
 
     def close(self) -> None:
         """End the threads of checks that have one."""

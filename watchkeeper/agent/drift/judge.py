@@ -36,6 +36,8 @@ class JudgeState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Evidence of all streams, by the name of the detector in the budget, and the tick in progress."""
 
     version: int
+    in_force: list[tuple[str, str, str]]
+    """segment, signal and id of each reference"""
     budget: Budget
     signals: dict[str, SignalState]
     blocks: dict[str, bytes]
@@ -61,8 +63,8 @@ class Stream:
             (drift.SIGNAL, key[1]),
         )
         self.groups = _groups(pack)
-        self.bins = wording.bin_names(pack, self.groups)
-        self.exported = np.zeros(len(self.groups))
+        self.bins = _bin_names(pack, len(self.groups))
+        self.reference: tuple[str, str] = (drift.REFERENCE, f"{int(pack.id[:8], 16) % 100:02d}")
 
     def add(self, value: float | str) -> None:
         place = self.pack.bin(value)
@@ -179,6 +181,7 @@ class Judge:
         bank = self._bank
         return JudgeState(
             VERSION,
+            [(*stream.key, stream.pack.id) for stream in self._order],
             self._budget or Budget(),
             {stream.name: bank.state(place) for place, stream in enumerate(self._order)} if bank is not None else {},
             {_BLOCK + stream.name: stream.block.state() for stream in self._order if stream.block is not None},
@@ -261,7 +264,7 @@ class Judge:
     def _forgotten(self) -> Iterator[Gap]:
         """Series of streams that are judged no more, or by another reference."""
         for stream in self._gone:
-            old = (drift.REFERENCE, stream.pack.id[:12])
+            old = stream.reference
             for name in stream.bins:
                 labels = (*stream.labels, old, (drift.BIN, name))
                 yield Gap(drift.OBSERVATIONS, Reason.OFF, labels, is_one_series=True)
@@ -291,9 +294,15 @@ def _groups(pack: Pack) -> list[int]:
     return [int(first) for first in np.unique(tenths, return_index=True)[1]]
 
 
+def _bin_names(pack: Pack, groups: int) -> tuple[str, ...]:
+    """The same few for all numbers, so that labels stay few; `watchkeeper reference show` tells their edges."""
+    if pack.kind is Kind.CATEGORY:
+        return (*pack.categories, "other")
+    return tuple(map(str, range(groups)))
+
+
 def _counted(stream: Stream, taken: Floats, now: float) -> Iterator[Sample]:
-    reference = (drift.REFERENCE, stream.pack.id[:12])
-    labels = (*stream.labels, reference)
+    labels = (*stream.labels, stream.reference)
     grouped = np.add.reduceat(taken, stream.groups)
     held = np.add.reduceat(stream.reference_counts(now), stream.groups)
     shares = held / held.sum()

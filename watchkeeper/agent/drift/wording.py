@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from math import exp, inf, log
+from math import exp, log
 from typing import Final
 
 import numpy as np
@@ -57,23 +57,6 @@ def evidence(pack: Pack, crossing: Crossing, limit_log_odds: float) -> tuple[str
     approved = f", approved by {pack.approval.by} on {_utc(pack.approval.at)[:10]}" if pack.approval else ""
     lines.append(f"reference {pack.id[:12]} of {pack.n} observations{approved}")
     return tuple(lines)
-
-
-def bin_names(pack: Pack, groups: Sequence[int]) -> tuple[str, ...]:
-    """A name for each group of bins: the category, `0` and `1` of a flag, or the range of a number."""
-    if pack.kind is Kind.CATEGORY:
-        return (*pack.categories, "other")
-    if pack.kind is Kind.FLAG:
-        return ("0", "1")
-    lows = [-inf if first == 0 else pack.edges[first - 1] for first in groups]
-    highs = [*lows[1:], inf]
-    names = []
-    for low, high in zip(lows, highs, strict=True):
-        if low == -inf:
-            names.append("all" if high == inf else f"<{high:.6g}")
-        else:
-            names.append(f">={low:.6g}" if high == inf else f"{low:.6g}..{high:.6g}")
-    return tuple(names)
 
 
 def _edges(crossing: Crossing) -> tuple[float, float]:

@@ -9,7 +9,9 @@ STREAM: Final = ("k8s.namespace.name", "service.name", "gen_ai.request.model", S
 """what is watched on its own: one signal of the answers that one service gets of one model"""
 SCORE_NAME: Final = "score"
 REFERENCE: Final = "reference"
+"""two digits out of the reference's id: enough that counts of the one before are not added to those of the next"""
 BIN: Final = "bin"
+"""of a number 0 to 9, ten parts of about equal size; of a flag 0 and 1; of words the word, or `other`"""
 
 STATE: Final = Metric(
     "watchkeeper.drift.state", Kind.GAUGE, "",
