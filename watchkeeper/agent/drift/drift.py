@@ -1,0 +1,221 @@
+"""Drift kept running: what calls show goes to its stream, ticks are judged, evidence outlives a stop."""
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from detectors.drift.packs import Pack
+from watchkeeper.agent.drift.judge import VERSION, Judge, JudgeState, Key, Stream
+from watchkeeper.agent.drift.recorder import Recorder
+from watchkeeper.agent.drift.streams import values_of
+from watchkeeper.agent.references.store import References
+from watchkeeper.agent.signals import Judged
+from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.observed import Row, Segment
+from watchkeeper.core.records import Completion, Finding, Gap, Sample, Score, Severity, State
+from watchkeeper.core.vocabulary import drift, outputs, signals
+
+_LOG: Final = logging.getLogger("watchkeeper.drift")
+_SAVED_EVERY_SECONDS: Final = 60.0
+
+
+class _Watched(msgspec.Struct):
+    """A segment that has calls: its written form, and its streams by signal, None where one has no reference."""
+
+    text: str
+    streams: dict[str, Stream | None]
+
+
+class Drift:
+    """
+    Belongs to the pipeline's thread. Without a reference a stream is warming: it is recorded, no more.
+
+    :param days: in which all streams together raise at most one false alarm on average
+    :param evidence: the file that evidence is kept in; None: it is gone with the process
+    """
+
+    def __init__(
+        self,
+        references: References,
+        recorder: Recorder | None,
+        evidence: Path | None,
+        ledger: Ledger,
+        *,
+        days: float,
+        tick_seconds: float,
+        max_segments: int,
+    ) -> None:
+        self._references = references
+        self._recorder = recorder
+        self._evidence = evidence
+        self._ledger = ledger
+        self._days = days
+        self._tick_seconds = tick_seconds
+        self._max_segments = max_segments
+        self._segments: dict[tuple[str, str, str], _Watched] = {}
+        self._judge: Judge | None = None
+        self._in_force: dict[Key, str] = {}
+        """ids"""
+        self._number: int | None = None
+        self._saved_at = float("-inf")
+        self._problems: tuple[str, ...] = ()
+        self._unsaved = ""
+
+    def observe(self, call: Completion, scores: Sequence[Score], now: float) -> None:
+        """What one record of a call shows. :param now: unix seconds of its arrival"""
+        watched = self._segment((call.namespace, call.service, call.request_model))
+        if watched is not None:
+            self._take(watched, values_of(call, scores), now)
+
+    def judged(self, segment: Segment, values: Mapping[str, float | str], now: float) -> None:
+        """What was said of a call by somebody outside. :param now: unix seconds of its arrival"""
+        watched = self._segment(segment)
+        if watched is not None:
+            self._take(watched, values, now)
+
+    def tick(self, now: float) -> Judged:
+        """To be called often; most calls find the tick still open. :param now: unix seconds"""
+        number = int(now // self._tick_seconds)
+        if number == self._number:
+            return Judged()
+        before, self._number = self._number, number
+        findings = self._look(now)
+        samples: list[Sample] = []
+        gaps: list[Gap] = []
+        if self._judge is not None:
+            at = (number - 1 if before is None else before) * self._tick_seconds
+            more, gaps, found = self._judge.tick(at, now)
+            samples += more
+            findings += found
+            if now - self._saved_at >= _SAVED_EVERY_SECONDS:
+                self._save(now)
+        if self._recorder is not None:
+            self._recorder.flush(now)
+        samples += self._census(now)
+        for finding in findings:
+            is_over = finding.resolved and finding.severity is not Severity.INFO
+            _LOG.warning("%s: %s: %s", "over" if is_over else finding.severity.value, finding.subject, finding.summary)
+            if not is_over:
+                labels = ((signals.SIGNAL, finding.name), ("severity", finding.severity.value))
+                self._ledger.add(signals.FINDINGS, 1, labels)
+        return Judged(tuple(samples), tuple(gaps), tuple(findings))
+
+    def close(self, now: float) -> None:
+        """Keep what is held. :param now: unix seconds"""
+        if self._recorder is not None:
+            self._recorder.flush(now)
+        if self._judge is not None:
+            self._save(now)
+
+    def _segment(self, key: tuple[str, str, str]) -> _Watched | None:
+        watched = self._segments.get(key)
+        if watched is None and len(self._segments) < self._max_segments:
+            watched = self._segments[key] = _Watched(Segment(*key).text, {})
+        return watched
+
+    def _take(self, watched: _Watched, values: Mapping[str, float | str], now: float) -> None:
+        if self._recorder is not None and values:
+            self._recorder.add(Row(now, watched.text, dict(values)))
+        for signal, value in values.items():
+            try:
+                stream = watched.streams[signal]
+            except KeyError:
+                stream = self._judge.stream((watched.text, signal)) if self._judge is not None else None
+                watched.streams[signal] = stream
+            if stream is not None:
+                stream.add(value)
+
+    def _look(self, now: float) -> list[Finding]:
+        """References that came, went or changed since the last tick, or since an earlier process saved its evidence."""
+        changed = self._references.refresh()
+        is_first = self._judge is None
+        if not (changed or is_first):
+            return []
+        for problem in set(self._references.problems) - set(self._problems):
+            _LOG.warning("reference refused: %s", problem)
+            self._ledger.add(drift.REFUSED, 1, (("reason", "reference"),))
+        self._problems = self._references.problems
+        active = self._references.active()
+        saved = self._load() if is_first else None
+        if self._judge is None:
+            self._judge = Judge(self._days, self._tick_seconds)
+            self._in_force = {(segment, signal): held for segment, signal, held in saved.in_force} if saved else {}
+        before, self._in_force = self._in_force, {key: pack.id for key, pack in active.items()}
+        for problem in self._judge.use(active, saved):
+            _LOG.warning("evidence refused: %s", problem)
+            self._ledger.add(drift.REFUSED, 1, (("reason", "evidence"),))
+        for watched in self._segments.values():
+            watched.streams.clear()
+        if is_first and saved is None:
+            return []
+        moved = (key for key in before.keys() | active.keys() if before.get(key) != self._in_force.get(key))
+        return [_changed(key, before, active, now) for key in sorted(moved)]
+
+    def _census(self, now: float) -> list[Sample]:
+        states = self._judge.states() if self._judge is not None else dict.fromkeys(State, 0)
+        seen = sum(
+            1 for watched in self._segments.values() if watched for one in watched.streams.values() if one is None
+        )
+        states[State.WARMING] += seen
+        return [Sample(drift.STREAMS, count, now, (("state", state.value),)) for state, count in states.items()]
+
+    def _load(self) -> JudgeState | None:
+        if self._evidence is None:
+            return None
+        try:
+            state = msgspec.msgpack.decode(self._evidence.read_bytes(), type=JudgeState)
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.MsgspecError) as error:
+            why = error.strerror if isinstance(error, OSError) else "not what this watchkeeper writes"
+            _LOG.warning("%s: %s; every stream begins without evidence", self._evidence, why)
+            self._ledger.add(drift.REFUSED, 1, (("reason", "evidence"),))
+            return None
+        return state if state.version == VERSION else None
+
+    def _save(self, now: float) -> None:
+        self._saved_at = now
+        if self._evidence is None or self._judge is None:
+            return
+        beside = self._evidence.with_suffix(".new")
+        try:
+            beside.parent.mkdir(parents=True, exist_ok=True)
+            with beside.open("wb") as file:
+                file.write(msgspec.msgpack.encode(self._judge.state()))
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(self._evidence)
+        except OSError as error:
+            if self._unsaved != str(error.strerror):
+                self._unsaved = str(error.strerror)
+                _LOG.warning("%s: %s; evidence would not survive a stop now", self._evidence, error.strerror)
+            return
+        self._unsaved = ""
+
+
+def _changed(key: Key, before: Mapping[Key, str], active: Mapping[Key, Pack], now: float) -> Finding:
+    """Somebody changed what is normal: governance wants to know who."""
+    segment, signal = key
+    pack = active.get(key)
+    if pack is None:
+        said = f"the reference of {signal} was retired: it is watched no more"
+    else:
+        word = f"was replaced ({before[key][:12]} before)" if key in before else "came into force"
+        who = f", approved by {pack.approval.by}: {pack.approval.why}" if pack.approval else ""
+        said = f"the reference of {signal} {word}: {pack.id[:12]} of {pack.n} observations{who}"
+    labels = tuple((name, value) for name, value in zip(outputs.SEGMENT, Segment.parse(segment), strict=True) if value)
+    return Finding(
+        at=now,
+        since=now,
+        severity=Severity.INFO,
+        subject=f"reference of {signal} of {segment}",
+        summary=said,
+        action="nothing, if you know of it; otherwise `watchkeeper reference list` says who and why",
+        name="reference",
+        labels=(*labels, (drift.SIGNAL, signal)),
+        resolved=True,
+    )
