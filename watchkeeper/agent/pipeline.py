@@ -5,6 +5,9 @@ from typing import Final
 
 from watchkeeper.agent.aggregate import Aggregate
 from watchkeeper.agent.checks import Checks
+from watchkeeper.agent.drift.drift import Drift
+from watchkeeper.agent.drift.streams import segment_of
+from watchkeeper.agent.links import LinkMeter
 from watchkeeper.agent.once import Once
 from watchkeeper.agent.prices import PriceList
 from watchkeeper.agent.requests import RequestMeter
@@ -33,20 +36,24 @@ class Pipeline:
         once: Once | None = None,
         signals: Sequence[Watched] = (),
         checks: Checks | None = None,
+        drift: Drift | None = None,
     ) -> None:
         self._aggregate = aggregate
         self._meter = RequestMeter(aggregate, prices)
+        self._links = LinkMeter()
         self._ledger = ledger
         self._writes = writes
         self._once = once
         self._signals = signals
         self._checks = checks
+        self._drift = drift
         self._swept_at = 0.0
 
     def accept(self, source: str, reading: Reading, now: float) -> None:
         """Fold one reading of `source` into the series."""
         label = (("source", source),)
         try:
+            self._links.take(source, reading.completions, now)
             self._fold(reading, label, now)
         except BaseException:
             self._ledger.add(health.DROPPED, reading.items, (*label, ("reason", "fault")))
@@ -60,8 +67,9 @@ class Pipeline:
         for completion in reading.completions:
             call = completion if self._once is None else self._once.of(completion, now)
             self._meter.record(call)
-            if self._checks is not None:
-                self._checks.read(call)
+            scores = self._checks.read(call) if self._checks is not None else ()
+            if self._drift is not None:
+                self._drift.observe(call, scores, now)
         for sample in reading.samples:
             self._aggregate.apply(sample)
         self._aggregate.forget(*reading.gaps)
@@ -74,11 +82,13 @@ class Pipeline:
             self._aggregate.sweep(now)
             self._swept_at = now
         if self._checks is not None:
-            self._checks.tick()
+            for call, scores in self._checks.tick():
+                if self._drift is not None:
+                    self._drift.judged(segment_of(call), {score.name: score.value for score in scores}, now)
         self._ledger.set(health.SERIES, len(self._aggregate))
         for label, values in self._aggregate.label_values().items():
             self._ledger.set(health.LABEL_VALUES, values, (("label", label),))
-        for sample in self._ledger.drain(now):
+        for sample in (*self._ledger.drain(now), *self._links.drain(now)):
             self._aggregate.apply(sample)
         points, gone = self._aggregate.changed()
         batch = self._judge(Batch(now, points, gone))
@@ -88,8 +98,10 @@ class Pipeline:
     def _judge(self, batch: Batch) -> Batch:
         """What the signals say of it: their findings go with it, their numbers with the next."""
         findings: list[Finding] = []
-        for signal in self._signals:
-            judged = signal.update(batch)
+        said = [signal.update(batch) for signal in self._signals]
+        if self._drift is not None:
+            said.append(self._drift.tick(batch.at))
+        for judged in said:
             for gap in judged.gaps:
                 self._aggregate.forget(gap)
             for sample in judged.samples:

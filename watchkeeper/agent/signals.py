@@ -15,6 +15,7 @@ from watchkeeper.core.vocabulary import health, signals
 
 _VALUES: Final = {State.OK: 0.0, State.WARN: 1.0, State.ALARM: 2.0}
 _SEVERITIES: Final = {State.WARN: Severity.WARNING, State.ALARM: Severity.CRITICAL}
+_LEVELS: Final = {Severity.INFO: logging.INFO, Severity.WARNING: logging.WARNING, Severity.CRITICAL: logging.ERROR}
 _CALM: Final = (State.OK, State.WARMING)
 
 
@@ -96,7 +97,7 @@ class Watched:
                 return []
             self._log.info("over: %s", still_open.summary)
             return [msgspec.structs.replace(still_open, at=now, resolved=True)]
-        severity = _SEVERITIES[state]
+        severity = assessment.severity or _SEVERITIES[state]
         self._ledger.add(signals.FINDINGS, 1, ((signals.SIGNAL, self._name), ("severity", severity.value)))
         since = still_open.since if still_open else min(assessment.since or now, now)
         self._open[subject] = Finding(
@@ -110,7 +111,7 @@ class Watched:
             name=self._name,
             labels=subject,
         )
-        level = logging.ERROR if severity is Severity.CRITICAL else logging.WARNING
+        level = _LEVELS[severity]
         self._log.log(level, "%s: %s. To do: %s", severity.value, assessment.summary, assessment.action)
         return [self._open[subject]]
 

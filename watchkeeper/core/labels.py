@@ -11,8 +11,8 @@ ENUMERATED: Final = frozenset(
         "action", "cache.location", "cache.source", "cache.unit", "check", "clock", "currency", "direction",
         "exporter", "fault.class", "gen_ai.operation.name", "gen_ai.request.stream", "gen_ai.response.finish_reason",
         "gen_ai.token.type", "hw.gpu.task", "hw.limit_type", "hw.sensor_location", "hw.state", "hw.type", "hw.vendor",
-        "kind", "link", "network.io.direction", "outcome", "phase", "pipe", "queue", "reason", "severity", "signal",
-        "source", "watchkeeper.obtained", "watchkeeper.vantage",
+        "kind", "link", "network.io.direction", "outcome", "part", "phase", "pipe", "queue", "reason", "severity",
+        "signal", "source", "watchkeeper.obtained", "watchkeeper.vantage",
     )
 )  # fmt: skip
 """labels whose values are a short list by design"""

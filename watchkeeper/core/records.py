@@ -313,6 +313,8 @@ class Assessment(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[str, ...] = ()
     since: float = 0.0
     samples: tuple[Sample, ...] = ()
+    severity: Severity | None = None
+    """of the finding, where it is not the state's own: warn is a warning, alarm critical"""
 
 
 class Exemplar(msgspec.Struct, frozen=True):

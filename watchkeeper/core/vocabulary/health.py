@@ -23,6 +23,10 @@ REFUSED_REQUESTS: Final = Metric(
     "watchkeeper.pipeline.refused.requests", Kind.COUNTER, "{request}",
     "Whole requests refused before their items could be counted, by reason.", ("source", "signal", "reason"),
 )  # fmt: skip
+TAKEN_REQUESTS: Final = Metric(
+    "watchkeeper.pipeline.taken.requests", Kind.COUNTER, "{request}",
+    "Requests taken in, whole or but for some of their items.", ("source", "signal"),
+)  # fmt: skip
 IGNORED: Final = Metric(
     "watchkeeper.pipeline.ignored", Kind.COUNTER, "{item}",
     "Accepted items that carry nothing to measure, by reason: not_genai, duplicate, same_call.",
@@ -56,6 +60,10 @@ QUEUE_SIZE: Final = Metric("watchkeeper.queue.size", Kind.GAUGE, "By", "Bytes he
 QUEUE_CAPACITY: Final = Metric(
     "watchkeeper.queue.capacity", Kind.GAUGE, "By",
     "Bytes a queue may hold before its senders are refused.", ("queue",),
+)  # fmt: skip
+QUEUE_AGE: Final = Metric(
+    "watchkeeper.queue.age", Kind.GAUGE, "s",
+    "How long the oldest item of a queue has been held: how far its reader is behind. 0 when it is empty.", ("queue",),
 )  # fmt: skip
 SIGNAL_FAILURES: Final = Metric(
     "watchkeeper.signal.failures", Kind.COUNTER, "{failure}", "A signal that failed, by reason; it is asked again.",
@@ -104,8 +112,8 @@ MEMORY: Final = Metric("process.memory.usage", Kind.GAUGE, "By", "Resident memor
 START_TIME: Final = Metric("process.start.time", Kind.GAUGE, "s", "Unix time at which watchkeeper started.")
 
 METRICS: Final = (
-    RECEIVED, ACCEPTED, REJECTED, REFUSED_REQUESTS, IGNORED, DROPPED, EXPORTED, INVALID_VALUES,
-    CALLS_FORGOTTEN, LAST_RECORD, QUEUE_LENGTH, QUEUE_SIZE, QUEUE_CAPACITY, SOURCE_UP, SOURCE_FAILURES,
+    RECEIVED, ACCEPTED, REJECTED, REFUSED_REQUESTS, TAKEN_REQUESTS, IGNORED, DROPPED, EXPORTED, INVALID_VALUES,
+    CALLS_FORGOTTEN, LAST_RECORD, QUEUE_LENGTH, QUEUE_SIZE, QUEUE_CAPACITY, QUEUE_AGE, SOURCE_UP, SOURCE_FAILURES,
     SOURCE_READ_TIME, EXPORTER_UP, EXPORTER_FAILURES, GAPS, SERIES, SERIES_FOLDED, PIPELINE_FAILURES, LABEL_VALUES,
     LABEL_OVERFLOW, SIGNAL_FAILURES, BUILD_INFO, CPU_TIME, MEMORY, START_TIME,
 )  # fmt: skip
