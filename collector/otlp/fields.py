@@ -7,7 +7,7 @@ A new dialect is rows here (and in `kinds` and `text` where it has words of its 
 import re
 from typing import Final, NamedTuple
 
-from collector.otlp import kinds, values
+from collector.otlp import judging, kinds, values
 from collector.otlp.values import Parse
 
 
@@ -33,6 +33,8 @@ class Rows(NamedTuple):
 
 HAS_TEXT: Final = "has_text"
 FROM_ENGINE: Final = "from_engine"
+JUDGES: Final = "judges"
+"""says what somebody thinks of an answer"""
 INDIRECT: Final = "indirect"
 """holds other fields"""
 
@@ -54,6 +56,11 @@ def _engine(field: str, *names: str, parse: Parse = values.seconds) -> Rows:
 def _words(field: str, *names: str) -> Rows:
     """Prompt or answer."""
     return Rows(field, names, values.whole_text, label_like=False, mark=HAS_TEXT)
+
+
+def _judging(name: str) -> Rows:
+    """Part of a judgement: kept under its own name, for `judging`."""
+    return Rows(name, (name,), values.as_sent, label_like=False, mark=JUDGES)
 
 
 TABLE: Final[tuple[Rows, ...]] = (
@@ -144,6 +151,9 @@ TABLE: Final[tuple[Rows, ...]] = (
     _words("answer_tools", "ai.response.toolCalls"),
     _rows("offered_tools", "gen_ai.tool.definitions", parse=values.whole_text),
     _rows("output_type", "gen_ai.output.type", label_like=True),
+    # what others think of an answer
+    *map(_judging, (judging.NAME, judging.FEEDBACK_NAME)),
+    *map(_judging, (*judging.RESULT.scores, *judging.RESULT.labels, judging.RESULT.passed)),
     # log records
     _rows("event_name", "event.name", label_like=True),
 )  # fmt: skip
@@ -225,7 +235,8 @@ def slots() -> dict[str, Slot]:
 
 INVALID_FIELDS: Final = (
     "duration", "time_to_first_token", "input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens",
-    "reasoning_tokens", "max_output_tokens", "temperature", "server_port", "name",
+    "reasoning_tokens", "max_output_tokens", "temperature", "server_port", "evaluation_name", "evaluation_score",
+    "evaluation_label", "name",
 )  # fmt: skip
 """What a wrong value is counted under; names and everything else count as `name`."""
 

@@ -15,6 +15,7 @@ import msgspec
 from collector.otlp import fields, json_bodies, ksana_table, protobuf_bodies, refusals
 from collector.otlp.attributes import Attributes
 from collector.otlp.calls import Calls
+from collector.otlp.judges import Judges
 from collector.otlp.logs import LogItem, Logs
 from collector.otlp.messages import Messages
 from collector.otlp.metrics import Metrics
@@ -110,8 +111,9 @@ class Intake:
         self._calls, self._messages = Calls(), Messages(MAX_TEXT_CHARACTERS)
         self._senders = senders = Senders()
         self._attributes = attributes
-        self._traces = Traces(self._calls, self._messages, senders, MAX_TEXT_CHARACTERS)
-        self._logs = Logs(self._calls, self._messages, senders, MAX_TEXT_CHARACTERS)
+        judges = Judges()
+        self._traces = Traces(self._calls, self._messages, senders, judges, MAX_TEXT_CHARACTERS)
+        self._logs = Logs(self._calls, self._messages, senders, judges, MAX_TEXT_CHARACTERS)
         self._metrics = Metrics(senders, attributes, started_at)
         self._decoders: dict[Encoding, _Decoder] = {
             Encoding.PROTOBUF: protobuf_bodies.Decoder(attributes, origins),
@@ -159,6 +161,7 @@ class Intake:
             gaps=(*(gap for reading in held for gap in reading.gaps), *silent),
             completions=tuple(call for reading in held for call in reading.completions),
             items=sum(reading.items for reading in held) + len(released),
+            judgements=tuple(judged for reading in held for judged in reading.judgements),
         )
 
     def close(self) -> None:
@@ -191,8 +194,10 @@ class Intake:
         return Taken(rejected, _explained(tally)) if rejected else Taken()
 
     def _hold(self, tally: Tally, items: int) -> None:
-        if items or tally.completions or tally.samples:
-            reading = Reading(tuple(tally.samples), tuple(tally.gaps), tuple(tally.completions), items)
+        if items or tally.completions or tally.samples or tally.judgements:
+            reading = Reading(
+                tuple(tally.samples), tuple(tally.gaps), tuple(tally.completions), items, tuple(tally.judgements)
+            )
             self._inbox.put(reading, tally.size_bytes)
             self._queue_length += items
 

@@ -1,17 +1,17 @@
 """Export requests in JSON to the same observed items as from protobuf, one broken item at a time."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final
 
 import msgspec
 
-from collector.otlp import json_schema, json_values, refusals, values
+from collector.otlp import fields, json_schema, json_values, judging, refusals, values
 from collector.otlp.attributes import Attributes
 from collector.otlp.json_repair import repaired
 from collector.otlp.metrics import wanted
-from collector.otlp.observed import ERROR, EXCEPTION_EVENT, FIRST_CHUNK_EVENTS, Observed, valid_ids
+from collector.otlp.observed import ERROR, EXCEPTION_EVENT, FIRST_CHUNK_EVENTS, Event, Observed, lone_trace, valid_ids
 from collector.otlp.origins import Origin, Origins
 from collector.otlp.points import MetricItem, Point
 from collector.otlp.series import DataPoint
@@ -176,6 +176,9 @@ class Decoder:
             (span.status.code or 0) if span.status else 0,
             self._attributes.pairs(json_values.pairs(attributes, self._attributes.wants)),
         )
+        if fields.JUDGES in seen.found and judging.FEEDBACK_NAME in seen.found:
+            _read_feedback(seen, attributes)
+        seen.events = tuple(_judging(events)) if events else ()
         for event in events:
             if event.name in FIRST_CHUNK_EVENTS and not seen.first_chunk_ns:
                 seen.first_chunk_ns = json_values.unsigned(event.time_unix_nano)
@@ -191,10 +194,14 @@ class Decoder:
         if not valid_ids(trace_id, span_id):
             if (trace_id and len(trace_id) != 16) or (span_id and len(span_id) != 8):
                 raise refusals.Rejected(refusals.INVALID_ID)
+            lone_trace_id = lone_trace(trace_id)
             trace_id = span_id = b""
+        else:
+            lone_trace_id = b""
         at_ns = json_values.unsigned(record.time_unix_nano) or json_values.unsigned(record.observed_time_unix_nano)
         found = self._attributes.pairs(json_values.pairs(attributes, self._attributes.wants))
-        return Observed(trace_id, span_id, b"", record.event_name or "", 0, at_ns, 0, found)
+        name = record.event_name or ""
+        return Observed(trace_id, span_id, b"", name, 0, at_ns, 0, found, lone_trace_id=lone_trace_id)
 
 
 def bound_objects(body: bytes, max_objects: int, max_items: int) -> None:
@@ -274,6 +281,21 @@ def _point(point: json_schema.DataPoint, exponential: bool) -> Point:
         () if exponential else tuple(map(json_values.unsigned, point.bucket_counts or ())),
     )
     return Point(attributes, read)
+
+
+def _judging(events: Sequence[json_schema.Event]) -> Iterator[Event]:
+    """Those of a span that judge an answer, with what is wanted of their attributes."""
+    judged = [event for event in events if judging.dialect_of(event.name or "") is not None]
+    for event in judged[: judging.MAX_PER_ITEM]:
+        found = dict(json_values.pairs(event.attributes or (), judging.WANTED.__contains__))
+        yield Event(event.name or "", json_values.unsigned(event.time_unix_nano), found)
+
+
+def _read_feedback(seen: Observed, attributes: Sequence[json_schema.KeyValue]) -> None:
+    """Logfire's value stands in an attribute that is called as the evaluation is."""
+    wanted = str(seen.found[judging.FEEDBACK_NAME])
+    for _, value in json_values.pairs(attributes, lambda key: key == wanted):
+        seen.found[judging.FEEDBACK_VALUE] = value
 
 
 def _exception_type(event: json_schema.Event) -> str:

@@ -5,8 +5,9 @@ from typing import Final
 
 import msgspec
 
-from collector.otlp import facets, kinds, refusals
+from collector.otlp import facets, fields, judging, kinds, refusals
 from collector.otlp.calls import LOG, Calls
+from collector.otlp.judges import Judges
 from collector.otlp.messages import EVENTS, Key, Messages
 from collector.otlp.observed import Observed
 from collector.otlp.origins import Origin
@@ -25,10 +26,13 @@ LogItem = tuple[Observed, Callable[[], object], Origin]
 class Logs:
     """Not thread-safe."""
 
-    def __init__(self, calls: Calls, messages: Messages, senders: Senders, max_text_characters: int) -> None:
+    def __init__(
+        self, calls: Calls, messages: Messages, senders: Senders, judges: Judges, max_text_characters: int
+    ) -> None:
         self._calls = calls
         self._messages = messages
         self._senders = senders
+        self._judges = judges
         self._max_text_characters = max_text_characters
 
     def take(self, records: Iterable[LogItem], tally: Tally, now: float) -> None:
@@ -42,12 +46,25 @@ class Logs:
                 if seen.trace_id:  # else it has no span either, and its metrics are all there is
                     self._senders.saw(origin.sender, now)
                 self._message(seen, event, body, spoken, tally, now)
+            elif event.startswith(judging.PREFIX) or (fields.JUDGES in seen.found and judging.NAME in seen.found):
+                self._judge(seen, event, body, origin, tally, now)
             elif event.startswith(_OTHER_EVENTS):
                 tally.ignored[refusals.EVENT_NOT_USED] += 1
             else:
                 tally.ignored[refusals.NOT_GENAI] += 1
         for key in spoken:
             self._say(key, tally)
+
+    def _judge(
+        self, seen: Observed, event: str, body: Callable[[], object], origin: Origin, tally: Tally, now: float
+    ) -> None:
+        try:
+            why_not = self._judges.of_log(seen, event, body, origin, tally, now)
+        except refusals.Rejected as why:
+            tally.rejected[why.reason] += 1
+            return
+        if why_not:
+            tally.ignored[why_not] += 1
 
     def _details(self, seen: Observed, origin: Origin, reader: Reader, tally: Tally, now: float) -> None:
         operation = reader.operation(seen) or "chat"

@@ -8,6 +8,14 @@ UNSET, OK, ERROR = 0, 1, 2
 """a span's status code"""
 
 
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """A span's event that may judge an answer. `found`: attributes by name, as sent; `at_ns` 0 = not given."""
+
+    name: str
+    at_ns: int
+    found: dict[str, object]
+
+
 class Observed(msgspec.Struct, gc=False):
     """Times in unix nanoseconds, 0 = not given. Ids are `b""` when a log record has none."""
 
@@ -23,6 +31,10 @@ class Observed(msgspec.Struct, gc=False):
     """when the first chunk of a stream came, by a span event"""
     exception_type: str = ""
     """of the last exception event"""
+    events: tuple[Event, ...] = ()
+    """those of a span that may judge an answer"""
+    lone_trace_id: bytes = b""
+    """the trace that a log record names without a span"""
 
 
 _NO_TRACE = bytes(16)
@@ -37,6 +49,11 @@ FIRST_CHUNK_EVENTS = frozenset(
     )
 )
 EXCEPTION_EVENT = "exception"
+
+
+def lone_trace(trace_id: bytes) -> bytes:
+    """The id if it is one that may stand without a span's: 16 bytes, not all zero; else nothing."""
+    return trace_id if len(trace_id) == 16 and trace_id != _NO_TRACE else b""
 
 
 def valid_ids(trace_id: bytes, span_id: bytes) -> bool:

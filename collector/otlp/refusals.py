@@ -41,9 +41,11 @@ OWN_METRICS: Final = "own_metrics"
 NO_SUM: Final = "no_sum"
 NO_DURATION: Final = "no_duration"
 UNCHANGED: Final = "unchanged"
+NO_SCORE: Final = "no_score"
+"""a judgement without a score or label that can be used"""
 IGNORED_REASONS: Final = (
     NOT_GENAI, DUPLICATE, SAME_CALL, MESSAGE_EVENT, EVENT_NOT_USED, BASELINE, STALE, OWN_METRICS, NO_SUM, NO_DURATION,
-    UNCHANGED,
+    UNCHANGED, NO_SCORE,
 )  # fmt: skip
 
 

@@ -5,19 +5,21 @@ from collections import Counter
 from collector.otlp import facets
 from collector.otlp.calls import Call
 from collector.otlp.senders import Sender
-from watchkeeper.core.records import Completion, Gap, Sample
+from watchkeeper.core.records import Completion, Gap, Judgement, Sample
 
 _COMPLETION_BYTES = 1024
+_JUDGEMENT_BYTES = 512
 SAMPLE_BYTES = 512
 
 
 class Tally:
     """`rejected`, `ignored` and `invalid` by reason or field."""
 
-    __slots__ = ("completions", "gaps", "held", "ignored", "invalid", "rejected", "samples")
+    __slots__ = ("completions", "gaps", "held", "ignored", "invalid", "judgements", "rejected", "samples")
 
     def __init__(self) -> None:
         self.completions: list[Completion] = []
+        self.judgements: list[Judgement] = []
         self.samples: list[Sample] = []
         self.gaps: list[Gap] = []
         self.held: list[tuple[Sender, Sample]] = []
@@ -39,4 +41,5 @@ class Tally:
     def size_bytes(self) -> int:
         """About what the records take in memory."""
         text = sum(len(call.text.prompt) + len(call.text.answer) for call in self.completions if call.text)
-        return _COMPLETION_BYTES * len(self.completions) + SAMPLE_BYTES * len(self.samples) + text
+        judgements = _JUDGEMENT_BYTES * len(self.judgements)
+        return _COMPLETION_BYTES * len(self.completions) + SAMPLE_BYTES * len(self.samples) + judgements + text

@@ -6,9 +6,10 @@ from typing import Final
 
 import msgspec
 
-from collector.otlp import kinds, refusals
+from collector.otlp import fields, kinds, refusals
 from collector.otlp.attributes import PROVIDER_RANK
 from collector.otlp.calls import SPAN, Calls
+from collector.otlp.judges import Judges
 from collector.otlp.messages import Messages
 from collector.otlp.observed import Observed
 from collector.otlp.origins import Origin
@@ -26,7 +27,7 @@ _LAST: Final = 1 << 64
 
 
 class _Understood(msgspec.Struct, gc=False):
-    """A span and what it means: a call, a sample, or nothing for `reason`."""
+    """A span and what it means: a call, a sample, or nothing for `reason`; without one it was a judgement."""
 
     order: int
     trace_id: bytes
@@ -44,10 +45,13 @@ _order = attrgetter("order")
 class Traces:
     """Not thread-safe."""
 
-    def __init__(self, calls: Calls, messages: Messages, senders: Senders, max_text_characters: int) -> None:
+    def __init__(
+        self, calls: Calls, messages: Messages, senders: Senders, judges: Judges, max_text_characters: int
+    ) -> None:
         self._calls = calls
         self._messages = messages
         self._senders = senders
+        self._judges = judges
         self._max_text_characters = max_text_characters
         self._heard: Origin | None = None
         """whose call was the last, in the request at hand"""
@@ -59,20 +63,21 @@ class Traces:
         """
         reader = Reader(tally.invalid, self._max_text_characters)
         self._heard = None
-        understood = [self._understand(seen, origin, reader, now) for seen, origin in spans]
+        understood = [self._understand(seen, origin, reader, tally, now) for seen, origin in spans]
         understood.sort(key=_order)
         for item in understood:
             if isinstance(item.record, Completion):
                 self._call(item, item.record, tally, now)
             elif item.record is None:
                 self._calls.link(item.trace_id, item.span_id, item.parent_id, now)
-                tally.ignored[item.reason] += 1
+                if item.reason:
+                    tally.ignored[item.reason] += 1
             elif self._calls.operation(item.trace_id, item.span_id, item.parent_id, now):
                 tally.samples.append(item.record)
             else:
                 tally.ignored[refusals.DUPLICATE] += 1
 
-    def _understand(self, seen: Observed, origin: Origin, reader: Reader, now: float) -> _Understood:
+    def _understand(self, seen: Observed, origin: Origin, reader: Reader, tally: Tally, now: float) -> _Understood:
         operation = reader.operation(seen)
         record: Completion | Sample | None = None
         order, legacy, reason = -seen.start_ns, False, ""
@@ -91,6 +96,8 @@ class Traces:
         else:
             self._senders.saw(origin.sender, now)
             record, reason = reader.sample(seen, operation, origin, now), refusals.NO_DURATION
+        if fields.JUDGES in seen.found or seen.events:
+            reason = self._judges.of_span(seen, origin, operation in kinds.INFERENCE, tally, now)
         return _Understood(
             order,
             seen.trace_id,

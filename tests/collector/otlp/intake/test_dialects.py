@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from collector.otlp import fields
+from collector.otlp import fields, judging
 from watchkeeper.core.records import Outcome, Vantage
 
 CHAT = {"gen_ai.operation.name": "chat"}
@@ -161,6 +161,8 @@ ELSEWHERE = {
     "traceloop.span.kind", "traceloop.entity.name", "ai.toolCall.name", "gen_ai.workflow.name",  # test_operations
     "event.name",  # test_logs
     "gen_ai.tool.definitions", "gen_ai.output.type",  # test_told_apart
+    *judging.RESULT.scores, *judging.RESULT.labels, judging.NAME, judging.RESULT.passed, judging.FEEDBACK_NAME,
+    # test_judgements
 }  # fmt: skip
 
 

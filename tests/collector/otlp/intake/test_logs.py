@@ -220,7 +220,7 @@ class TestMessages:
 @pytest.mark.parametrize(
     ("event", "reason"),
     [
-        ("gen_ai.evaluation.result", "event_not_used"),
+        ("gen_ai.evaluation.result", "no_score"),
         ("gen_ai.client.operation.exception", "event_not_used"),
         ("browser.click", "not_genai"),
         ("", "not_genai"),
