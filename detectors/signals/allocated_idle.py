@@ -1,10 +1,14 @@
 """
-A device that a pod has and does not use.
+Devices that a pod has and does not use.
 
 A minute is idle when the device's mean activity (utilisation of any kind, SM, tensor unit: the highest told) was
 below `idle_ratio` and its pods worked off no token. The device is idle when all minutes of the last `idle_seconds`
 were; it is in use again when a fifth of them were busy, so that one question does not hide an idle afternoon. A
 minute without a number is neither. A pod that has had the device for less than `idle_seconds` is given time to start.
+
+What is judged is the pod, with the number of its devices that are idle: one that has eight is one finding. A pod is
+not told before those of its devices that will be idle within two minutes are. A device that several pods share is
+judged by itself.
 
 Catches: forgotten and oversized deployments, pods that hang before they load, after `idle_seconds` (30 minutes) and
 at most a minute. Misses: devices that spin without work (utilisation is high), partitions whose activity the driver
@@ -13,7 +17,8 @@ pod are counted in another process (sidecar), activity alone speaks. Keeps a num
 per device.
 """
 
-from collections import deque
+from collections import defaultdict, deque
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Annotated, Final
 
@@ -24,10 +29,13 @@ from detectors.signals._levels import Ladder
 from detectors.signals._spans import Increments, number
 from watchkeeper.core.interfaces import Plugin
 from watchkeeper.core.ledger import Ledger
-from watchkeeper.core.records import Assessment, Batch, SeriesKey, State, Verdict
+from watchkeeper.core.records import Assessment, Batch, Labels, SeriesKey, State, Verdict
 from watchkeeper.core.vocabulary import devices, engines, requests
 
 _MINUTE: Final = 60.0
+_SOON_MINUTES: Final = 2
+"""a device that will be idle in so many minutes is waited for before its pod is told"""
+_MOST_NAMES: Final = 16
 _ACTIVITIES: Final = (devices.UTILIZATION, devices.COMPUTE_ACTIVE, devices.MATRIX_ACTIVE)
 _TOKENS: Final = (requests.TOKENS, engines.TOKENS)
 
@@ -36,7 +44,7 @@ Place = tuple[str, str]
 
 
 class AllocatedIdleConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A device that a pod has and does not use."""
+    """Devices that a pod has and does not use."""
 
     enabled: bool = True
     """False: idle devices are not told"""
@@ -102,6 +110,7 @@ class AllocatedIdle:
         minutes = int(config.idle_seconds // _MINUTE)
         self._roster: Roster[_Kept] = Roster(lambda: _Kept(minutes))
         self._increments = Increments()
+        self._raised: set[Labels] = set()
 
     def update(self, batch: Batch) -> None:
         self._increments.forget(batch)
@@ -130,39 +139,100 @@ class AllocatedIdle:
             kept.worked = kept.worked or not worked.isdisjoint(kept.holders)
 
     def assess(self, now: float) -> list[Assessment]:
-        return [self._judge(known.device, known.kept, now) for known in self._roster.present(now) if known.kept.holders]
+        groups: defaultdict[Labels, list[_Judged]] = defaultdict(list)
+        for known in self._roster.present(now):
+            if known.kept.holders:
+                groups[_subject(known.device, known.kept)].append(self._judge(known.device, known.kept, now))
+        assessments = [self._told(subject, devices, now) for subject, devices in groups.items()]
+        self._raised = {one.subject for one in assessments if one.verdict.state is State.WARN}
+        return assessments
 
-    def _judge(self, device: Device, kept: _Kept, now: float) -> Assessment:
-        subject, threshold = device.placed_subject, float(kept.minutes.maxlen or 1)
-        places = sorted("/".join(part for part in holder if part) for holder in kept.holders)
-        if len(kept.minutes) < threshold and kept.ladder.state is State.OK:
-            return Assessment(subject=subject, verdict=Verdict(State.WARMING, 0.0, threshold))
-        idle = float(sum(1 for minute in kept.minutes if minute))
-        if all(any(fnmatchcase(place, pattern) for pattern in self._config.standby) for place in places):
-            idle = 0.0
-        state = kept.ladder.update(idle, now)
-        verdict = Verdict(state, idle, threshold)
-        if state is State.OK:
-            return Assessment(subject=subject, verdict=verdict)
-        hours = max(0.0, now - kept.busy_until) / 3600
-        held = "" if device.pod else f", given to {', '.join(places)},"
+    def _judge(self, device: Device, kept: _Kept, now: float) -> "_Judged":
+        minutes = kept.minutes.maxlen or 1
+        if len(kept.minutes) < minutes and kept.ladder.state is State.OK:
+            return _Judged(device, kept, State.WARMING, 0, sum(1 for minute in kept.minutes if minute))
+        idle = 0 if self._is_standby(kept) else sum(1 for minute in kept.minutes if minute)
+        return _Judged(device, kept, kept.ladder.update(float(idle), now), idle, idle)
+
+    def _is_standby(self, kept: _Kept) -> bool:
+        places = [_text(holder) for holder in kept.holders]
+        return all(any(fnmatchcase(place, pattern) for pattern in self._config.standby) for place in places)
+
+    def _told(self, subject: Labels, judged: "Sequence[_Judged]", now: float) -> Assessment:
+        threshold = judged[0].kept.minutes.maxlen or 1
+        idle = [one for one in judged if one.state is State.WARN]
+        is_soon = any(threshold > one.so_far >= threshold - _SOON_MINUTES for one in judged if one not in idle)
+        if not idle or (is_soon and subject not in self._raised):
+            state = State.WARMING if any(one.state is State.WARMING for one in judged) else State.OK
+            score = 0 if state is State.WARMING else min(max(one.idle for one in judged), threshold - 1)
+            return Assessment(subject=subject, verdict=Verdict(state, float(score), float(threshold)))
+        hours = sum(max(0.0, now - one.kept.busy_until) for one in idle) / 3600
+        last = "since it last worked" if len(idle) == 1 else "since they last worked"
         return Assessment(
             subject=subject,
-            verdict=verdict,
-            summary=f"{device}{held} has stood idle for {idle:.0f} of the last {threshold:.0f} minutes",
-            action="ask the owner to scale down or to share the device; a standby that is meant goes into "
+            verdict=Verdict(State.WARN, float(max(one.idle for one in idle)), float(threshold)),
+            summary=f"{_named(idle, len(judged))} stood idle for {min(one.idle for one in idle)} of the last "
+            f"{threshold} minutes",
+            action="ask the owner to scale down or to share the devices; a standby that is meant goes into "
             "signals.allocated_idle.standby",
             evidence=(
+                *_listed(idle),
                 f"activity under {self._config.idle_ratio:.1%} and no tokens, minute by minute",
-                f"{hours:.1f} device-hours paid for and not used since it last worked",
+                f"{hours:.1f} device-hours paid for and not used {last}",
             ),
-            since=kept.busy_until,
+            since=min(one.kept.busy_until for one in idle),
         )
+
+
+class _Judged(msgspec.Struct, frozen=True):
+    """One device. `idle` minutes count; `so_far` are those of one that has not had time to start, too."""
+
+    device: Device
+    kept: _Kept
+    state: State
+    idle: int
+    so_far: int
+
+
+def _subject(device: Device, kept: _Kept) -> Labels:
+    """The pod that has the device; the device, where several have it."""
+    if len(kept.holders) > 1:
+        return device.subject
+    [(namespace, pod)] = kept.holders
+    said = (("k8s.namespace.name", namespace), ("k8s.pod.name", pod))
+    return tuple((label, value) for label, value in said if value)
+
+
+def _named(idle: Sequence[_Judged], of: int) -> str:
+    """Who, and `has` or `have`."""
+    holders = sorted(_text(holder) for holder in idle[0].kept.holders)
+    models = " and ".join(sorted({one.device.model for one in idle if one.device.model}))
+    model = f" ({models})" if models else ""
+    if of == 1:
+        device = idle[0].device
+        held = f" of pod {holders[0]}" if len(holders) == 1 else f", given to {', '.join(holders)},"
+        return f"device {device.name or device.id}{model}{held} has"
+    number = f"all {of} devices" if len(idle) == of else f"{len(idle)} of {of} devices"
+    return f"{number}{model} of pod {holders[0]} {'has' if len(idle) == 1 else 'have'}"
+
+
+def _listed(idle: Sequence[_Judged]) -> tuple[str, ...]:
+    """The names of several devices."""
+    if len(idle) == 1:
+        return ()
+    names = [one.device.name or one.device.id for one in idle]
+    names.sort(key=lambda name: (len(name), name))
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return (f"devices {', '.join(names[:_MOST_NAMES])}{more}",)
+
+
+def _text(holder: Place) -> str:
+    return "/".join(part for part in holder if part)
 
 
 PLUGIN: Final = Plugin(
     name="allocated_idle",
-    summary="A device that a pod has and does not use.",
+    summary="Devices that a pod has and does not use.",
     config=AllocatedIdleConfig,
     build=AllocatedIdle,
     reads=(*_ACTIVITIES, *_TOKENS, devices.ALLOCATION),

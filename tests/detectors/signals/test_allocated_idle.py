@@ -36,7 +36,49 @@ def test_half_an_hour_without_work_is_told_with_the_hours_it_cost(host):
     assert finding.severity is Severity.WARNING
     assert finding.summary == ("device 0 (NVIDIA H100) of pod ml/llama-0 has stood idle for 30 of the last 30 minutes")
     assert "0.5 device-hours paid for and not used since it last worked" in finding.evidence
-    assert finding.subject.endswith("k8s.namespace.name=ml k8s.pod.name=llama-0")
+    assert finding.subject == "allocated_idle k8s.namespace.name=ml k8s.pod.name=llama-0"
+
+
+def test_eight_idle_devices_of_a_pod_are_one_finding_with_their_number(host):
+    """They stop one after the other, ten seconds apart."""
+    watch = host(PLUGIN)
+    for step in range(40 * 6):
+        for index in range(8):
+            sample(watch, 0.7 if step < index else 0.0, index)
+        sample(watch, 0.8, 8, pod="ml/busy-0")
+        watch.tick(10)
+
+    [finding] = watch.raised
+    assert finding.summary == (
+        "all 8 devices (NVIDIA H100) of pod ml/llama-0 have stood idle for 30 of the last 30 minutes"
+    )
+    assert finding.labels == (("k8s.namespace.name", "ml"), ("k8s.pod.name", "llama-0"))
+    assert finding.evidence[0] == "devices 0, 1, 2, 3, 4, 5, 6, 7"
+    assert "4.1 device-hours paid for and not used since they last worked" in finding.evidence
+    assert watch.states() == {("ml", "busy-0"): 0, ("ml", "llama-0"): 1}
+
+
+def test_of_a_pod_that_uses_some_of_its_devices_the_others_are_told(host):
+    watch = host(PLUGIN)
+    for _ in range(40 * 6):
+        for index in range(8):
+            sample(watch, 0.7 if index < 5 else 0.0, index)
+        watch.tick(10)
+
+    [finding] = watch.raised
+    assert finding.summary.startswith("3 of 8 devices (NVIDIA H100) of pod ml/llama-0 have stood idle for 30")
+    assert finding.evidence[0] == "devices 5, 6, 7"
+
+
+def test_a_pod_stays_idle_as_long_as_one_of_its_devices_is(host):
+    watch = host(PLUGIN)
+    for minute in range(120):
+        for _ in range(6):
+            sample(watch, 0.9 if minute >= 40 else 0.0, 0)
+            sample(watch, 0.9 if minute >= 100 else 0.0, 1)
+            watch.tick(10)
+
+    assert [finding.resolved for finding in watch.findings] == [False, True]
 
 
 def test_minutes_until_it_is_told_are_configured(host):
