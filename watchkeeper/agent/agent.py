@@ -14,6 +14,7 @@ from watchkeeper.agent.checks import Checks, Running
 from watchkeeper.agent.config import is_on, price_list
 from watchkeeper.agent.drift.drift import Drift
 from watchkeeper.agent.drift.recorder import Recorder
+from watchkeeper.agent.explain import Explainer
 from watchkeeper.agent.once import Once
 from watchkeeper.agent.pipeline import Pipeline
 from watchkeeper.agent.prices import PriceList
@@ -111,6 +112,7 @@ class Agent:
             signals=watched,
             checks=self._checks,
             drift=self._drift,
+            explainer=Explainer(self._ledger) if watched or self._drift else None,
         )
         self._process = ProcessMeter(self._ledger, time.time(), __version__, config.role)
         self._failures = Failures("agent", "pipeline", self._count)
@@ -167,6 +169,7 @@ class Agent:
             self._failures.attempt(self._accept)
             if time.monotonic() >= self._ticked_at + self._tick_seconds:
                 self._failures.attempt(self._tick)
+        self._failures.attempt(lambda: self._pipeline.settle(time.time()))
         self._failures.attempt(self._tick)
 
     def _accept(self) -> None:
@@ -202,6 +205,7 @@ def _drift(config: Any, ledger: Ledger, now: float) -> Drift | None:
         recorder,
         state / "evidence" if state is not None else None,
         ledger,
+        now=now,
         days=section.false_alarm_days,
         tick_seconds=section.tick_seconds,
         max_segments=section.max_segments,

@@ -7,6 +7,8 @@ from watchkeeper.agent.aggregate import Aggregate
 from watchkeeper.agent.checks import Checks
 from watchkeeper.agent.drift.drift import Drift
 from watchkeeper.agent.drift.streams import segment_of
+from watchkeeper.agent.explain import Explainer
+from watchkeeper.agent.judgements import Judgements
 from watchkeeper.agent.links import LinkMeter
 from watchkeeper.agent.once import Once
 from watchkeeper.agent.prices import PriceList
@@ -37,6 +39,7 @@ class Pipeline:
         signals: Sequence[Watched] = (),
         checks: Checks | None = None,
         drift: Drift | None = None,
+        explainer: Explainer | None = None,
     ) -> None:
         self._aggregate = aggregate
         self._meter = RequestMeter(aggregate, prices)
@@ -47,6 +50,8 @@ class Pipeline:
         self._signals = signals
         self._checks = checks
         self._drift = drift
+        self._judgements = Judgements(aggregate, ledger, drift.judged if drift is not None else None)
+        self._explainer = explainer
         self._swept_at = 0.0
 
     def accept(self, source: str, reading: Reading, now: float) -> None:
@@ -67,9 +72,14 @@ class Pipeline:
         for completion in reading.completions:
             call = completion if self._once is None else self._once.of(completion, now)
             self._meter.record(call)
+            self._judgements.remember(call)
+            if self._explainer is not None:
+                self._explainer.see(call, now)
             scores = self._checks.read(call) if self._checks is not None else ()
             if self._drift is not None:
                 self._drift.observe(call, scores, now)
+        for judgement in reading.judgements:
+            self._judgements.take(judgement, now)
         for sample in reading.samples:
             self._aggregate.apply(sample)
         self._aggregate.forget(*reading.gaps)
@@ -85,6 +95,7 @@ class Pipeline:
             for call, scores in self._checks.tick():
                 if self._drift is not None:
                     self._drift.judged(segment_of(call), {score.name: score.value for score in scores}, now)
+        self._judgements.tick(now)
         self._ledger.set(health.SERIES, len(self._aggregate))
         for label, values in self._aggregate.label_values().items():
             self._ledger.set(health.LABEL_VALUES, values, (("label", label),))
@@ -95,9 +106,15 @@ class Pipeline:
         for write in self._writes:
             write(batch)
 
+    def settle(self, now: float) -> None:
+        """No more readings come: what waits for one is counted without."""
+        self._judgements.tick(now, is_last=True)
+
     def _judge(self, batch: Batch) -> Batch:
         """What the signals say of it: their findings go with it, their numbers with the next."""
         findings: list[Finding] = []
+        if self._explainer is not None:
+            self._explainer.update(batch)
         said = [signal.update(batch) for signal in self._signals]
         if self._drift is not None:
             said.append(self._drift.tick(batch.at))
@@ -107,4 +124,6 @@ class Pipeline:
             for sample in judged.samples:
                 self._aggregate.apply(sample)
             findings += judged.findings
+        if self._explainer is not None:
+            findings = [self._explainer.explain(finding) for finding in findings]
         return Batch(batch.at, batch.points, batch.gone, tuple(findings)) if findings else batch

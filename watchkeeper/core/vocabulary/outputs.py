@@ -8,11 +8,18 @@ SEGMENT: Final = ("k8s.namespace.name", "service.name", "gen_ai.request.model")
 """what answers are told apart by: a table of service, model and check has one cell for each"""
 CHECK: Final = "check"
 KIND: Final = "kind"
+EVALUATION: Final = "gen_ai.evaluation.name"
+LABEL: Final = "gen_ai.evaluation.score.label"
 
 _SHARE: Final = (0.0, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 _RATIO: Final = (0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0, 25.0, 100.0)
 _LENGTHS: Final = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0)
 _CHARACTERS: Final = (0.0, 10.0, 30.0, 100.0, 200.0, 400.0, 800.0, 1600.0, 3200.0, 6400.0, 12800.0, 51200.0, 204800.0)
+_SCORE: Final = (
+    -1.0, -0.5, 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 25.0, 50.0, 75.0,
+    100.0,
+)  # fmt: skip
+"""for scales from -1 to 1, 0 to 1, 1 to 5, 0 to 10 and 0 to 100"""
 _NATS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0)
 
 CHECKED: Final = Metric(
@@ -88,6 +95,20 @@ UNGROUNDED_FIGURES: Final = Metric(
     "watchkeeper.output.ungrounded_figures", Kind.HISTOGRAM, "1",
     "Share of an answer's numbers and addresses that neither prompt nor context has.", SEGMENT, _SHARE,
 )  # fmt: skip
+QUALITY: Final = Metric(
+    "watchkeeper.output.quality", Kind.HISTOGRAM, "1",
+    "Scores that evaluators and users gave to answers, on each evaluation's own scale, by its name.",
+    (*SEGMENT, EVALUATION), _SCORE,
+)  # fmt: skip
+JUDGEMENTS: Final = Metric(
+    "watchkeeper.output.judgements", Kind.COUNTER, "{judgement}",
+    "What evaluators and users said of answers, by evaluation and label; one with a score alone has no label.",
+    (*SEGMENT, EVALUATION, LABEL),
+)  # fmt: skip
+UNJOINED: Final = Metric(
+    "watchkeeper.judgement.unjoined", Kind.COUNTER, "{judgement}",
+    "Judgements whose call was not found, or that named none: they count for the service that sent them.", ("reason",),
+)  # fmt: skip
 FAILURES: Final = Metric(
     "watchkeeper.check.failures", Kind.COUNTER, "{failure}",
     "A check that failed on an answer, by reason; the answer is counted by all others.", (CHECK, "reason"),
@@ -107,5 +128,5 @@ VERDICTS: Final = (CHECKED, FLAGGED, HITS)
 METRICS: Final = (
     *VERDICTS, LANGUAGE, COMPRESSION, REPETITION, MARKUP, CHARACTERS, LENGTH_OF_LIMIT, LENGTH_OF_PROMPT,
     REASONING_SHARE, REASONING_REPEATED, SURPRISE, SURPRISE_WORST, SURPRISE_SHARE, GROUNDED, UNGROUNDED_FIGURES,
-    FAILURES, DROPPED, CPU_TIME,
+    QUALITY, JUDGEMENTS, UNJOINED, FAILURES, DROPPED, CPU_TIME,
 )  # fmt: skip
