@@ -1,5 +1,5 @@
 """
-`watchkeeper run | check-config | config-schema | metrics | doctor | engines | devices | demo | version`.
+`watchkeeper run | check-config | config-schema | metrics | doctor | engines | devices | demo | reference | version`.
 
 Only this exits the process.
 """
@@ -19,6 +19,7 @@ from typing import Any, get_args
 from watchkeeper import __version__
 from watchkeeper.agent import config as configuration
 from watchkeeper.agent import registry
+from watchkeeper.agent.references import arguments as references
 from watchkeeper.core.errors import ConfigError
 
 EXIT_CONFIG = 2
@@ -110,6 +111,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--seconds", type=float, default=None, help="stop by itself; default: until Ctrl-C")
     demo.set_defaults(command=_demo)
 
+    references.add_parser(commands)
+
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(command=_version)
     return parser
@@ -137,14 +140,17 @@ def _run(options: argparse.Namespace) -> int:
     settings = _load(options.config, environment)
     _start_logging(settings.log_level)
 
+    # Blocked in every thread and waited for: a handler that runs just before the main thread sleeps would be lost.
+    # Before anything is imported: libraries start threads then, and a signal takes any thread that does not block it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # products of 64 x 20 gain nothing from more
+
     from watchkeeper.agent.agent import Agent
     from watchkeeper.agent.process import share_one_heap
 
     if settings.role == "node":
         share_one_heap()
 
-    # Blocked in every thread and waited for: a handler that runs just before the main thread sleeps would be lost.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     agent = Agent(settings, registry.sources(), registry.exporters(), registry.signals(), registry.checks())
     agent.start()
     log = logging.getLogger("watchkeeper")

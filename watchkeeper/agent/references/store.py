@@ -17,6 +17,7 @@ from detectors.drift import packs
 from detectors.drift.packs import Pack
 from watchkeeper.agent.references import journal
 from watchkeeper.agent.references.journal import Deed, Journal
+from watchkeeper.core.observed import Segment
 
 _SUFFIX: Final = ".json"
 _LOCK: Final = ".lock"
@@ -220,7 +221,28 @@ def read_pack(path: Path) -> Pack:
         data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
         raise ValueError(f"larger than {MOST_BYTES >> 20} MiB: not a reference")
-    return packs.decode(data)
+    return decoded(data)
+
+
+def decoded(data: bytes) -> Pack:
+    """:raises ValueError: not a reference, changed since it was made, or of parts that do not fit each other"""
+    pack = packs.decode(data)
+    try:
+        Segment.parse(pack.segment)
+    except ValueError:
+        raise ValueError("its segment is not namespace/service/model") from None
+    counts = [held for one in pack.strata.values() for held in (one.counts, one.first_half)]
+    counts += [block for blocks in pack.blocks.values() for block in blocks]
+    if not pack.strata or any(len(held) != pack.bins or min(held) < 0 for held in counts):
+        raise ValueError("its counts do not fit its bins")
+    names = {tuple(sorted(one.bands)) for one in pack.strata.values()}
+    if len(names) > 1 or not all(sum(one.counts) > 0 for one in pack.strata.values()):
+        raise ValueError("its hours do not fit each other")
+    try:
+        pack.scores(next(iter(pack.strata)))
+    except KeyError as error:
+        raise ValueError(f"no signal of its kind has the score {error}") from None
+    return pack
 
 
 def _try_read(path: Path) -> Pack | str:

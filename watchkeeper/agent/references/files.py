@@ -1,0 +1,236 @@
+"""
+Rows out of a file of somebody else's: JSON lines, CSV or Parquet, the first two also as .gz.
+
+A field is named by its path (`usage.prompt_tokens`). Text is never taken: a value that is a word must be a short one.
+"""
+
+import csv
+import gzip
+import io
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from functools import cache
+from math import isfinite, nan
+from pathlib import Path
+from typing import Any, BinaryIO, Final, cast
+
+import msgspec
+
+from detectors.drift.kinds import Kind
+from watchkeeper.agent import registry
+from watchkeeper.agent.drift.streams import ERROR, FINISH_REASON, NUMBERS, QUALITY, VERDICT, kind_of
+from watchkeeper.core.errors import ConfigError
+from watchkeeper.core.labels import clean
+from watchkeeper.core.observed import Row, Segment
+from watchkeeper.core.vocabulary import outputs
+
+TIME_NAMES: Final = ("at", "time", "timestamp", "start_time", "created_at", "ts")
+"""where the time is looked for, in whatever case"""
+SEGMENT_NAMES: Final = Segment._fields
+ENDINGS: Final = (".jsonl", ".ndjson", ".csv", ".parquet", ".rows")
+
+_MOST_WORD_CHARACTERS: Final = 64
+_FLAGS: Final = {"1": 1.0, "true": 1.0, "yes": 1.0, "0": 0.0, "false": 0.0, "no": 0.0}
+_THOUSAND_FROM: Final = 1e11
+"""a time that is larger is in thousandths: in seconds it would lie behind the year 5000"""
+
+Record = Mapping[str, Any]
+
+
+class Fields(msgspec.Struct, frozen=True):
+    """Where a file has what."""
+
+    segment: Segment
+    """of rows that do not tell it"""
+    time: str | None = None
+    """path; None: the first of TIME_NAMES that the file has"""
+    paths: Mapping[str, str] = {}
+    """by signal, or by a part of the segment; without signals: every field that has the name of one"""
+
+
+class Table:
+    """A file as rows. Once they were read, `remarks` says what could not be."""
+
+    def __init__(self, path: Path, fields: Fields) -> None:
+        self._path = path
+        self._fields = fields
+        self._signals = {name: path for name, path in fields.paths.items() if name not in SEGMENT_NAMES}
+        self._rows = 0
+        self._unread: Counter[str] = Counter()
+
+    def rows(self) -> Iterator[Row]:
+        """
+        :raises ConfigError: the file cannot be read at all
+        """
+        for record in _records(self._path):
+            self._rows += 1
+            if record is None:
+                self._unread["whole lines"] += 1
+                continue
+            at = self._time(record)
+            if at is not None:
+                yield Row(at, self._segment(record), self._values(record))
+
+    def remarks(self) -> Iterator[str]:
+        """A line for each thing that could not be read in some rows."""
+        for what, count in sorted(self._unread.items()):
+            yield f"{self._path.name}: {what} could not be read in {count:,} of {self._rows:,} rows; left out"
+
+    def _time(self, record: Record) -> float | None:
+        """Unix seconds, NaN in a file without times; None where it should be and cannot be read."""
+        name = self._fields.time
+        if name is None:
+            name = next((key for wanted in TIME_NAMES for key in record if key.lower() == wanted), None)
+            if name is None:
+                return nan
+        found = _at(record, name)
+        at = None if found is None else parse_time(found)
+        if at is None:
+            self._unread[f"the time '{name}'"] += 1
+        return at
+
+    def _segment(self, record: Record) -> str:
+        parts = [
+            _at(record, self._fields.paths[name]) if name in self._fields.paths else given
+            for name, given in zip(SEGMENT_NAMES, self._fields.segment, strict=True)
+        ]
+        return Segment(*(clean(str(part)) if part is not None else "" for part in parts)).text
+
+    def _values(self, record: Record) -> dict[str, float | str]:
+        values: dict[str, float | str] = {}
+        for signal, path in (self._signals or {name: name for name in record if is_signal(name)}).items():
+            found = _at(record, path)
+            if found is None or found == "":
+                continue
+            value = parse_value(found, kind_of(signal))
+            if value is None:
+                self._unread[signal] += 1
+            else:
+                values[signal] = value
+        return values
+
+
+def is_signal(name: str) -> bool:
+    """Whether a field of this name is taken without being asked for."""
+    return name in _known() or name.startswith((QUALITY, VERDICT))
+
+
+def parse_time(value: object) -> float | None:
+    """
+    Unix seconds of a time in ISO 8601 (UTC where it says nothing), in unix seconds or thousandths, millionths, ....
+
+    >>> parse_time("2023-11-16 18:15:46.5"), parse_time(1700158546500), parse_time("soon")
+    (1700158546.5, 1700158546.5, None)
+    """
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC).timestamp()
+    number = _number(value)
+    if number is not None:
+        while abs(number) >= _THOUSAND_FROM:
+            number /= 1000
+        return number
+    try:
+        return parse_time(datetime.fromisoformat(str(value).strip()))
+    except ValueError:
+        return None
+
+
+def parse_value(value: object, kind: Kind) -> float | str | None:
+    """An observation; None for what is none of this kind."""
+    if kind is Kind.CATEGORY:
+        word = clean(str(value)) if isinstance(value, str | int | float) else ""
+        return word if 0 < len(word) <= _MOST_WORD_CHARACTERS else None
+    if kind is Kind.FLAG:
+        number = _number(value)
+        return _FLAGS.get(str(value).strip().lower()) if number is None else _FLAGS.get(f"{number:g}")
+    number = _number(value)
+    return None if number is None or (kind is Kind.SHARE and not 0 <= number <= 1) else number
+
+
+def _number(value: object) -> float | None:
+    try:
+        number = float(cast(Any, value))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if isfinite(number) else None
+
+
+@cache
+def _known() -> frozenset[str]:
+    calls = (name for name, _, _ in NUMBERS)
+    metrics = (metric.name for metric in outputs.METRICS)
+    return frozenset((*calls, ERROR, FINISH_REASON, *metrics, *(check.name for check in registry.checks())))
+
+
+def _at(record: Record, path: str) -> Any:
+    """What stands at a path; None where nothing does. A key may hold dots itself."""
+    if path in record:
+        return record[path]
+    head, _, rest = path.partition(".")
+    while rest:
+        inner = record.get(head)
+        if isinstance(inner, Mapping):
+            found = _at(inner, rest)
+            if found is not None:
+                return found
+        more, _, rest = rest.partition(".")
+        head = f"{head}.{more}"
+    return None
+
+
+def _records(path: Path) -> Iterator[Record | None]:
+    """:raises ConfigError: not a file of a kind that is read"""
+    ending = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    try:
+        if ending in (".jsonl", ".ndjson"):
+            yield from _json_lines(path)
+        elif ending == ".csv":
+            yield from _csv(path)
+        elif ending == ".parquet":
+            yield from _parquet(path)
+        else:
+            raise ConfigError(f"{path}: expected a file that ends in {', '.join(ENDINGS)}")
+    except (OSError, EOFError) as error:
+        raise ConfigError(f"{path}: {getattr(error, 'strerror', None) or error}; give a readable file") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{path}: not {ending} in UTF-8: {error.__class__.__name__}") from error
+
+
+def _json_lines(path: Path) -> Iterator[Record | None]:
+    with _opened(path) as file:
+        for line in file:
+            if line.strip():
+                try:
+                    record = msgspec.json.decode(line)
+                except (msgspec.MsgspecError, UnicodeDecodeError):
+                    record = None
+                yield record if isinstance(record, dict) else None
+
+
+def _csv(path: Path) -> Iterator[Record | None]:
+    with _opened(path) as file:
+        for record in csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline="")):
+            yield {name: value for name, value in record.items() if isinstance(name, str)}
+
+
+def _parquet(path: Path) -> Iterator[Record | None]:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ModuleNotFoundError:
+        raise ConfigError(f"{path}: Parquet needs pyarrow: pip install 'watchkeeper[parquet]'") from None
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=10_000):
+                yield from batch.to_pylist()
+    except ArrowException as error:
+        raise ConfigError(f"{path}: not Parquet: {str(error).splitlines()[0]}") from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    with cast(BinaryIO, gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")) as file:
+        yield file
