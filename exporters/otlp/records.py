@@ -73,6 +73,8 @@ def log_record(finding: Finding, observed_at: float, resource: Resource) -> Read
             f"{FINDING}.evidence": finding.evidence,
             f"{FINDING}.causes": tuple(cause.summary for cause in finding.causes),
             f"{FINDING}.cause_scores": tuple(cause.score for cause in finding.causes),
+            f"{FINDING}.cause_evidence": tuple("; ".join(cause.moved) for cause in finding.causes),
+            f"{FINDING}.cause_actions": tuple(cause.action for cause in finding.causes),
             **_attributes(finding.labels),
         },
     )

@@ -222,10 +222,19 @@ class Severity(StrEnum):
 
 
 class Cause(msgspec.Struct, frozen=True):
-    """A probable cause of a finding, `score` in [0, 1], most probable first in `Finding.causes`."""
+    """
+    A probable cause of a finding, most probable first in `Finding.causes`. `score` in [0, 1] orders them and is no
+    probability; 1 is a fact.
+    """
 
     summary: str
     score: float
+    moved: tuple[str, ...] = ()
+    """what moved with it, a line each, such as `prompt tokens 310 -> 465 (z +12)`"""
+    action: str = ""
+    """the first thing to do about it"""
+    runbook: str = ""
+    """path or address of the page that says more"""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

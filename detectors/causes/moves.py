@@ -1,0 +1,168 @@
+"""
+How far a quantity moved at an onset, in its own usual spreads.
+
+Before: the 30 minutes up to the onset. After: from it to now, 30 minutes at most. Both are cut into blocks of a fifth
+of the time after, 10 to 60 seconds, so that a block holds as many observations as can be had.
+
+    z = (median of the blocks after - median before) / max(interquartile range before, floor), within -20 .. 20
+
+Of a share the whole counts instead of the median, and its sampling error is a floor too; of rare events likewise, with
+sqrt(events before + 1) as what is usual: one error after 30 clean minutes must count.
+
+No seasonal part is removed, 90 minutes know none. None is needed: on a steady ramp the interquartile range is half of
+what half an hour moves, and medians of neighbouring half-hours are one such move apart, so |z| stays at 2.
+"""
+
+from math import ceil, isnan, sqrt
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from detectors.causes.candidates import Candidate, Measure, Take
+from detectors.causes.history import STEP_SECONDS, History, Track
+from detectors.causes.scope import TIERS, Place
+
+MOVED: Final = 3.0
+LIMIT: Final = 20.0
+_BEFORE_SECONDS: Final = 1800.0
+_AFTER_SECONDS: Final = 1800.0
+_EARLY_SECONDS: Final = 600.0
+"""how long before the finding's onset a quantity's own is looked for"""
+LEAST_BEFORE_SECONDS: Final = 300.0
+LEAST_AFTER_SECONDS: Final = 30.0
+_LEAST_BLOCKS: Final = (5, 3)
+"""with a value, before and after"""
+_BLOCK_STEPS: Final = 6
+_BLOCKS_AFTER: Final = 5
+_WHOLE: Final = (Take.SHARE, Take.EVENTS, Take.MOST)
+
+Floats = NDArray[np.float64]
+
+
+class Window(msgspec.Struct, frozen=True):
+    """Steps to compare: `first` to `end` (not in) before, `begin` to `last` (in) after, in blocks of `block` steps."""
+
+    first: int
+    end: int
+    begin: int
+    last: int
+    block: int
+
+    @property
+    def before_seconds(self) -> float:
+        return max(0, self.end - self.first) * STEP_SECONDS
+
+    @property
+    def after_seconds(self) -> float:
+        return max(0, self.last - self.begin + 1) * STEP_SECONDS
+
+    @property
+    def is_enough(self) -> bool:
+        return self.before_seconds >= LEAST_BEFORE_SECONDS and self.after_seconds >= LEAST_AFTER_SECONDS
+
+
+class Move(msgspec.Struct, frozen=True):
+    """`before` and `after` in the candidate's unit; `onset` unix seconds, 0 = it did not move; `near` one of TIERS."""
+
+    candidate: Candidate
+    before: float
+    after: float
+    z: float
+    onset: float = 0.0
+    near: str = ""
+    apart: str = ""
+
+
+def window(history: History, onset: float) -> Window:
+    """:param onset: unix seconds; the step in which it lies is in neither part"""
+    end, begin = int(onset // STEP_SECONDS), ceil(onset / STEP_SECONDS)
+    first = max(history.first_step, end - int(_BEFORE_SECONDS / STEP_SECONDS))
+    last = min(history.last_step, begin + int(_AFTER_SECONDS / STEP_SECONDS) - 1)
+    return Window(first, end, begin, last, min(_BLOCK_STEPS, max(1, (last - begin + 1) // _BLOCKS_AFTER)))
+
+
+def move_of(candidate: Candidate, history: History, tiers: tuple[frozenset[Place], ...], look: Window) -> Move | None:
+    """From the series nearest to the finding that tell enough; None: nobody does. `look` is enough."""
+    for near, places in zip(TIERS, tiers, strict=True):
+        for measure in candidate.measures:
+            found = _among(candidate, measure, history.tracks(measure, places, look.first, look.last), look)
+            if found is not None:
+                return msgspec.structs.replace(found, near=near)
+    return None
+
+
+def _among(candidate: Candidate, measure: Measure, tracks: tuple[Track, ...], look: Window) -> Move | None:
+    if measure.take is Take.MOST:
+        tracks = _most_frequent(tracks, look)
+    elif not measure.most_moved and len(tracks) > 1:
+        tracks = (max(tracks, key=lambda track: int((~np.isnan(track.upper)).sum())),)
+    moves = [move for track in tracks if (move := _compare(candidate, measure, track, look)) is not None]
+    return max(moves, key=lambda move: abs(move.z), default=None)
+
+
+def _most_frequent(tracks: tuple[Track, ...], look: Window) -> tuple[Track, ...]:
+    """The value of `apart` that came most before the onset, as a share of all that have one."""
+    named = [track for track in tracks if track.apart]
+    if not named:
+        return ()
+    every = np.sum([np.nan_to_num(track.upper) for track in named], axis=0)
+    top = max(named, key=lambda track: (float(np.nansum(track.upper[: look.end - look.first])), track.apart))
+    return (Track(top.apart, np.where(every > 0, np.nan_to_num(top.upper), np.nan), every),)
+
+
+def _compare(candidate: Candidate, measure: Measure, track: Track, look: Window) -> Move | None:
+    before, after = slice(0, look.end - look.first), slice(look.begin - look.first, None)
+    per = STEP_SECONDS if measure.take in (Take.RATE, Take.EVENTS) else 1.0
+    blocks_before = _blocks(track, before, look.block, per, from_end=True)
+    blocks_after = _blocks(track, after, look.block, per, from_end=False)
+    told_before, told_after = blocks_before[~np.isnan(blocks_before)], blocks_after[~np.isnan(blocks_after)]
+    if len(told_before) < _LEAST_BLOCKS[0] or len(told_after) < _LEAST_BLOCKS[1]:
+        return None
+    low, high = np.percentile(told_before, (25, 75))
+    if measure.take in _WHOLE:
+        was, count = _whole(track, before, per)
+        now, _ = _whole(track, after, per)
+    else:
+        was, now, count = float(np.median(told_before)), float(np.median(told_after)), 0.0
+    spread = max(float(high - low), candidate.floor, candidate.floor_ratio * abs(was))
+    if measure.take is Take.EVENTS:
+        spread = max(spread, sqrt(was * count + 1) / count)
+    elif measure.take in _WHOLE:
+        share = min(1.0, max(0.0, was))
+        spread = max(spread, sqrt((share * (1 - share) + 1 / count) / count))
+    z = min(LIMIT, max(-LIMIT, (now - was) / spread)) if spread > 0 else 0.0
+    began = _onset(track, look, was, now, per) if abs(z) >= MOVED else 0.0
+    return Move(candidate, was, now, z, began, apart=track.apart)
+
+
+def _blocks(track: Track, part: slice, size: int, per: float, *, from_end: bool) -> Floats:
+    upper, lower = track.upper[part], track.lower[part]
+    left = len(upper) % size
+    if left:
+        cut = slice(left, None) if from_end else slice(0, len(upper) - left)
+        upper, lower = upper[cut], lower[cut]
+    told = ~np.isnan(upper)
+    top = np.where(told, upper, 0.0).reshape(-1, size).sum(axis=1)
+    bottom = np.where(told, lower, 0.0).reshape(-1, size).sum(axis=1) * per
+    value: Floats = np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
+    return value
+
+
+def _whole(track: Track, part: slice, per: float) -> tuple[float, float]:
+    """The value over all steps, and what it is a share of: observations, or seconds."""
+    told = ~np.isnan(track.upper[part])
+    bottom = float(track.lower[part][told].sum()) * per
+    return float(track.upper[part][told].sum()) / bottom, bottom
+
+
+def _onset(track: Track, look: Window, was: float, now: float, per: float) -> float:
+    """Begin of the first two blocks in a row that are past half of the way; at the end of what is known one will do."""
+    start = max(0, look.end - int(_EARLY_SECONDS / STEP_SECONDS) - look.first)
+    values = _blocks(track, slice(start, None), look.block, per, from_end=False)
+    past = (values - was) * (1 if now > was else -1) >= abs(now - was) / 2
+    for place in range(len(past)):
+        if past[place] and (place + 1 == len(past) or past[place + 1] or isnan(values[place + 1])):
+            return (look.first + start + place * look.block) * STEP_SECONDS
+    return look.begin * STEP_SECONDS

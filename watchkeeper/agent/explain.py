@@ -1,0 +1,74 @@
+"""Findings get their probable causes: every tick is remembered, and what moved with a finding is ranked."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from detectors.causes.history import History
+from detectors.causes.rank import explain
+from detectors.causes.scope import place_of
+from detectors.causes.versions import Versions
+from watchkeeper.agent.supervisor import Failures
+from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.records import Batch, Completion, Finding
+from watchkeeper.core.vocabulary import health
+
+_EVIDENCE: Final = 6
+"""lines of what moved that a finding gets at most"""
+
+
+class Explainer:
+    """
+    Sees every call and every batch, so that it knows what was before. Never raises: what fails is counted, and the
+    finding goes out as it is.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._failures = Failures("agent", "causes", self._count)
+        self._history = History()
+        self._versions = Versions()
+
+    def see(self, call: Completion, now: float) -> None:
+        self._versions.see(call, now)
+
+    def update(self, batch: Batch) -> None:
+        def work() -> None:
+            self._versions.update(batch)
+            self._history.update(batch)
+
+        self._failures.attempt(work)
+
+    def explain(self, finding: Finding) -> Finding:
+        """The finding with its causes, what moved as evidence, and the first cause's action if it has none itself."""
+        if finding.resolved:
+            return finding
+        explained = finding
+
+        def work() -> None:
+            nonlocal explained
+            explained = self._explain(finding)
+
+        self._failures.attempt(work)
+        return explained
+
+    def _explain(self, finding: Finding) -> Finding:
+        found = explain(place_of(finding.labels), finding.since, self._history, self._versions)
+        moved = dict.fromkeys(line for cause in found.causes for line in cause.moved)
+        first = found.causes[0] if found.causes else None
+        return msgspec.structs.replace(
+            finding,
+            causes=(*finding.causes, *found.causes),
+            evidence=(*finding.evidence, *_most(tuple(moved)), *found.notes),
+            action=finding.action or (first.action if first else ""),
+            runbook=finding.runbook or (first.runbook if first else ""),
+        )
+
+    def _count(self, reason: str) -> None:
+        self._ledger.add(health.SIGNAL_FAILURES, 1, (("signal", "causes"), ("reason", reason)))
+
+
+def _most(lines: Sequence[str]) -> tuple[str, ...]:
+    left = len(lines) - _EVIDENCE
+    return tuple(lines) if left <= 0 else (*lines[:_EVIDENCE], f"and {left} more")
