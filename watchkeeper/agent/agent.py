@@ -6,20 +6,17 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from watchkeeper import __version__
 from watchkeeper.agent.aggregate import Aggregate
 from watchkeeper.agent.checks import Checks, Running
 from watchkeeper.agent.config import is_on, price_list
-from watchkeeper.agent.drift.drift import Drift
-from watchkeeper.agent.drift.recorder import Recorder
 from watchkeeper.agent.explain import Explainer
 from watchkeeper.agent.once import Once
 from watchkeeper.agent.pipeline import Pipeline
 from watchkeeper.agent.prices import PriceList
 from watchkeeper.agent.process import ProcessMeter
-from watchkeeper.agent.references.store import References
 from watchkeeper.agent.signals import Watched
 from watchkeeper.agent.supervisor import ExporterGuard, Failures, Readings, SourceRunner
 from watchkeeper.agent.web import Handler, WebServer
@@ -27,6 +24,9 @@ from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.interfaces import Later, Plugin, Served
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.vocabulary import health
+
+if TYPE_CHECKING:
+    from watchkeeper.agent.drift.drift import Drift
 
 _LOG = logging.getLogger("watchkeeper")
 _SOURCES_SHARE: Final = 0.5
@@ -191,11 +191,15 @@ class Agent:
         self._ledger.add(health.PIPELINE_FAILURES, 1, (("reason", reason),))
 
 
-def _drift(config: Any, ledger: Ledger, now: float) -> Drift | None:
+def _drift(config: Any, ledger: Ledger, now: float) -> "Drift | None":
     """None where no folder says what is normal, and none takes what was seen."""
     section, state = config.drift, Path(config.state_folder) if config.state_folder else None
     if not section.enabled or not (state or section.references_folder):
         return None
+    from watchkeeper.agent.drift.drift import Drift  # numpy takes 16 MB
+    from watchkeeper.agent.drift.recorder import Recorder
+    from watchkeeper.agent.references.store import References
+
     folder = Path(section.references_folder or f"{config.state_folder}/references")
     recorder = None
     if state is not None and section.observed_mebibytes:

@@ -1,11 +1,10 @@
 """Readings to series, series to exporters. One thread owns a Pipeline; time is an argument."""
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from watchkeeper.agent.aggregate import Aggregate
 from watchkeeper.agent.checks import Checks
-from watchkeeper.agent.drift.drift import Drift
 from watchkeeper.agent.drift.streams import segment_of
 from watchkeeper.agent.explain import Explainer
 from watchkeeper.agent.judgements import Judgements
@@ -17,6 +16,9 @@ from watchkeeper.agent.signals import Watched
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Batch, Finding, Labels, Reading
 from watchkeeper.core.vocabulary import health
+
+if TYPE_CHECKING:
+    from watchkeeper.agent.drift.drift import Drift
 
 _SWEEP_SECONDS: Final = 60.0
 
@@ -38,7 +40,7 @@ class Pipeline:
         once: Once | None = None,
         signals: Sequence[Watched] = (),
         checks: Checks | None = None,
-        drift: Drift | None = None,
+        drift: "Drift | None" = None,
         explainer: Explainer | None = None,
     ) -> None:
         self._aggregate = aggregate

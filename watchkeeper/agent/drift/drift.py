@@ -16,7 +16,7 @@ from watchkeeper.agent.references.store import References
 from watchkeeper.agent.signals import Judged
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.observed import Row, Segment
-from watchkeeper.core.records import Completion, Finding, Gap, Sample, Score, Severity, State
+from watchkeeper.core.records import Completion, Finding, Sample, Score, Severity, State
 from watchkeeper.core.vocabulary import drift, outputs, signals
 
 _LOG: Final = logging.getLogger("watchkeeper.drift")
@@ -45,6 +45,7 @@ class Drift:
         evidence: Path | None,
         ledger: Ledger,
         *,
+        now: float,
         days: float,
         tick_seconds: float,
         max_segments: int,
@@ -53,17 +54,18 @@ class Drift:
         self._recorder = recorder
         self._evidence = evidence
         self._ledger = ledger
-        self._days = days
         self._tick_seconds = tick_seconds
         self._max_segments = max_segments
         self._segments: dict[tuple[str, str, str], _Watched] = {}
-        self._judge: Judge | None = None
+        self._judge = Judge(days, tick_seconds)
+        self._has_looked = False
         self._in_force: dict[Key, str] = {}
         """ids"""
-        self._number: int | None = None
+        self._number = int(now // tick_seconds)
         self._saved_at = float("-inf")
         self._problems: tuple[str, ...] = ()
         self._unsaved = ""
+        self._pending = self._look(now)
 
     def observe(self, call: Completion, scores: Sequence[Score], now: float) -> None:
         """What one record of a call shows. :param now: unix seconds of its arrival"""
@@ -83,16 +85,11 @@ class Drift:
         if number == self._number:
             return Judged()
         before, self._number = self._number, number
-        findings = self._look(now)
-        samples: list[Sample] = []
-        gaps: list[Gap] = []
-        if self._judge is not None:
-            at = (number - 1 if before is None else before) * self._tick_seconds
-            more, gaps, found = self._judge.tick(at, now)
-            samples += more
-            findings += found
-            if now - self._saved_at >= _SAVED_EVERY_SECONDS:
-                self._save(now)
+        samples, gaps, findings = self._judge.tick(before * self._tick_seconds, now)
+        findings += self._pending + self._look(now)
+        self._pending = []
+        if now - self._saved_at >= _SAVED_EVERY_SECONDS:
+            self._save(now)
         if self._recorder is not None:
             self._recorder.flush(now)
         samples += self._census(now)
@@ -108,8 +105,7 @@ class Drift:
         """Keep what is held. :param now: unix seconds"""
         if self._recorder is not None:
             self._recorder.flush(now)
-        if self._judge is not None:
-            self._save(now)
+        self._save(now)
 
     def _segment(self, key: tuple[str, str, str]) -> _Watched | None:
         watched = self._segments.get(key)
@@ -124,26 +120,25 @@ class Drift:
             try:
                 stream = watched.streams[signal]
             except KeyError:
-                stream = self._judge.stream((watched.text, signal)) if self._judge is not None else None
-                watched.streams[signal] = stream
+                stream = watched.streams[signal] = self._judge.stream((watched.text, signal))
             if stream is not None:
                 stream.add(value)
 
     def _look(self, now: float) -> list[Finding]:
         """References that came, went or changed since the last tick, or since an earlier process saved its evidence."""
-        changed = self._references.refresh()
-        is_first = self._judge is None
-        if not (changed or is_first):
+        is_first = not self._has_looked
+        if not self._references.refresh() and not is_first:
             return []
+        self._has_looked = True
         for problem in set(self._references.problems) - set(self._problems):
             _LOG.warning("reference refused: %s", problem)
             self._ledger.add(drift.REFUSED, 1, (("reason", "reference"),))
         self._problems = self._references.problems
         active = self._references.active()
         saved = self._load() if is_first else None
-        if self._judge is None:
-            self._judge = Judge(self._days, self._tick_seconds)
-            self._in_force = {(segment, signal): held for segment, signal, held in saved.in_force} if saved else {}
+        if saved is not None:
+            self._in_force = {(segment, signal): held for segment, signal, held in saved.in_force}
+            self._number = saved.number
         before, self._in_force = self._in_force, {key: pack.id for key, pack in active.items()}
         for problem in self._judge.use(active, saved):
             _LOG.warning("evidence refused: %s", problem)
@@ -156,11 +151,9 @@ class Drift:
         return [_changed(key, before, active, now) for key in sorted(moved)]
 
     def _census(self, now: float) -> list[Sample]:
-        states = self._judge.states() if self._judge is not None else dict.fromkeys(State, 0)
-        seen = sum(
-            1 for watched in self._segments.values() if watched for one in watched.streams.values() if one is None
-        )
-        states[State.WARMING] += seen
+        states = self._judge.states()
+        streams = (stream for watched in self._segments.values() for stream in watched.streams.values())
+        states[State.WARMING] += len([stream for stream in streams if stream is None])
         return [Sample(drift.STREAMS, count, now, (("state", state.value),)) for state, count in states.items()]
 
     def _load(self) -> JudgeState | None:
@@ -179,13 +172,13 @@ class Drift:
 
     def _save(self, now: float) -> None:
         self._saved_at = now
-        if self._evidence is None or self._judge is None:
+        if self._evidence is None:
             return
         beside = self._evidence.with_suffix(".new")
         try:
             beside.parent.mkdir(parents=True, exist_ok=True)
             with beside.open("wb") as file:
-                file.write(msgspec.msgpack.encode(self._judge.state()))
+                file.write(msgspec.msgpack.encode(self._judge.state(self._number)))
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(self._evidence)

@@ -36,6 +36,8 @@ class JudgeState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Evidence of all streams, by the name of the detector in the budget, and the tick in progress."""
 
     version: int
+    number: int
+    """of the tick in progress"""
     in_force: list[tuple[str, str, str]]
     """segment, signal and id of each reference"""
     budget: Budget
@@ -114,7 +116,7 @@ class Judge:
         :param saved: evidence of an earlier process, for the streams that begin here
         :return: a line for each saved evidence that is of no use
         """
-        held = self.state() if self._bank is not None else saved
+        held = self.state(0) if self._bank is not None else saved
         fresh = self._bank is None
         before, self._streams = self._streams, {}
         for key, pack in active.items():
@@ -177,10 +179,12 @@ class Judge:
             held[stream.verdict.state] += 1
         return held
 
-    def state(self) -> JudgeState:
+    def state(self, number: int) -> JudgeState:
+        """:param number: of the tick in progress"""
         bank = self._bank
         return JudgeState(
             VERSION,
+            number,
             [(*stream.key, stream.pack.id) for stream in self._order],
             self._budget or Budget(),
             {stream.name: bank.state(place) for place, stream in enumerate(self._order)} if bank is not None else {},

@@ -1,0 +1,257 @@
+"""Calls in, findings out: the runner of drift with real references and real evidence."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from detectors.drift import packs
+from detectors.drift.kinds import Kind
+from watchkeeper.agent.drift.drift import Drift
+from watchkeeper.agent.drift.recorder import Recorder
+from watchkeeper.agent.references.store import References
+from watchkeeper.agent.signals import Judged
+from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.observed import Row, Segment, iter_frames
+from watchkeeper.core.records import Completion, Finding, Flag, Outcome, Score, Severity
+from watchkeeper.core.vocabulary import drift
+
+CHAT = Segment("shop", "chat", "qwen")
+START = 1_700_000_000.0
+
+
+def approve(
+    folder: Path, signal: str, kind: Kind, values: Any, segment: Segment = CHAT, why: str = "calm week"
+) -> packs.Pack:
+    folder.mkdir(parents=True, exist_ok=True)
+    times = [START - 86400 + 3.0 * place for place in range(len(values))]
+    pack = packs.build(signal, kind, values, made_at=START - 100, times=times, segment=segment.text)
+    approved = pack.approved("ada", START - 50, why)
+    (folder / f"{pack.id}.json").write_bytes(approved.encode())
+    return approved
+
+
+def runner(folder: Path, **how: Any) -> Drift:
+    settings: dict[str, Any] = {"days": 30.0, "tick_seconds": 10.0, "max_segments": 64} | how
+    recorder = settings.pop("recorder", None)
+    ledger = settings.pop("ledger", Ledger())
+    settings.setdefault("now", START)
+    return Drift(References(folder / "references"), recorder, folder / "evidence", ledger, **settings)
+
+
+def call(tokens: float = 100.0, *, model: str = "qwen", **more: Any) -> Completion:
+    return Completion(START, namespace="shop", service="chat", request_model=model, input_tokens=int(tokens), **more)
+
+
+class Stream:
+    """Two calls a second to a runner, ticked twice a second."""
+
+    def __init__(self, drift: Drift, now: float = START) -> None:
+        self.drift, self.now = drift, now
+        self.judged: list[Judged] = []
+
+    def send(self, completion: Completion, scores: tuple[Score, ...] = ()) -> None:
+        self.drift.observe(completion, scores, self.now)
+        self.judged.append(self.drift.tick(self.now))
+        self.now += 0.5
+
+    @property
+    def findings(self) -> list[Finding]:
+        return [finding for judged in self.judged for finding in judged.findings]
+
+    def newest(self, metric: Any) -> dict[tuple[str, ...], float]:
+        """By labels' values."""
+        held: dict[tuple[str, ...], float] = {}
+        for judged in self.judged:
+            for sample in judged.samples:
+                if sample.metric is metric:
+                    value = float(sample.value)  # type: ignore[arg-type]
+                    key = tuple(text for _, text in sample.labels)
+                    held[key] = held.get(key, 0.0) + value if metric.kind == "counter" else value
+        return held
+
+
+def lognormal(chance: random.Random, middle: float, n: int) -> list[float]:
+    return [middle * chance.lognormvariate(0.0, 0.6) for _ in range(n)]
+
+
+def test_longer_prompts_become_a_finding_that_says_from_where_to_where_and_since_when(tmp_path: Path) -> None:
+    chance = random.Random(1)
+    pack = approve(tmp_path / "references", "input_tokens", Kind.NUMBER, lognormal(chance, 100, 4000))
+    stream = Stream(runner(tmp_path))
+    for tokens in lognormal(chance, 100, 1000):
+        stream.send(call(tokens))
+    assert stream.findings == []
+    assert stream.newest(drift.STATE) == {("shop", "chat", "qwen", "input_tokens"): 0.0}
+    changed_at = stream.now
+
+    while not stream.findings and stream.now < changed_at + 600:
+        stream.send(call(*lognormal(chance, 180, 1)))
+
+    [finding] = stream.findings
+    assert (finding.name, finding.severity, finding.resolved) == ("input_tokens", Severity.WARNING, False)
+    assert finding.summary.startswith("input_tokens higher: median about 1")
+    assert "tokens, 9" in finding.summary or "tokens, 10" in finding.summary
+    assert abs(finding.since - changed_at) < 60
+    assert ("service.name", "chat") in finding.labels
+    assert ("signal", "input_tokens") in finding.labels
+    assert f"reference {pack.id[:12]} of 4000 observations, approved by ada" in finding.evidence[-1]
+    assert "odds" in finding.evidence[0]
+    assert stream.newest(drift.STATE)["shop", "chat", "qwen", "input_tokens"] == 2.0
+    assert stream.newest(drift.ALARMS) == {("shop", "chat", "qwen", "input_tokens"): 1.0}
+
+
+def test_an_alarm_is_over_half_an_hour_after_the_signal_came_back(tmp_path: Path) -> None:
+    chance = random.Random(2)
+    approve(tmp_path / "references", "refusal", Kind.FLAG, [float(chance.random() < 0.02) for _ in range(4000)])
+    stream = Stream(runner(tmp_path))
+    for _ in range(600):
+        stream.send(call(), (Flag("refusal", (("cannot", 1),) if chance.random() < 0.3 else ()),))
+    [finding] = stream.findings
+    assert "refusal in 3" in finding.summary or "refusal in 2" in finding.summary
+    for _ in range(3 * 3600):
+        stream.send(call(), (Flag("refusal", (("cannot", 1),) if chance.random() < 0.02 else ()),))
+
+    assert [one.resolved for one in stream.findings] == [False, True]
+    assert stream.findings[1].since == finding.since
+
+
+def test_a_word_that_becomes_frequent_is_named(tmp_path: Path) -> None:
+    approve(tmp_path / "references", "finish_reason", Kind.CATEGORY, (["stop"] * 99 + ["length"]) * 10)
+    stream = Stream(runner(tmp_path))
+    for place in range(400):
+        stream.send(call(finish_reasons=("length" if place % 3 == 0 else "stop",)))
+
+    assert "finish_reason 'length' in 3" in stream.findings[0].summary
+
+
+def test_signals_without_a_reference_are_warming_and_say_nothing(tmp_path: Path) -> None:
+    stream = Stream(runner(tmp_path))
+    for _ in range(200):
+        stream.send(call(outcome=Outcome.ERROR))
+
+    assert stream.findings == []
+    assert stream.newest(drift.STATE) == {}
+    assert stream.newest(drift.STREAMS) == {("warming",): 2.0, ("ok",): 0.0, ("warn",): 0.0, ("alarm",): 0.0}
+
+
+def test_counts_by_bin_leave_with_the_shares_of_the_reference(tmp_path: Path) -> None:
+    chance = random.Random(3)
+    approve(tmp_path / "references", "input_tokens", Kind.NUMBER, lognormal(chance, 100, 4000))
+    stream = Stream(runner(tmp_path))
+    for _ in range(100):
+        stream.send(call(0))
+    counts, shares = stream.newest(drift.OBSERVATIONS), stream.newest(drift.REFERENCE_SHARE)
+
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert len(shares) == 10
+    assert {labels[-1]: count for labels, count in counts.items() if count} == {"0": 81.0}  # of the ticks that are over
+
+
+def test_a_restart_loses_no_evidence(tmp_path: Path) -> None:
+    chance = random.Random(4)
+    approve(tmp_path / "references", "input_tokens", Kind.NUMBER, lognormal(chance, 100, 4000))
+    calls = [call(tokens) for tokens in lognormal(chance, 115, 900)]
+    steady = Stream(runner(tmp_path))
+    for one in calls:
+        steady.send(one)
+    (tmp_path / "evidence").unlink(missing_ok=True)
+    first = Stream(runner(tmp_path))
+    for one in calls[:333]:
+        first.send(one)
+    first.drift.close(first.now)
+    second = Stream(runner(tmp_path, now=first.now), first.now)
+    for one in calls[333:]:
+        second.send(one)
+
+    assert second.newest(drift.SCORE) == steady.newest(drift.SCORE)
+    assert [finding.summary for finding in first.findings + second.findings] == [
+        finding.summary for finding in steady.findings
+    ]
+
+
+def test_damaged_evidence_is_counted_and_begun_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    approve(tmp_path / "references", "refusal", Kind.FLAG, [0.0, 1.0] * 200)
+    (tmp_path / "evidence").write_bytes(b"\x93what")
+    ledger = Ledger()
+    stream = Stream(runner(tmp_path, ledger=ledger))
+    stream.send(call(), (Flag("refusal"),))
+
+    assert "begins without evidence" in caplog.text
+    refused = [sample for sample in ledger.drain(START) if sample.metric is drift.REFUSED]
+    assert [(sample.value, sample.labels) for sample in refused] == [(1, (("reason", "evidence"),))]
+
+
+def test_evidence_that_cannot_be_written_is_said_once_and_stops_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    chance = random.Random(5)
+    approve(tmp_path / "references", "input_tokens", Kind.NUMBER, lognormal(chance, 100, 4000))
+    (tmp_path / "evidence.new").mkdir()
+    stream = Stream(runner(tmp_path))
+    for tokens in lognormal(chance, 100, 600):
+        stream.send(call(tokens))
+
+    assert caplog.text.count("would not survive") == 1
+    assert stream.newest(drift.STATE) == {("shop", "chat", "qwen", "input_tokens"): 0.0}
+
+
+def test_a_changed_reference_is_a_finding_and_starts_new_evidence_for_its_stream_alone(tmp_path: Path) -> None:
+    folders = tmp_path / "steady", tmp_path / "changed"
+    for folder in folders:
+        chance = random.Random(6)
+        old = approve(folder / "references", "input_tokens", Kind.NUMBER, lognormal(chance, 100, 4000))
+        approve(folder / "references", "output_tokens", Kind.NUMBER, lognormal(chance, 50, 4000))
+    steady, changed = streams = [Stream(runner(folder)) for folder in folders]
+    calls = [call(100 + place % 60, output_tokens=30 + place % 60) for place in range(140)]
+    for stream in streams:
+        for one in calls[:100]:
+            stream.send(one)
+    (folders[1] / "references" / f"{old.id}.json").unlink()
+    approve(folders[1] / "references", "input_tokens", Kind.NUMBER, lognormal(chance, 130, 4000), why="new template")
+    for stream in streams:
+        for one in calls[100:]:
+            stream.send(one)
+
+    [finding] = [one for one in changed.findings if one.severity is Severity.INFO]
+    assert finding.name == "reference"
+    assert "approved by ada: new template" in finding.summary
+    assert old.id[:12] in finding.summary
+    scores, before = changed.newest(drift.SCORE), steady.newest(drift.SCORE)
+    output, prompts = (("shop", "chat", "qwen", signal) for signal in ("output_tokens", "input_tokens"))
+    assert scores[output] == before[output] > 0
+    assert scores[prompts] != before[prompts]
+
+
+def test_a_reference_changed_while_nothing_ran_is_a_finding_too(tmp_path: Path) -> None:
+    pack = approve(tmp_path / "references", "refusal", Kind.FLAG, [0.0, 1.0] * 200)
+    first = Stream(runner(tmp_path))
+    first.send(call())
+    first.drift.close(first.now)
+    (tmp_path / "references" / f"{pack.id}.json").unlink()
+    second = Stream(runner(tmp_path, now=first.now + 100), first.now + 100)
+    second.send(call())
+
+    assert ["was retired" in finding.summary for finding in second.findings] == [True]
+
+
+def test_segments_past_the_bound_are_not_watched(tmp_path: Path) -> None:
+    stream = Stream(runner(tmp_path, max_segments=3))
+    for number in range(50):
+        stream.send(call(model=f"m{number}"))
+
+    assert stream.newest(drift.STREAMS)[("warming",)] == 6.0  # input_tokens and error of three
+
+
+def test_what_was_observed_is_kept_in_rows_without_anything_else(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "observed", 1 << 20, Ledger(), START)
+    stream = Stream(runner(tmp_path, recorder=recorder))
+    for place in range(19):
+        stream.send(call(place, error_type="the text of an error"), (Flag("refusal"),))
+    stream.drift.close(stream.now)
+    [file] = (tmp_path / "observed").iterdir()
+    rows = list(iter_frames(file.open("rb")))
+
+    assert [row.values["input_tokens"] for row in rows] == [float(place) for place in range(19)]
+    assert rows[3] == Row(START + 1.5, CHAT.text, {"refusal": 0.0, "input_tokens": 3.0, "error": 0.0})
