@@ -30,17 +30,17 @@ _RANKS: Final = {
 
 def table(packs: Sequence[Pack], shelf: Shelf, now: float) -> str:
     """A line a reference, under its segment."""
-    width = min(max((len(pack.signal) for pack in packs), default=0), terminal_width() - 55)
+    width = min(max((len(pack.signal) for pack in packs), default=0), terminal_width() - 57)
     lines = []
     for place, pack in enumerate(packs):
         if place == 0 or packs[place - 1].segment != pack.segment:
             lines += ["", segment_name(pack.segment)]
         state = standing(pack, shelf)
-        told = f"{pack.approval.by}: {pack.approval.why}" if pack.approval else ""
-        lines.append(
-            f"  {_coloured(state, 10)}  {pack.id[:SHOWN_ID]}  {_cut(pack.signal, width):<{width}}  {pack.kind:<8}"
-            f"{pack.n:>9,}  {_age(now - _since(pack, state, shelf)):<10}  {_cut(told, terminal_width() - width - 55)}".rstrip()
-        )
+        approval = pack.approval
+        told = _cut(f"{approval.by}: {approval.why}", terminal_width() - width - 57) if approval else ""
+        age = _age(now - _since(pack, state, shelf))
+        name = f"{_coloured(state, 10)}  {pack.id[:SHOWN_ID]}  {_cut(pack.signal, width):<{width}}"
+        lines.append(f"  {name}  {pack.kind:<8}{pack.n:>9,}  {age:<10}  {told}".rstrip())
     return "\n".join(lines)
 
 
