@@ -26,6 +26,8 @@ STEP_SECONDS: Final = 10.0
 STEPS: Final = 540
 MAX_ROWS: Final = 4_096
 _RECLAIM_STEPS: Final = 30
+_LARGEST: Final = 1e38
+"""what float32 holds; a value beyond it is none"""
 _GAUGES: Final = (Take.MEAN, Take.MAX)
 _TWO_PARTS: Final = (Take.MEAN, Take.EACH, Take.SHARE)
 
@@ -156,13 +158,15 @@ class History:
                 _add(self._series[key], point, sums)
         self._pending.clear()
         self._add_gauges(sums)
+        place = closed % STEPS
+        self._values[:, place] = nan
+        found = np.array(sums, np.float64)
+        told = np.array(self._living, bool) & (np.abs(found) < _LARGEST)
+        self._values[: len(sums), place] = np.where(told, found, nan)
+        self._ran[place] = True
         for skipped in range(max(closed + 1, step - STEPS), step):
             self._values[:, skipped % STEPS] = nan
             self._ran[skipped % STEPS] = False
-        place = closed % STEPS
-        self._values[:, place] = nan
-        self._values[: len(sums), place] = np.where(np.array(self._living, bool), np.array(sums), nan)
-        self._ran[place] = True
         self._step = step
 
     def _add_gauges(self, sums: list[float]) -> None:

@@ -3,10 +3,9 @@ From what moved to the three causes that explain it best.
 
     score = sum of z in the expected direction / sqrt(how many of these quantities are measured)
 
-halved when the required quantity moved by less than 3, halved for each that should have stayed and did not, 0 when the
-required one is not measured. A cause is told from a score of 3 on, and only if its required quantity went its way at
-all: 1 or more. Scores are compared as whole numbers, so that the earlier onset of the required quantity decides among
-equals.
+halved for each required quantity that moved by less than 3 and for each that should have stayed and did not, 0 when a
+required one is not measured. A cause is told from a score of 3 on, and only if a required quantity went its way at all:
+1 or more. Scores are compared as whole numbers, so that the earlier onset of what is required decides among equals.
 
 `Cause.score` is score / (score + 10): 0.5 is what one quantity alone gives that moved by ten of its usual spreads. It
 orders causes and is no probability. A fact has 1.
@@ -50,7 +49,7 @@ class _Ranked(msgspec.Struct, frozen=True):
 
     @property
     def onset(self) -> float:
-        """Of the required quantity."""
+        """Of the required quantity that moved most."""
         return self.moves[0].onset or float("inf")
 
 
@@ -85,7 +84,7 @@ def explain(subject: Place, onset: float, history: History, versions: Versions) 
 
 
 def rank(moves: Mapping[str, Move]) -> tuple[tuple[_Ranked, ...], tuple[str, ...]]:
-    """The best causes, best first, and the names of those whose required quantity nobody measures."""
+    """The best causes, best first, and the names of those of which nobody measures what they require."""
     judged = [(cause, _judge(cause, moves)) for cause in CAUSES]
     unmeasured = tuple(cause.name for cause, found in judged if found is None)
     told = [found for _, found in judged if found is not None and found.score >= _LEAST_SCORE]
@@ -102,20 +101,25 @@ def worded(move: Move) -> str:
 
 
 def _judge(cause: KnownCause, moves: Mapping[str, Move]) -> _Ranked | None:
-    first = _best(cause.required, moves)
-    if first is None:
+    required = _told(cause.required, moves)
+    if len(required) < len(cause.required):
         return None
-    others = [(found, expected) for expected in cause.others if (found := _best(expected, moves)) is not None]
-    required = _towards(first, cause.required)
-    parts = [required, *(_towards(found, expected) for found, expected in others)]
-    score = sum(parts) / sqrt(len(parts))
-    if required < MOVED:
-        score /= 2
+    others = _told(cause.others, moves)
+    went = [_towards(*pair) for pair in required]
+    # what may go either way does so by noise alone: it counts once it moved
+    more = [z if expected.sign or z >= MOVED else 0.0 for move, expected in others for z in [_towards(move, expected)]]
+    score = sum((*went, *more)) / sqrt(len(went) + len(more))
+    score /= 2 ** sum(1 for z in went if z < MOVED)
     score /= 2 ** sum(1 for name in cause.still if name in moves and abs(moves[name].z) >= MOVED)
-    if required < _WENT:
+    if max(went) < _WENT:
         score = 0.0
-    shown = sorted((pair for pair in others if _towards(*pair) >= MOVED), key=lambda pair: -_towards(*pair))
-    return _Ranked(cause, max(0.0, score), (first, *(move for move, _ in shown)))
+    first, *rest = sorted(required, key=lambda pair: -_towards(*pair))
+    shown = sorted((pair for pair in (*rest, *others) if _towards(*pair) >= MOVED), key=lambda pair: -_towards(*pair))
+    return _Ranked(cause, max(0.0, score), (first[0], *(move for move, _ in shown)))
+
+
+def _told(all_expected: tuple[Expected, ...], moves: Mapping[str, Move]) -> list[tuple[Move, Expected]]:
+    return [(found, expected) for expected in all_expected if (found := _best(expected, moves)) is not None]
 
 
 def _best(expected: Expected, moves: Mapping[str, Move]) -> Move | None:

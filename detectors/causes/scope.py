@@ -37,7 +37,7 @@ def tiers(subject: Place, places: Iterable[Place]) -> tuple[frozenset[Place], ..
     own = frozenset(place for place in every if _agrees(subject, place))
     pods = _pods(own)
     in_pods = own | {place for place in every if place[:2] in pods}
-    models = {place.model for place in (*own, subject) if place.model}
+    models = {place.model for place in (*in_pods, subject) if place.model}
     of_model = {place for place in every if place.model in models}
     pods |= _pods(of_model)
     near = in_pods | of_model | {place for place in every if place[:2] in pods}

@@ -25,14 +25,14 @@ class Expected(msgspec.Struct, frozen=True):
 
 class KnownCause(msgspec.Struct, frozen=True):
     """
-    `required` must have moved, `others` are expected to; a quantity of `still` that moved speaks against it.
+    All of `required` should have moved, `others` are expected to; a quantity of `still` that moved speaks against it.
     `summary` is for people, `action` the first thing to do, `anchor` the heading on the page of causes.
     """
 
     name: str
     summary: str
     action: str
-    required: Expected
+    required: tuple[Expected, ...]
     others: tuple[Expected, ...]
     still: tuple[str, ...] = ()
 
@@ -63,67 +63,67 @@ CAUSES: Final = (
     KnownCause(
         "device throttled", "devices are throttled by heat or power",
         "see which reason holds the clocks back: heat is fan or cooling, a power cap or brake is the limit or the rack",
-        _up("throttled"),
+        (_up("throttled"),),
         (_down("clock"), _up("temperature", "power"), _PER_TOKEN, _WAITING),
     ),
     KnownCause(
         "kv cache full", "the KV cache is full",
         "lower the engine's limit of running requests or of context length, or add a replica",
-        _up("kv_cache", at_least=0.8),
+        (_up("kv_cache", at_least=0.8),),
         (_up("preemptions"), _WAITING, _down("prefix_hits"), _FIRST_TOKEN, _PER_TOKEN),
     ),
     KnownCause(
         "load", "more requests arrive than before",
         "see who sends them (by service and tenant); add replicas or limit the sender",
-        _up("request_rate"),
+        (_up("request_rate"),),
         (_WAITING, _FIRST_TOKEN, _KV_CACHE),
     ),
     KnownCause(
         "longer prompts", "prompts are longer than before",
         "see which service sends them: a changed template, more retrieved context or longer conversations",
-        _up("prompt_tokens"),
+        (_up("prompt_tokens"),),
         (_PREFILL, _FIRST_TOKEN, _KV_CACHE), still=("request_rate",),
     ),
     KnownCause(
         "longer answers", "answers are longer than before",
         "look for a changed limit of output tokens, reasoning switched on, or answers that loop",
-        _up("generated_tokens"),
+        (_up("generated_tokens"),),
         (_up("duration"), _KV_CACHE, _up("reasoning_share")),
     ),
     KnownCause(
         "cache cold", "less of the prompts comes from the prefix cache",
         "look for a restart, a changed beginning of the prompts, or requests routed away from their replica",
-        _down("prefix_hits"),
+        (_down("prefix_hits"),),
         (_FIRST_TOKEN, _PREFILL), still=("prompt_tokens",),
     ),
     KnownCause(
         "slow peer", "one device is slower than its peers",
         "find it in the finding of the signal straggler and take it out of the group",
-        _up("straggler", at_least=1.0),
+        (_up("straggler", at_least=1.0),),
         (_PER_TOKEN, _down("utilization")),
     ),
     KnownCause(
         "memory or link errors", "a device has memory or link errors",
         "drain the device, run the vendor's diagnostics, then reset or replace it",
-        _up("memory_errors", "remapped", "link_errors", "device_faults"),
+        (_up("memory_errors", "remapped", "link_errors", "device_faults"),),
         (_down("throughput"), _PER_TOKEN),
     ),
     KnownCause(
         "model or decoding change", "the model answers differently to the same kind of prompts",
         "compare model, weights, quantisation, chat template and sampling settings with those of the day before",
-        _either("marked", "surprise", "repetition", "compression", "cut_short"),
+        (_either("marked", "surprise", "repetition", "compression", "cut_short"),),
         (), still=("prompt_tokens", "language", "tenant", "operation"),
     ),
     KnownCause(
         "traffic mix change", "the mix of requests is another one",
         "see which tenant, language or kind of request grew; if that is meant, propose a new reference",
-        _either("prompt_tokens", "language", "tenant", "operation"),
+        (_either("prompt_tokens"), _either("language", "tenant", "operation")),
         (_either("generated_tokens"), _either("marked", "surprise", "repetition", "compression", "cut_short")),
     ),
     KnownCause(
         "host", "the host is short of processor, disk or network",
         "look at CPU steal, disk and network of the host",
-        _up("host"),
+        (_up("host"),),
         (_FIRST_TOKEN, _down("utilization")),
     ),
 )  # fmt: skip
