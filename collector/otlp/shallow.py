@@ -6,7 +6,7 @@ of a span in half a microsecond, decodes no attribute that nobody asked for, and
 does not cost the neighbours.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol, cast
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -89,8 +89,8 @@ def _classes() -> tuple[_Class, _Class]:
 
 
 _Span, _Log = _classes()
-_parse_span = _Span.FromString
-_parse_log = _Log.FromString
+_parse_span = cast(Callable[[bytes], ShallowSpan], _Span.FromString)
+_parse_log = cast(Callable[[bytes], ShallowLog], _Log.FromString)
 
 
 def span(raw: bytes) -> ShallowSpan:
@@ -98,10 +98,9 @@ def span(raw: bytes) -> ShallowSpan:
     if len(raw) > _COUNT_ABOVE_BYTES:
         _bound(raw, {9: MAX_ATTRIBUTES, 11: MAX_EVENTS})
     try:
-        parsed = cast(ShallowSpan, _parse_span(raw))
+        return _parse_span(raw)
     except DecodeError:
         raise refusals.Rejected(refusals.UNDECODABLE) from None
-    return parsed
 
 
 def log(raw: bytes) -> ShallowLog:
@@ -109,7 +108,7 @@ def log(raw: bytes) -> ShallowLog:
     if len(raw) > _COUNT_ABOVE_BYTES:
         _bound(raw, {6: MAX_ATTRIBUTES})
     try:
-        return cast(ShallowLog, _parse_log(raw))
+        return _parse_log(raw)
     except DecodeError:
         raise refusals.Rejected(refusals.UNDECODABLE) from None
 

@@ -136,7 +136,12 @@ def _split_scope(body: bytes, position: int, end: int, scoped: Scoped, room: int
             length = body[position + 1]
             position += 2
             if length >= 0x80:
-                length, position = varint(body, position - 1, end)
+                second = body[position] if position < end else 0x80
+                if second < 0x80:  # below 16 kB, as most are: without the call
+                    length += (second - 1) << 7
+                    position += 1
+                else:
+                    length, position = varint(body, position - 1, end)
             stop = position + length
             if stop > end:
                 raise Malformed

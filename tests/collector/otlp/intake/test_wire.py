@@ -129,6 +129,25 @@ def test_the_containers_walked_by_hand_hold_what_a_full_parse_finds(groups: list
             assert scope.scope == sent_scope.scope.SerializeToString()
 
 
+@pytest.mark.parametrize("around", [0, 1 << 7, 1 << 14, 1 << 21])
+def test_an_item_of_any_length_ends_where_the_next_begins(around: int) -> None:
+    request = ExportTraceServiceRequest()
+    spans = request.resource_spans.add().scope_spans.add().spans
+    for characters in range(max(0, around - 8), around + 2):
+        spans.add(name="x" * characters)
+    [group] = wire.split(request.SerializeToString(), 1000)
+
+    assert [Span.FromString(raw) for raw in group.scopes[0].items] == list(spans)
+
+
+@pytest.mark.parametrize("scope", [b"\x12\x80", b"\x12\x80\x01", b"\x12\xff\xff"])
+def test_an_item_cut_off_in_or_after_its_length_is_malformed(scope: bytes) -> None:
+    group = b"\x12" + bytes([len(scope)]) + scope
+
+    with pytest.raises(wire.Malformed):
+        wire.split(b"\x0a" + bytes([len(group)]) + group, 1000)
+
+
 @PROPERTY
 @given(value=st.integers(0, 2**64 - 1))
 def test_a_varint_is_the_number_that_was_written(value: int) -> None:
