@@ -10,6 +10,7 @@ from watchkeeper.core.interfaces import Plugin, Source
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.vocabulary import health
 from watchkeeper.core.vocabulary.operations import METRICS as OPERATIONS
+from watchkeeper.core.vocabulary.outputs import JUDGED
 from watchkeeper.core.vocabulary.requests import METRICS as REQUESTS
 
 READ_INTERVAL_SECONDS: Final = 0.2
@@ -49,7 +50,7 @@ PLUGIN: Final = Plugin(
     summary="Traces, metrics and logs over OTLP: gRPC and HTTP, protobuf and JSON.",
     config=OtlpConfig,
     build=build,
-    metrics=tuple(dict.fromkeys((*REQUESTS, *OPERATIONS, *ksana_table.METRICS, *_OWN_HEALTH))),
+    metrics=tuple(dict.fromkeys((*REQUESTS, *OPERATIONS, *ksana_table.METRICS, *JUDGED, *_OWN_HEALTH))),
     roles=("run", "sidecar", "gateway"),
     interval_seconds=lambda _config: READ_INTERVAL_SECONDS,
     problems=problems,

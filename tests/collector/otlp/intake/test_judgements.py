@@ -102,6 +102,11 @@ class TestSpans:
 
         assert judged.name == "relevance"
 
+    def test_an_event_may_end_in_the_evaluations_name(self, otlp: Any) -> None:
+        [judged] = told(otlp, otlp.span(CHAT, events=[("gen_ai.evaluation.tone", -0.5, {VALUE: 0.5})]))
+
+        assert (judged.name, judged.score) == ("tone", 0.5)
+
     def test_a_span_that_is_the_result_judges_the_span_above(self, otlp: Any) -> None:
         [judged] = told(otlp, otlp.span(GOOD, trace=7, span=8, parent=9, name=RESULT))
 
