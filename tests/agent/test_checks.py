@@ -7,6 +7,7 @@ from detectors import checks as parts
 from watchkeeper.agent.aggregate import Aggregate
 from watchkeeper.agent.checks import Checks, Running
 from watchkeeper.agent.pipeline import Pipeline
+from watchkeeper.agent.wiring import Judges
 from watchkeeper.core.interfaces import Check
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.prepared import Prepared
@@ -125,10 +126,10 @@ def test_a_call_without_text_is_shown_where_it_carries_log_probabilities_and_to_
 
 def test_a_verdict_that_comes_late_counts_at_the_tick() -> None:
     late = Late()
-    bench = Bench(running("late", late))
+    part = running("late", late)
 
-    found = bench.read(CALL)
-    bench.checks.close()
+    found = Bench(part).read(CALL)
+    Judges((), (part,)).close()
 
     assert found[outputs.FLAGGED.name, (*WHERE, ("tenant", "t"), ("check", "late"))] == 1
     assert late.closed

@@ -4,29 +4,17 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from watchkeeper import __version__
-from watchkeeper.agent.aggregate import Aggregate
-from watchkeeper.agent.checks import Checks, Running
-from watchkeeper.agent.config import is_on, price_list
-from watchkeeper.agent.explain import Explainer
-from watchkeeper.agent.once import Once
-from watchkeeper.agent.pipeline import Pipeline
-from watchkeeper.agent.prices import PriceList
 from watchkeeper.agent.process import ProcessMeter
-from watchkeeper.agent.signals import Watched
 from watchkeeper.agent.supervisor import ExporterGuard, Failures, Readings, SourceRunner
 from watchkeeper.agent.web import Handler, WebServer
+from watchkeeper.agent.wiring import asked_for, built, configured_drift, judges, wire
 from watchkeeper.core.errors import ConfigError
-from watchkeeper.core.interfaces import Later, Plugin, Served
+from watchkeeper.core.interfaces import Plugin, Served
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.vocabulary import health
-
-if TYPE_CHECKING:
-    from watchkeeper.agent.drift.drift import Drift
 
 _LOG = logging.getLogger("watchkeeper")
 _SOURCES_SHARE: Final = 0.5
@@ -53,15 +41,14 @@ class Agent:
         checks: tuple[Plugin, ...] = (),
     ) -> None:
         self._config = config
-        prices = PriceList(price_list(config.cost))
         self._ledger = Ledger()
         self._readings: Readings = queue.Queue(_READINGS_HELD)
         self._stopping = threading.Event()
         problems: list[str] = []
         self._exporters = [
             ExporterGuard(plugin.name, part, self._ledger)
-            for plugin, section in self._asked_for(exporters, config.exporters)
-            if (part := _build(plugin, section, self._ledger, problems))
+            for plugin, section in asked_for(exporters, config.exporters, config.role)
+            if (part := built(plugin, section, self._ledger, problems))
         ]
         routes: dict[str, Handler] = {}
         for guard in self._exporters:
@@ -69,19 +56,10 @@ class Agent:
                 routes.update(guard.exporter.routes())
         self._runners = [
             SourceRunner(plugin.name, part, plugin.interval_seconds(section), self._readings, self._ledger)
-            for plugin, section in self._asked_for(sources, config)
-            if (part := _build(plugin, section, self._ledger, problems))
+            for plugin, section in asked_for(sources, config, config.role)
+            if (part := built(plugin, section, self._ledger, problems))
         ]
-        watched = [
-            Watched(plugin.name, part, plugin.reads, plugin.interval_seconds(section), self._ledger)
-            for plugin, section in self._asked_for(signals, config.signals)
-            if (part := _build(plugin, section, self._ledger, problems))
-        ]
-        running = [
-            Running(plugin.name, part, plugin.reads_logprobs)
-            for plugin, section in self._asked_for(checks, config.checks if checks else ())
-            if (part := _build(plugin, section, self._ledger, problems))
-        ]
+        self._judges = judges(config, signals, checks, self._ledger, problems)
         try:
             self._web = WebServer(config.web.host, config.web.port, routes, is_alive=self.is_alive)
         except ConfigError as error:
@@ -89,31 +67,17 @@ class Agent:
         if problems:
             for runner in self._runners:
                 runner.source.close()
-            for one in running:
-                if isinstance(one.check, Later):
-                    one.check.close()
+            self._judges.close()
             raise ConfigError(*problems)
-        aggregate = Aggregate(
+        self._wired = wire(
+            config,
+            self._judges,
+            configured_drift(config, self._ledger, time.time()),
             self._ledger,
-            max_series=config.limits.max_series,
-            max_values_per_label=config.limits.max_values_per_label,
+            [guard.write for guard in self._exporters],
+            is_tapped=any(runner.name == "tap" for runner in self._runners),
         )
-        writes = [guard.write for guard in self._exporters]
-        has_tap = any(runner.name == "tap" for runner in self._runners)
-        once = Once(self._ledger) if has_tap else None
-        self._drift = _drift(config, self._ledger, time.time())
-        self._checks = Checks(aggregate, self._ledger, running) if running else None
-        self._pipeline = Pipeline(
-            aggregate,
-            self._ledger,
-            writes,
-            prices=prices,
-            once=once,
-            signals=watched,
-            checks=self._checks,
-            drift=self._drift,
-            explainer=Explainer(self._ledger) if watched or self._drift else None,
-        )
+        self._pipeline = self._wired.pipeline
         self._process = ProcessMeter(self._ledger, time.time(), __version__, config.role)
         self._failures = Failures("agent", "pipeline", self._count)
         self._ticked_at = time.monotonic()
@@ -151,18 +115,13 @@ class Agent:
         late = [runner.name for runner in self._runners if not runner.join(left(_SOURCES_SHARE))]
         self._stopping.set()
         self._thread.join(left(_PIPELINE_SHARE))
-        if self._checks is not None:
-            self._checks.close()
-        if self._drift is not None:
-            self._drift.close(time.time())
+        self._judges.close()
+        if self._wired.drift is not None:
+            self._wired.drift.close(time.time())
         late += [guard.name for guard in self._exporters if not guard.close(left(1.0))]
         if late:
             _LOG.warning("stopped without waiting for %s: shutdown_seconds (%g) were over", ", ".join(late), budget)
         self._web.stop()
-
-    def _asked_for(self, plugins: tuple[Plugin, ...], sections: Any) -> list[tuple[Plugin, Any]]:
-        pairs = [(plugin, getattr(sections, plugin.name)) for plugin in plugins]
-        return [(plugin, section) for plugin, section in pairs if self._config.role in plugin.roles and is_on(section)]
 
     def _run(self) -> None:
         while not (self._stopping.is_set() and self._readings.empty()):
@@ -189,38 +148,3 @@ class Agent:
 
     def _count(self, reason: str) -> None:
         self._ledger.add(health.PIPELINE_FAILURES, 1, (("reason", reason),))
-
-
-def _drift(config: Any, ledger: Ledger, now: float) -> "Drift | None":
-    """None where no folder says what is normal, and none takes what was seen."""
-    section, state = config.drift, Path(config.state_folder) if config.state_folder else None
-    if not section.enabled or not (state or section.references_folder):
-        return None
-    from watchkeeper.agent.drift.drift import Drift  # numpy takes 16 MB
-    from watchkeeper.agent.drift.recorder import Recorder
-    from watchkeeper.agent.references.store import References
-
-    folder = Path(section.references_folder or f"{config.state_folder}/references")
-    recorder = None
-    if state is not None and section.observed_mebibytes:
-        recorder = Recorder(state / "observed", section.observed_mebibytes << 20, ledger, now)
-    return Drift(
-        References(folder),
-        recorder,
-        state / "evidence" if state is not None else None,
-        ledger,
-        now=now,
-        days=section.false_alarm_days,
-        tick_seconds=section.tick_seconds,
-        max_segments=section.max_segments,
-    )
-
-
-def _build(plugin: Plugin, section: Any, ledger: Ledger, problems: list[str]) -> Any:
-    """The part, or None with its problems noted."""
-    build: Callable[[Any, Ledger], Any] = plugin.build
-    try:
-        return build(section, ledger)
-    except ConfigError as error:
-        problems.extend(error.problems)
-        return None

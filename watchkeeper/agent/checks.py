@@ -97,12 +97,6 @@ class Checks:
                 self._failed(one, error)
         return late
 
-    def close(self) -> None:
-        """End the threads of checks that have one."""
-        for one in self._late:
-            if isinstance(one.check, Later):
-                one.check.close()
-
     def _segment(self, completion: Completion) -> "_Segment":
         if self._generation != self._aggregate.generation or len(self._segments) >= _MAX_SEGMENTS:
             self._segments.clear()

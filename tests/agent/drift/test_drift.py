@@ -15,7 +15,7 @@ from watchkeeper.agent.signals import Judged
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.observed import Row, Segment, iter_frames
 from watchkeeper.core.records import Completion, Finding, Flag, Outcome, Score, Severity
-from watchkeeper.core.vocabulary import drift
+from watchkeeper.core.vocabulary import drift, health
 
 CHAT = Segment("shop", "chat", "qwen")
 START = 1_700_000_000.0
@@ -255,3 +255,17 @@ def test_what_was_observed_is_kept_in_rows_without_anything_else(tmp_path: Path)
 
     assert [row.values["input_tokens"] for row in rows] == [float(place) for place in range(19)]
     assert rows[3] == Row(START + 1.5, CHAT.text, {"refusal": 0.0, "input_tokens": 3.0, "error": 0.0})
+
+
+def test_a_failure_in_drift_is_counted_and_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ledger = Ledger()
+    drifting = runner(tmp_path, ledger=ledger)
+    stream = Stream(drifting)
+    for _ in range(3):
+        stream.send(call(), (Flag("watchkeeper.output.language"),))  # a flag that has the name of a metric
+    failures = [sample for sample in ledger.drain(START) if sample.metric is health.SIGNAL_FAILURES]
+
+    assert [(sample.value, sample.labels) for sample in failures] == [
+        (3, (("signal", "drift"), ("reason", "ValueError")))
+    ]
+    assert caplog.text.count("everything else goes on") == 1

@@ -2,9 +2,11 @@
 
 import logging
 import os
+import time
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -12,15 +14,26 @@ from detectors.drift.packs import Pack
 from watchkeeper.agent.drift.judge import VERSION, Judge, JudgeState, Key, Stream
 from watchkeeper.agent.drift.recorder import Recorder
 from watchkeeper.agent.drift.streams import values_of
-from watchkeeper.agent.references.store import References
 from watchkeeper.agent.signals import Judged
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.observed import Row, Segment
 from watchkeeper.core.records import Completion, Finding, Sample, Score, Severity, State
-from watchkeeper.core.vocabulary import drift, outputs, signals
+from watchkeeper.core.vocabulary import drift, health, outputs, signals
 
 _LOG: Final = logging.getLogger("watchkeeper.drift")
 _SAVED_EVERY_SECONDS: Final = 60.0
+
+
+class InForce(Protocol):
+    """Where references come from: a folder (`references.store.References`), or what a replay was given."""
+
+    problems: tuple[str, ...]
+
+    def refresh(self) -> bool:
+        """Whether something changed since the last call."""
+        ...
+
+    def active(self) -> Mapping[Key, Pack]: ...
 
 
 class _Watched(msgspec.Struct):
@@ -40,7 +53,7 @@ class Drift:
 
     def __init__(
         self,
-        references: References,
+        references: InForce,
         recorder: Recorder | None,
         evidence: Path | None,
         ledger: Ledger,
@@ -65,22 +78,36 @@ class Drift:
         self._saved_at = float("-inf")
         self._problems: tuple[str, ...] = ()
         self._unsaved = ""
+        self._failed_at = float("-inf")
         self._pending = self._look(now)
 
     def observe(self, call: Completion, scores: Sequence[Score], now: float) -> None:
-        """What one record of a call shows. :param now: unix seconds of its arrival"""
-        watched = self._segment((call.namespace, call.service, call.request_model))
-        if watched is not None:
-            self._take(watched, values_of(call, scores), now)
+        """What one record of a call shows. Never raises. :param now: unix seconds of its arrival"""
+        try:
+            watched = self._segment((call.namespace, call.service, call.request_model))
+            if watched is not None:
+                self._take(watched, values_of(call, scores), now)
+        except Exception as error:  # noqa: BLE001 - what is wrong with drift stops nothing else
+            self._failed(error)
 
     def judged(self, segment: Segment, values: Mapping[str, float | str], now: float) -> None:
-        """What was said of a call by somebody outside. :param now: unix seconds of its arrival"""
-        watched = self._segment(segment)
-        if watched is not None:
-            self._take(watched, values, now)
+        """What was said of a call by somebody outside. Never raises. :param now: unix seconds of its arrival"""
+        try:
+            watched = self._segment(segment)
+            if watched is not None:
+                self._take(watched, values, now)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._failed(error)
 
     def tick(self, now: float) -> Judged:
-        """To be called often; most calls find the tick still open. :param now: unix seconds"""
+        """To be called often; most calls find the tick still open. Never raises. :param now: unix seconds"""
+        try:
+            return self._tick(now)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._failed(error)
+            return Judged()
+
+    def _tick(self, now: float) -> Judged:
         number = int(now // self._tick_seconds)
         if number == self._number:
             return Judged()
@@ -100,6 +127,16 @@ class Drift:
                 labels = ((signals.SIGNAL, finding.name), ("severity", finding.severity.value))
                 self._ledger.add(signals.FINDINGS, 1, labels)
         return Judged(tuple(samples), tuple(gaps), tuple(findings))
+
+    def _failed(self, error: Exception) -> None:
+        """Counted each time, logged once a minute at most, without the message: it might quote a word of a caller's."""
+        reason = type(error).__name__
+        self._ledger.add(health.SIGNAL_FAILURES, 1, (("signal", "drift"), ("reason", reason)))
+        at = time.monotonic()
+        if at - self._failed_at > _SAVED_EVERY_SECONDS:
+            self._failed_at = at
+            trace = traceback.extract_tb(error.__traceback__)[-1]
+            _LOG.error("drift failed (%s at %s:%s); everything else goes on", reason, trace.filename, trace.lineno)
 
     def close(self, now: float) -> None:
         """Keep what is held. :param now: unix seconds"""
