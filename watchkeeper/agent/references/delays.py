@@ -46,13 +46,22 @@ def delays(pack: Pack, horizon: float, detectors: int) -> tuple[Delay, ...]:
 
 
 def _needed(score: Score, now: Floats, limit: float) -> float | None:
-    """Observations until the best of the bets reaches the limit, by what it gains from one on average."""
-    tracks = weights(score.band)
-    gains = now @ table(score)
-    needed = [
-        (limit - math.log(weight)) / gain for weight, gain in zip(tracks, gains, strict=True) if weight * gain > 0
-    ]
-    return min(needed, default=None)
+    """
+    Observations until the bets together reach the limit, when each gains in every tick what it gains on average.
+
+    Evidence is a sum over every tick since the change, M = (M + 1) e^(n g): it reaches e^(N g) / (1 - e^(-n g)).
+    """
+    shares, gains = weights(score.band), now @ table(score)
+    rising = (shares > 0) & (gains > 0)
+    if not rising.any():
+        return None
+    gains = gains[rising]
+    starts = np.log(shares[rising]) - np.log(-np.expm1(-PER_TICK * gains))
+    low, high = 0.0, float(((limit - starts) / gains).min())
+    while high - low > 1e-3 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if np.logaddexp.reduce(starts + middle * gains) >= limit else (middle, high)
+    return max(PER_TICK, high)
 
 
 def _changes(pack: Pack, stratum: Stratum) -> Iterator[tuple[str, Floats]]:
