@@ -5,8 +5,8 @@ A step keeps sums, so that places and steps add up exactly: what a counter added
 observations, both counters of a share, sum and number of gauges. A value that nobody told is NaN, never 0; but a
 counter of rare events that comes into being later was at 0 before, as all of watchkeeper's totals begin there.
 
-Bounded: 4,096 rows of 540 float32, 8.8 MB, beside some 600 bytes for each series that is read. Past that, new places
-add up in one row a measure; a row that held nothing for 90 minutes is given to a new place.
+Bounded: 4,096 rows of 540 float32, 9 MB, beside 800 bytes for each series that is read. Past that, new places add up in
+one row a measure; a row that held nothing for 90 minutes is given to a new place.
 """
 
 from collections.abc import Iterable, Set
@@ -149,14 +149,14 @@ class History:
 
     def _fold(self, closed: int, step: int) -> None:
         """Close a step and open another. Steps in between, while nothing ran, stay unknown."""
-        for key in self._pending:
+        pending, self._pending = self._pending, {}
+        for key in pending:
             if key not in self._series:
                 self._admit(key)
         sums = [0.0] * len(self._living)
-        for key, point in self._pending.items():
+        for key, point in pending.items():
             if point.is_whole:
                 _add(self._series[key], point, sums)
-        self._pending.clear()
         self._add_gauges(sums)
         place = closed % STEPS
         self._values[:, place] = nan
@@ -234,8 +234,9 @@ class History:
         self._used += width
         self._living += [0] * width
         if self._used > len(self._values):
-            more = np.full((len(self._values), STEPS), nan, np.float32)
-            self._values = np.concatenate((self._values, more))
+            most = max(self._used, self._room + 2 * len(self._measures))
+            more = min(len(self._values), most - len(self._values))
+            self._values = np.concatenate((self._values, np.full((more, STEPS), nan, np.float32)))
         return row
 
     def _reclaim(self) -> None:

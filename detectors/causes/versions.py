@@ -13,7 +13,8 @@ import msgspec
 
 from detectors.causes.scope import Place, place_of
 from watchkeeper.core.labels import OTHER
-from watchkeeper.core.records import Batch, Completion, Point
+from watchkeeper.core.metric import Metric
+from watchkeeper.core.records import Batch, Completion, Labels, Point, SeriesKey
 from watchkeeper.core.vocabulary import devices, engines, requests
 
 _SETTLED_SECONDS: Final = 120.0
@@ -51,16 +52,21 @@ class Versions:
         self._subjects: dict[tuple[str, Place], _Subject] = {}
         self._changes: deque[Change] = deque(maxlen=_CHANGES)
         self._restarts: dict[Place, float] = {}
+        self._names: dict[SeriesKey, tuple[tuple[str, Place, str], ...]] = {}
 
     def update(self, batch: Batch) -> None:
         for point in batch.points:
-            if point.metric is engines.RESETS:
+            metric = point.metric
+            if metric is engines.RESETS:
                 self._restarted(point, batch.at)
-            elif (named := _NAMED.get(point.metric)) is not None:
-                labels = dict(point.labels)
-                for what, label in named:
-                    if (value := labels.get(label)) and value != OTHER:
-                        self._note(what, _subject(place_of(point.labels)), value, batch.at)
+            elif metric in _NAMED:
+                names = self._names.get((metric, point.labels))
+                if names is None:
+                    names = self._names[metric, point.labels] = _names(metric, point.labels)
+                for what, place, value in names:
+                    self._note(what, place, value, batch.at)
+        for key in batch.gone:
+            self._names.pop(key, None)
 
     def see(self, call: Completion, at: float) -> None:
         """The hot path: a known version costs two look-ups."""
@@ -99,6 +105,12 @@ class Versions:
             if len(self._restarts) > _SUBJECTS:
                 self._restarts.pop(next(iter(self._restarts)))
             self._changes.append(Change(at, "engine restarted", place))
+
+
+def _names(metric: Metric, labels: Labels) -> tuple[tuple[str, Place, str], ...]:
+    found, place = dict(labels), _subject(place_of(labels))
+    named = ((what, place, found.get(label, "")) for what, label in _NAMED[metric])
+    return tuple(name for name in named if name[2] not in ("", OTHER))
 
 
 def _subject(place: Place) -> Place:

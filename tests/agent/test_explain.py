@@ -1,0 +1,143 @@
+import logging
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+
+from watchkeeper.agent.aggregate import Aggregate
+from watchkeeper.agent.explain import Explainer
+from watchkeeper.agent.pipeline import Pipeline
+from watchkeeper.agent.signals import Watched
+from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.records import (
+    Assessment,
+    Batch,
+    Completion,
+    Finding,
+    Labels,
+    Point,
+    Reading,
+    Severity,
+    State,
+    Vantage,
+    Verdict,
+)
+from watchkeeper.core.vocabulary import health, requests
+
+CHAT: Labels = (("service.name", "chat"), ("gen_ai.request.model", "qwen"))
+FINDING = Finding(at=1.0, since=1.0, severity=Severity.WARNING, subject="s", summary="slow", name="slow", labels=CHAT)
+
+
+class Slow:
+    """Alarms once it is told to; since two minutes ago."""
+
+    alarms = False
+
+    def update(self, batch: Batch) -> None:
+        pass
+
+    def assess(self, now: float) -> Sequence[Assessment]:
+        state = State.ALARM if self.alarms else State.OK
+        return [Assessment(subject=CHAT, verdict=Verdict(state, 1.0, 1.0), summary="it is slow", since=now - 120)]
+
+
+def make() -> tuple[Pipeline, Slow, list[Batch], Ledger]:
+    ledger, batches, slow = Ledger(), [], Slow()
+    aggregate = Aggregate(ledger, max_series=1000, max_values_per_label=100)
+    signals = [Watched("slow", slow, (), 1.0, ledger)]
+    return (
+        Pipeline(aggregate, ledger, [batches.append], signals=signals, explainer=Explainer(ledger)), slow, batches,
+        ledger,
+    )  # fmt: skip
+
+
+def call(at: float, tokens: int, version: str = "1.2") -> Completion:
+    return Completion(
+        at=at, vantage=Vantage.TAP, service="chat", request_model="qwen", service_version=version,
+        input_tokens=tokens, output_tokens=100, duration_seconds=2.0, time_to_first_token_seconds=0.2,
+    )  # fmt: skip
+
+
+def run(pipeline: Pipeline, begin: int, end: int, tokens: int, version: str = "1.2") -> None:
+    for at in range(begin, end, 5):
+        pipeline.accept("tap", Reading(completions=(call(at, tokens, version),), items=1), at)
+        pipeline.tick(at)
+
+
+def test_a_finding_leaves_the_pipeline_with_what_moved_and_what_changed():
+    pipeline, slow, batches, _ = make()
+    run(pipeline, 0, 1800, 310)
+    run(pipeline, 1800, 1920, 465, "1.3")
+    slow.alarms = True
+    run(pipeline, 1920, 1925, 465, "1.3")
+
+    [finding] = batches[-1].findings
+    assert [cause.summary for cause in finding.causes] == [
+        "something was changed at that time: service version 1.2 -> 1.3 of chat, at its onset",
+        "prompts are longer than before",
+    ]
+    assert "prompt tokens 310 -> 465 (z +10)" in finding.evidence
+    assert finding.summary == "it is slow"
+    assert finding.action == "ask who changed it; roll it back where the change was not meant to do this"
+    assert finding.runbook == "docs/causes.md#facts"
+
+
+def test_what_is_over_is_not_explained():
+    pipeline, slow, batches, _ = make()
+    slow.alarms = True
+    run(pipeline, 0, 10, 310)
+    slow.alarms = False
+    run(pipeline, 10, 15, 310)
+
+    assert batches[-1].findings[0].resolved
+    assert batches[-1].findings[0].causes == ()
+
+
+def test_a_finding_keeps_its_own_action_runbook_and_evidence():
+    own = msgspec.structs.replace(FINDING, action="open the window", runbook="docs/a.md", evidence=("hot",))
+
+    explained = Explainer(Ledger()).explain(own)
+
+    assert (explained.action, explained.runbook) == ("open the window", "docs/a.md")
+    assert explained.evidence[0] == "hot"
+
+
+def test_a_failure_in_explaining_loses_no_finding_and_is_counted(monkeypatch, caplog):
+    ledger = Ledger()
+    explainer = Explainer(ledger)
+    monkeypatch.setattr("watchkeeper.agent.explain.explain", lambda *_: 1 / 0)
+
+    with caplog.at_level(logging.ERROR):
+        found = [explainer.explain(FINDING) for _ in range(3)]
+
+    assert found == [FINDING] * 3
+    [counted] = [sample for sample in ledger.drain(1.0) if sample.metric is health.SIGNAL_FAILURES]
+    assert (counted.value, dict(counted.labels)) == (3, {"signal": "causes", "reason": "ZeroDivisionError"})
+    assert len(caplog.records) == 1
+
+
+def test_a_failure_in_remembering_a_tick_stops_neither_exporters_nor_the_next():
+    ledger = Ledger()
+    explainer = Explainer(ledger)
+    broken = Point(requests.REQUESTS, (("service.name",),), 1.0)  # type: ignore[arg-type]
+
+    explainer.update(Batch(1.0, (broken,)))
+    explainer.update(Batch(20.0))
+
+    [counted] = [sample for sample in ledger.drain(1.0) if sample.metric is health.SIGNAL_FAILURES]
+    assert counted.value >= 1
+
+
+@pytest.mark.parametrize("since", [0.0, -1e9, 1e12])
+def test_an_onset_outside_of_what_is_known_gives_no_cause_and_no_failure(since):
+    pipeline, _, _, ledger = make()
+    run(pipeline, 0, 1800, 310)
+    explainer = pipeline._explainer
+    assert explainer is not None
+    ledger.drain(1.0)
+
+    explained = explainer.explain(msgspec.structs.replace(FINDING, since=since))
+
+    assert explained.causes == ()
+    assert "causes not ranked" in explained.evidence[-1]
+    assert not [sample for sample in ledger.drain(1.0) if sample.metric is health.SIGNAL_FAILURES]
