@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import set_span_in_context
 
+from watchkeeper.core.observed import iter_frames
 from watchkeeper.core.testkit import RunningWatchkeeper
 
 DOCS = (Path(__file__).parents[2] / "docs/judgements.md").read_text(encoding="utf-8")
@@ -46,7 +47,8 @@ def call(exporter: Any) -> Any:
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 def test_an_evaluators_result_counts_for_the_judged_call(tmp_path: Path, protocol: str) -> None:
-    with RunningWatchkeeper(tmp_path) as watchkeeper:
+    state = tmp_path / "state"
+    with RunningWatchkeeper(tmp_path, {"state_folder": str(state)}) as watchkeeper:
         spans, logs = exporters(watchkeeper, protocol)
         span = call(spans)
         loggers = LoggerProvider(Resource({"service.name": "judge"}))
@@ -68,6 +70,13 @@ def test_an_evaluators_result_counts_for_the_judged_call(tmp_path: Path, protoco
         assert watchkeeper.value("watchkeeper_output_judgements_total", **labelled) == 1
         assert watchkeeper.value("watchkeeper_judgement_unjoined_total") == 0
         assert "MARKER" not in watchkeeper.page() + watchkeeper.log()
+    [file] = (state / "observed").iterdir()
+    with file.open("rb") as recorded:
+        rows = list(iter_frames(recorded))
+    assert [row.values for row in rows if "quality.relevance" in row.values] == [
+        {"quality.relevance": 0.25, "verdict.relevance": "off topic"}
+    ]
+    assert {row.segment for row in rows} == {"/shop/m"}
 
 
 def test_the_thumb_of_the_documentation_counts_for_the_answer_it_names(tmp_path: Path) -> None:
