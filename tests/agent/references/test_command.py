@@ -188,6 +188,27 @@ def store_rows(file):
     return list(iter_frames(file))
 
 
+def test_observed_traffic_of_several_replicas_is_one_reference(state: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (state / "observed" / "2.rows").rename(tmp_path / "other" / "2.rows")
+    folders = [str(state / "observed"), str(tmp_path / "other" / "2.rows")]
+
+    assert run(state, "propose", *folders, "--signals", "refusal", "--service", "chat") == 0
+
+    [pack] = store.load(state / "references").packs.values()
+    assert pack.n == 1200
+
+
+def test_a_column_of_models_is_chosen_from(state: Path, tmp_path: Path) -> None:
+    file = tmp_path / "calls.csv"
+    file.write_text("llm,output_tokens\n" + "a,1\nb,2\n" * 150)
+
+    assert run(state, "propose", str(file), "--field", "model=llm", "--service", "x/y", "--model", "b") == 0
+
+    [pack] = store.load(state / "references").packs.values()
+    assert (pack.segment, pack.n) == ("/x_y/b", 150)
+
+
 def test_a_tolerance_is_taken_and_one_for_no_score_is_refused(state: Path, capsys: Captured) -> None:
     proposed(state, "--signals", "refusal", "--tolerance", "refusal.rate=0.07")
     [pack] = store.load(state / "references").packs.values()
@@ -206,7 +227,7 @@ def test_a_tolerance_is_taken_and_one_for_no_score_is_refused(state: Path, capsy
         ("propose", ["--confidence", "99"], "--confidence: 99 is not from"),
         ("propose", ["--field", "input_tokens=a"], "tell of a FILE"),
         ("propose", ["gone.jsonl"], "gone.jsonl: No such file"),
-        ("propose", ["gone.rows"], "gone.rows: no such file"),
+        ("propose", ["gone.rows"], "gone.rows: nothing was observed yet"),
         ("approve", ["--why", "x"], "give ids, or --all"),
         ("approve", ["--all", "--why", "x"], "nothing here is proposed"),
         ("approve", ["abcdef", "--why", "x"], "no reference here begins with 'abcdef'"),

@@ -13,18 +13,34 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
     propose = _verb(verbs, "propose", "make references out of observed traffic, or of a file")
-    propose.add_argument("file", type=Path, nargs="?", metavar="FILE", help="JSON lines, CSV, Parquet or .rows")
+    propose.add_argument(
+        "files", type=Path, nargs="*", metavar="FILE", help="JSON lines, CSV, Parquet, .rows or a folder of these last"
+    )
     _choice(propose)
-    propose.add_argument("--since", metavar="TIME", help="ISO 8601, UTC where it says nothing")
-    propose.add_argument("--until", metavar="TIME")
-    propose.add_argument("--season", choices=("none", "hour", "hour_and_weekend"), default="none")
+    propose.add_argument("--since", metavar="TIME", help="ISO 8601, in UTC unless it says otherwise")
+    propose.add_argument("--until", metavar="TIME", help="not itself")
+    propose.add_argument(
+        "--season",
+        choices=("none", "hour", "hour_and_weekend"),
+        metavar="SEASON",
+        default="none",
+        help="none, hour or hour_and_weekend: hours kept apart",
+    )
     propose.add_argument("--utc-offset", type=float, default=0.0, metavar="HOURS", help="of the hours of a season")
     propose.add_argument(
-        "--tolerance", action="append", default=[], metavar="SIGNAL.SCORE=VALUE", help="instead of the one found"
+        "--tolerance",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="of SIGNAL.SCORE, instead of the one found",
     )
-    propose.add_argument("--confidence", type=float, default=0.99, metavar="SHARE", help="default 0.99")
-    propose.add_argument("--block-size", type=int, default=100, metavar="COUNT", help="default 100")
-    propose.add_argument("--block-seconds", type=float, default=60.0, metavar="SECONDS", help="default 60")
+    propose.add_argument(
+        "--confidence", type=float, default=0.99, metavar="SHARE", help="that a band holds the true mean, default 0.99"
+    )
+    propose.add_argument("--block-size", type=int, default=100, metavar="COUNT", help="calls of a block, default 100")
+    propose.add_argument(
+        "--block-seconds", type=float, default=60.0, metavar="SECONDS", help="and its least length, default 60"
+    )
     propose.add_argument("--time-field", metavar="PATH", help="of FILE; default: at, time, timestamp, ...")
     propose.add_argument(
         "--field", action="append", default=[], metavar="NAME=PATH", help="where FILE has a signal, or service, model"
@@ -62,7 +78,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def _verb(verbs: Any, name: str, about: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = verbs.add_parser(
-        name, help=about, description=about, formatter_class=lambda prog: argparse.HelpFormatter(prog, 28)
+        name,
+        help=about,
+        description=about,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=31),
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--config", type=Path, metavar="FILE", help=_WHERE)
@@ -75,10 +94,9 @@ def _verb(verbs: Any, name: str, about: str) -> argparse.ArgumentParser:
 def _choice(parser: argparse.ArgumentParser, ids: bool = False) -> None:
     if ids:
         parser.add_argument("ids", nargs="*", metavar="ID", help="the beginning of an id")
-    parser.add_argument("--namespace")
-    parser.add_argument("--service")
-    parser.add_argument("--model")
-    parser.add_argument("--signals", metavar="NAME,NAME", default="", help="default: all")
+    for part in ("namespace", "service", "model"):
+        parser.add_argument(f"--{part}", metavar="NAME", help=f"{part} of the calls; default: any")
+    parser.add_argument("--signals", metavar="NAME,NAME", default="", help="default: any")
 
 
 def _deed(parser: argparse.ArgumentParser, why: bool) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +29,7 @@ from watchkeeper.agent.references.proposals import propose
 from watchkeeper.agent.references.standing import SHOWN_ID, Standing, chosen, newest, standing
 from watchkeeper.agent.references.store import Key, Shelf
 from watchkeeper.core.errors import ConfigError
-from watchkeeper.core.observed import Segment
+from watchkeeper.core.observed import Row, Segment
 
 _REFERENCES: Final = "references"
 _CURRENT: Final = (Standing.APPROVED, Standing.PROPOSED)
@@ -227,29 +228,31 @@ def _writing(folder: Path) -> Iterator[None]:
 
 
 def _series(options: argparse.Namespace, where: _Where) -> Mapping[Key, Series]:
-    wanted, path = _wanted(options), options.file
-    if path is not None and path.suffix != SUFFIX:
-        table = Table(path, _fields(options))
-        found = gather(table.rows(), msgspec.structs.replace(wanted, namespace=None, service=None, model=None))
-        for line in table.remarks():
-            _note(line)
-        return found
-    if options.field or options.time_field:
-        raise ConfigError("--field, --time-field: tell of a FILE; observed traffic needs none")
-    if path is not None:
-        if not path.is_file():
-            raise ConfigError(f"{path}: no such file")
-        return gather(read_file(path, _note), wanted)
-    if where.observed is None:
-        raise ConfigError("FILE: observed traffic is in the state folder; give --config, --state-folder or a FILE")
+    tables = [Table(path, _fields(options)) for path in options.files if not _is_ours(path)]
+    rows = [*(table.rows() for table in tables), *(_rows(path) for path in options.files if _is_ours(path))]
+    if not tables and (options.field or options.time_field):
+        raise ConfigError("--field, --time-field: tell of a FILE of somebody else's; rows of watchkeeper need none")
+    if not rows:
+        if where.observed is None:
+            raise ConfigError("FILE: observed traffic is in the state folder; give --config, --state-folder or a FILE")
+        rows.append(_rows(where.observed))
+    series = gather(chain.from_iterable(rows), _wanted(options))
+    for line in chain.from_iterable(table.remarks() for table in tables):
+        _note(line)
+    return series
+
+
+def _is_ours(path: Path) -> bool:
+    return path.suffix == SUFFIX or path.is_dir()
+
+
+def _rows(path: Path) -> Iterator[Row]:
+    if not path.exists():
+        raise ConfigError(f"{path}: nothing was observed yet; run watchkeeper with this state_folder")
     try:
-        return gather(read_rows(where.observed, _note), wanted)
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{where.observed}: nothing was observed yet; run watchkeeper with this state_folder"
-        ) from None
+        yield from read_file(path, _note) if path.suffix == SUFFIX else read_rows(path, _note)
     except OSError as error:
-        raise ConfigError(f"{where.observed}: {error.strerror}; give a folder that can be read") from error
+        raise ConfigError(f"{path}: {error.strerror}; give what can be read") from error
 
 
 def _fields(options: argparse.Namespace) -> Fields:

@@ -64,7 +64,7 @@ class Table:
         """
         :raises ConfigError: the file cannot be read at all
         """
-        for record in _records(self._path):
+        for record in records(self._path):
             self._rows += 1
             if record is None:
                 self._unread["whole lines"] += 1
@@ -85,7 +85,7 @@ class Table:
             name = next((key for wanted in TIME_NAMES for key in record if key.lower() == wanted), None)
             if name is None:
                 return nan
-        found = _at(record, name)
+        found = value_at(record, name)
         at = None if found is None else parse_time(found)
         if at is None:
             self._unread[f"the time '{name}'"] += 1
@@ -93,7 +93,7 @@ class Table:
 
     def _segment(self, record: Record) -> str:
         parts = [
-            _at(record, self._fields.paths[name]) if name in self._fields.paths else given
+            value_at(record, self._fields.paths[name]) if name in self._fields.paths else given
             for name, given in zip(SEGMENT_NAMES, self._fields.segment, strict=True)
         ]
         return Segment(*(clean(str(part)) if part is not None else "" for part in parts)).text
@@ -101,7 +101,7 @@ class Table:
     def _values(self, record: Record) -> dict[str, float | str]:
         values: dict[str, float | str] = {}
         for signal, path in (self._signals or {name: name for name in record if is_signal(name)}).items():
-            found = _at(record, path)
+            found = value_at(record, path)
             if found is None or found == "":
                 continue
             value = parse_value(found, kind_of(signal))
@@ -166,7 +166,7 @@ def _known() -> frozenset[str]:
     return frozenset((*calls, ERROR, FINISH_REASON, *metrics, *(check.name for check in registry.checks())))
 
 
-def _at(record: Record, path: str) -> Any:
+def value_at(record: Record, path: str) -> Any:
     """What stands at a path; None where nothing does. A key may hold dots itself."""
     if path in record:
         return record[path]
@@ -174,7 +174,7 @@ def _at(record: Record, path: str) -> Any:
     while rest:
         inner = record.get(head)
         if isinstance(inner, Mapping):
-            found = _at(inner, rest)
+            found = value_at(inner, rest)
             if found is not None:
                 return found
         more, _, rest = rest.partition(".")
@@ -182,7 +182,7 @@ def _at(record: Record, path: str) -> Any:
     return None
 
 
-def _records(path: Path) -> Iterator[Record | None]:
+def records(path: Path) -> Iterator[Record | None]:
     """:raises ConfigError: not a file of a kind that is read"""
     ending = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
     try:

@@ -42,9 +42,10 @@ class Wanted(msgspec.Struct, frozen=True):
             found = Segment.parse(text)
         except ValueError:
             return False
+        service = None if self.service is None else self.service.replace("/", "_")  # as a segment is written
         return all(
             wanted is None or wanted == held
-            for wanted, held in zip((self.namespace, self.service, self.model), found, strict=True)
+            for wanted, held in zip((self.namespace, service, self.model), found, strict=True)
         )
 
     def time(self, at: float) -> bool:
