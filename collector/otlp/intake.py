@@ -27,11 +27,12 @@ from collector.otlp.refusals import Overloaded, Refused, TooMany, Undecodable
 from collector.otlp.senders import Senders
 from collector.otlp.tally import Tally
 from collector.otlp.traces import Traces
+from collector.otlp.writers import Writers
 from watchkeeper.core.inbox import Inbox
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Reading, Sample
-from watchkeeper.core.vocabulary import health, operations, requests
+from watchkeeper.core.vocabulary import health, links, operations, requests
 
 __all__ = ["EMITS", "Encoding", "Intake", "Overloaded", "Refused", "Signal", "Taken", "TooMany", "Undecodable"]
 
@@ -112,8 +113,10 @@ class Intake:
         self._senders = senders = Senders()
         self._attributes = attributes
         judges = Judges()
-        self._traces = Traces(self._calls, self._messages, senders, judges, MAX_TEXT_CHARACTERS)
-        self._logs = Logs(self._calls, self._messages, senders, judges, MAX_TEXT_CHARACTERS)
+        writers = Writers(ledger)
+        self._held_since: float | None = None
+        self._traces = Traces(self._calls, self._messages, senders, judges, writers, MAX_TEXT_CHARACTERS)
+        self._logs = Logs(self._calls, self._messages, senders, judges, writers, MAX_TEXT_CHARACTERS)
         self._metrics = Metrics(senders, attributes, started_at)
         self._decoders: dict[Encoding, _Decoder] = {
             Encoding.PROTOBUF: protobuf_bodies.Decoder(attributes, origins),
@@ -130,6 +133,11 @@ class Intake:
     @property
     def queue_size_bytes(self) -> int:
         return self._inbox.size_bytes + self._pending.size_bytes
+
+    def queue_age_seconds(self, now: float) -> float:
+        """How long the oldest of what is held has been ready for reading; 0 = nothing is."""
+        since = self._held_since
+        return max(0.0, now - since) if since is not None else 0.0
 
     def take(self, signal: Signal, encoding: Encoding, body: bytes, headers: Mapping[str, str], now: float) -> Taken:
         """
@@ -152,6 +160,7 @@ class Intake:
         with self._lock:
             held = self._inbox.take()
             self._queue_length = 0
+            self._held_since = None
             released = self._release(now)
             silent = self._metrics.silent(now)
             self._calls.forget_old(now)
@@ -187,19 +196,22 @@ class Intake:
         tally.invalid.update(self._attributes.invalid)
         self._attributes.invalid.clear()
         rejected = tally.rejected.total()
-        self._hold(tally, batch.items - rejected - tally.ignored.total() - len(tally.held))
+        self._hold(tally, now, batch.items - rejected - tally.ignored.total() - len(tally.held))
         self._settle(tally, now)
         self._tell_forgotten(now)
         self._count(signal, batch.items, tally)
+        self._ledger.add(health.TAKEN_REQUESTS, 1, (*_SOURCE, ("signal", signal.value)))
         return Taken(rejected, _explained(tally)) if rejected else Taken()
 
-    def _hold(self, tally: Tally, items: int) -> None:
+    def _hold(self, tally: Tally, now: float, items: int) -> None:
         if items or tally.completions or tally.samples or tally.judgements:
             reading = Reading(
                 tuple(tally.samples), tuple(tally.gaps), tuple(tally.completions), items, tuple(tally.judgements)
             )
             self._inbox.put(reading, tally.size_bytes)
             self._queue_length += items
+            if self._held_since is None:
+                self._held_since = now
 
     def _settle(self, tally: Tally, now: float) -> None:
         """Metrics that came before the first calls of their sender tell of the same calls."""
@@ -240,11 +252,14 @@ class Intake:
             self._ledger.add(health.IGNORED, count, (*labels, ("reason", reason)))
         for field, count in tally.invalid.items():
             self._ledger.add(health.INVALID_VALUES, count, (("source", "otlp"), ("field", field)))
+        for who, count in tally.repeated.items():
+            self._ledger.add(links.REPEATED, count, tuple(zip(links.LINK, ("otlp", *who), strict=True)))
 
     def _start_at_zero(self) -> None:
         """Every series is there from the start, so that its first increase shows."""
         self._ledger.add(health.CALLS_FORGOTTEN, 0, _SOURCE)
         for signal in Signal:
+            self._ledger.add(health.TAKEN_REQUESTS, 0, (*_SOURCE, ("signal", signal.value)))
             tally = Tally()
             tally.rejected.update(dict.fromkeys(refusals.REJECTED_REASONS, 0))
             tally.ignored.update(dict.fromkeys(refusals.IGNORED_REASONS, 0))

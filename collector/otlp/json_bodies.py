@@ -22,8 +22,8 @@ from watchkeeper.core.metric import Kind
 _OBJECTS_PER_ITEM: Final = 8
 """a span of 14 attributes has 30, but few requests bring as many items as they may"""
 _BROKEN: Final = (msgspec.DecodeError, UnicodeDecodeError, refusals.Rejected)
-_Group = tuple[dict[str, object], str, list[Any]]
-"""resource, scope's name, items"""
+_Group = tuple[dict[str, object], tuple[str, str], list[Any]]
+"""resource, scope's name and version, items"""
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
@@ -111,8 +111,8 @@ class Decoder:
             yield MetricItem(metric.name, metric.unit or "", kind, data.aggregation_temporality or 0, points), origin
 
     def _items(self, batch: Batch, tenant: str, tally: Tally) -> Iterator[tuple[Any, Origin]]:
-        for resource, scope, items in batch.groups:
-            origin = self._origins.plain(resource, scope, tenant)
+        for resource, (scope, version), items in batch.groups:
+            origin = self._origins.plain(resource, scope, tenant, version)
             for item in items:
                 if item is None:
                     tally.rejected[refusals.UNDECODABLE] += 1
@@ -223,12 +223,18 @@ def _groups(shape: _Shape, request: Any, read_resource: Callable[[Any], dict[str
     return [
         (
             read_resource(group.resource),
-            (scoped.scope.name or "") if scoped.scope else "",
+            _scope(scoped.scope),
             getattr(scoped, shape.items) or [],
         )
         for group in getattr(request, shape.resources) or ()
         for scoped in getattr(group, shape.scopes) or ()
     ]
+
+
+def _scope(scope: json_schema.Scope | None) -> tuple[str, str]:
+    if scope is None:
+        return "", ""
+    return scope.name or "", scope.version if isinstance(scope.version, str) else ""
 
 
 def _decoded(shape: _Shape, raw: msgspec.Raw) -> Any:

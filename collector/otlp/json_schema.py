@@ -1,6 +1,6 @@
 """OTLP/JSON as typed records. Unknown keys are skipped, 64-bit integers are numbers or strings, null is absent."""
 
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -103,6 +103,8 @@ class Resource(msgspec.Struct):
 
 class Scope(msgspec.Struct):
     name: str | None = None
+    version: Any = None
+    """text, or something that no request is refused for"""
 
 
 Item = TypeVar("Item")

@@ -14,6 +14,7 @@ from collector.otlp.origins import Origin
 from collector.otlp.senders import Senders
 from collector.otlp.spans import Reader
 from collector.otlp.tally import Tally
+from collector.otlp.writers import Writers
 from watchkeeper.core.records import Text
 
 DETAILS: Final = "gen_ai.client.inference.operation.details"
@@ -27,12 +28,19 @@ class Logs:
     """Not thread-safe."""
 
     def __init__(
-        self, calls: Calls, messages: Messages, senders: Senders, judges: Judges, max_text_characters: int
+        self,
+        calls: Calls,
+        messages: Messages,
+        senders: Senders,
+        judges: Judges,
+        writers: Writers,
+        max_text_characters: int,
     ) -> None:
         self._calls = calls
         self._messages = messages
         self._senders = senders
         self._judges = judges
+        self._writers = writers
         self._max_text_characters = max_text_characters
 
     def take(self, records: Iterable[LogItem], tally: Tally, now: float) -> None:
@@ -72,6 +80,7 @@ class Logs:
             tally.ignored[refusals.EVENT_NOT_USED] += 1
             return
         self._senders.saw(origin.sender, now)
+        self._writers.saw(origin, now)
         completion = reader.completion(seen, operation, origin, now, timed=False)
         if not seen.trace_id:
             call = self._calls.by_response(completion.response_id, seen.end_ns / 1e9)
@@ -84,7 +93,7 @@ class Logs:
             return
         call, new, repeated = self._calls.judge(completion, b"", 0.0, LOG, now)
         if repeated:
-            tally.ignored[refusals.DUPLICATE] += 1
+            tally.repeat(completion)
         elif new:
             tally.completions.append(completion)
         else:

@@ -58,6 +58,8 @@ class Origin(NamedTuple):
     """the engine that these names give away"""
     client_of: str = ""
     """the provider whose client library the scope instruments"""
+    version: str = ""
+    """of the scope: of the instrumentation"""
 
     @property
     def sender(self) -> Sender:
@@ -80,9 +82,9 @@ def client_of(scope: str) -> str:
     return _CLIENTS.get(parts[-1], "")
 
 
-def origin(attributes: dict[str, object], scope: str, tenant_attribute: str, tenant: str) -> Origin:
+def origin(attributes: dict[str, object], scope: str, tenant_attribute: str, tenant: str, version: str = "") -> Origin:
     """
-    From resource attributes and a scope's name.
+    From resource attributes and a scope's name and version.
 
     :param tenant: from the request's header: used when no attribute says otherwise
     """
@@ -98,6 +100,7 @@ def origin(attributes: dict[str, object], scope: str, tenant_attribute: str, ten
         scope=scope,
         engine=engine_of(scope, found.get("service", "")),
         client_of=client_of(scope),
+        version=version,
     )
 
 
@@ -114,15 +117,16 @@ class Origins:
         key = (resource, scope, tenant)
         known = self._known.get(key)
         if known is None:
-            known = origin(self._attributes(resource), _name(scope), self._tenant_attribute, tenant)
+            name, version = _scope(scope)
+            known = origin(self._attributes(resource), name, self._tenant_attribute, tenant, version)
             if len(resource) + len(scope) <= _MAX_CACHED_BYTES:
                 if len(self._known) >= _MAX_CACHED:
                     self._known.clear()
                 self._known[key] = known
         return known
 
-    def plain(self, attributes: dict[str, object], scope: str, tenant: str) -> Origin:
-        return origin(attributes, scope, self._tenant_attribute, tenant)
+    def plain(self, attributes: dict[str, object], scope: str, tenant: str, version: str = "") -> Origin:
+        return origin(attributes, scope, self._tenant_attribute, tenant, version)
 
     def wants(self, name: str) -> bool:
         return name in self._wanted
@@ -154,8 +158,10 @@ class Origins:
         return name, anyvalue.read(resource, *value)
 
 
-def _name(scope: bytes) -> str:
+def _scope(scope: bytes) -> tuple[str, str]:
+    """Name and version."""
+    found = {1: "", 2: ""}
     for number, wire_type, start, end in wire.fields(scope, 0, len(scope)):
-        if number == 1 and wire_type == wire.BYTES:
-            return scope[start:end].decode(errors="replace")
-    return ""
+        if number in found and wire_type == wire.BYTES and not found[number]:
+            found[number] = scope[start:end].decode(errors="replace")
+    return found[1], found[2]

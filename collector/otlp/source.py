@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+import time
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, suppress
 from threading import Thread
@@ -65,9 +66,9 @@ class OtlpSource:
             raise Unavailable("the OTLP receivers have stopped; restart watchkeeper")
         if self._closed:
             reading = self._intake.read(now)
-            self._report()
+            self._report(now)
             return reading
-        self._report()  # before it is emptied: afterwards it is always empty
+        self._report(now)  # before it is emptied: afterwards it is always empty
         return self._intake.read(now)
 
     def close(self) -> None:
@@ -78,10 +79,11 @@ class OtlpSource:
             self._loop.call_soon_threadsafe(self._closing.set)
             self._thread.join(self._config.shutdown_grace_seconds + _STOP_SECONDS)
 
-    def _report(self) -> None:
+    def _report(self, now: float) -> None:
         self._ledger.set(health.QUEUE_LENGTH, self._intake.queue_length, _QUEUE)
         self._ledger.set(health.QUEUE_SIZE, self._intake.queue_size_bytes, _QUEUE)
         self._ledger.set(health.QUEUE_CAPACITY, self._config.queue_capacity_bytes, _QUEUE)
+        self._ledger.set(health.QUEUE_AGE, self._intake.queue_age_seconds(now), _QUEUE)
 
     def _run(self, listener: socket.socket, tls_context: Any) -> None:
         try:
@@ -94,7 +96,7 @@ class OtlpSource:
     async def _report_until_closing(self) -> None:
         """Also while nobody reads, because the pipeline is stuck: that is when the queue is worth watching."""
         while not self._closing.is_set():
-            self._report()
+            self._report(time.time())
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), _REPORT_SECONDS)
 

@@ -65,7 +65,7 @@ class Reader:
             metric, label, names = surrounding
             labels[label] = next((str(seen.found[name]) for name in names if name in seen.found), "")
         _, labels["error.type"] = _outcome(seen)
-        return Sample(metric, duration, when(seen.end_ns, now), ordered(metric, labels))
+        return Sample(metric, duration, self._when(seen, now), ordered(metric, labels))
 
     def completion(self, seen: Observed, operation: str, origin: Origin, now: float, timed: bool = True) -> Completion:
         """
@@ -113,7 +113,7 @@ class Reader:
         if provider is None or provider in _HALVES:
             provider = _provider(seen, origin, engine)
         return Completion(  # by position, in the record's order: names would cost a microsecond a call
-            when(seen.end_ns, now),
+            self._when(seen, now),
             _ENGINE if engine else _CLIENT,
             True,
             operation,
@@ -158,6 +158,14 @@ class Reader:
         if not tools and ("called_tools" in found or "tool" in found):
             tools = found.get("called_tools") or (found["tool"],)
         return said, reasons, tools
+
+    def _when(self, seen: Observed, now: float) -> float:
+        """Unix seconds: as sent; now, and counted, where that cannot be right; now where it was not given."""
+        at = seen.end_ns / 1e9
+        if now - _PAST_SECONDS <= at <= now + _FUTURE_SECONDS:
+            return at
+        self._invalid["time"] += bool(seen.end_ns)
+        return now
 
     def _duration(self, seen: Observed) -> float | None:
         duration_ns = seen.end_ns - seen.start_ns

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from collector.otlp import facets
+from collector.otlp import facets, refusals
 from collector.otlp.calls import Call
 from collector.otlp.senders import Sender
 from watchkeeper.core.records import Completion, Gap, Judgement, Sample
@@ -15,7 +15,7 @@ SAMPLE_BYTES = 512
 class Tally:
     """`rejected`, `ignored` and `invalid` by reason or field."""
 
-    __slots__ = ("completions", "gaps", "held", "ignored", "invalid", "judgements", "rejected", "samples")
+    __slots__ = ("completions", "gaps", "held", "ignored", "invalid", "judgements", "rejected", "repeated", "samples")
 
     def __init__(self) -> None:
         self.completions: list[Completion] = []
@@ -27,6 +27,13 @@ class Tally:
         self.rejected: Counter[str] = Counter()
         self.ignored: Counter[str] = Counter()
         self.invalid: Counter[str] = Counter()
+        self.repeated: Counter[tuple[str, str]] = Counter()
+        """records that were here before, by namespace and service"""
+
+    def repeat(self, seen: Completion) -> None:
+        """A record that was here before."""
+        self.ignored[refusals.DUPLICATE] += 1
+        self.repeated[(seen.namespace, seen.service)] += 1
 
     def add(self, call: Call, seen: Completion, reason: str) -> None:
         """What this observation adds to a call that was counted before; ignored for `reason` when it adds nothing."""

@@ -16,6 +16,7 @@ from collector.otlp.origins import Origin
 from collector.otlp.senders import Senders
 from collector.otlp.spans import Reader
 from collector.otlp.tally import Tally
+from collector.otlp.writers import Writers
 from watchkeeper.core.records import Completion, Sample, Vantage
 
 _LEGACY_PROVIDER_RANK: Final = 1
@@ -46,12 +47,19 @@ class Traces:
     """Not thread-safe."""
 
     def __init__(
-        self, calls: Calls, messages: Messages, senders: Senders, judges: Judges, max_text_characters: int
+        self,
+        calls: Calls,
+        messages: Messages,
+        senders: Senders,
+        judges: Judges,
+        writers: Writers,
+        max_text_characters: int,
     ) -> None:
         self._calls = calls
         self._messages = messages
         self._senders = senders
         self._judges = judges
+        self._writers = writers
         self._max_text_characters = max_text_characters
         self._heard: Origin | None = None
         """whose call was the last, in the request at hand"""
@@ -87,6 +95,7 @@ class Traces:
             if origin is not self._heard:
                 self._heard = origin
                 self._senders.saw(origin.sender, now)
+                self._writers.saw(origin, now)
             record = reader.completion(seen, operation, origin, now)
             legacy = record.text is None and seen.found.get(PROVIDER_RANK) == _LEGACY_PROVIDER_RANK
             if record.vantage is _ENGINE:
@@ -112,7 +121,7 @@ class Traces:
     def _call(self, item: _Understood, call_seen: Completion, tally: Tally, now: float) -> None:
         call, new, repeated = self._calls.judge(call_seen, item.parent_id, item.start, SPAN, now)
         if repeated:
-            tally.ignored[refusals.DUPLICATE] += 1
+            tally.repeat(call_seen)
             return
         if new:
             tally.completions.append(call_seen)

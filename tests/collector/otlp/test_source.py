@@ -46,6 +46,7 @@ def test_the_queue_is_measured_at_every_read(receiver: Any, traces: Any) -> None
         health.QUEUE_LENGTH: 3,
         health.QUEUE_SIZE: gauges[health.QUEUE_SIZE],
         health.QUEUE_CAPACITY: OtlpConfig().queue_capacity_bytes,
+        health.QUEUE_AGE: gauges[health.QUEUE_AGE],
     }
     assert gauges[health.QUEUE_SIZE] > 0
 
