@@ -1,6 +1,7 @@
 """Every cause of the table in a history of its own: it comes first, or is told as not measured."""
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from detectors.causes.candidates import BY_NAME, CANDIDATES, MEASURES
 from detectors.causes.moves import Move
 from detectors.causes.rank import rank
-from detectors.causes.table import CAUSES
+from detectors.causes.table import CAUSES, PAGE
 from watchkeeper.core.vocabulary import METRICS, health
 
 SCENES = {
@@ -296,3 +297,10 @@ def test_any_moves_rank_to_three_causes_at_most_best_first(data):
     assert len(ranked) <= 3
     assert all(math.isfinite(each.score) and each.score >= 3 for each in ranked)
     assert ("host" in unmeasured) == ("host" not in data)
+
+
+def test_every_cause_and_the_facts_have_a_heading_on_their_page():
+    page = (Path(__file__).parents[3] / PAGE).read_text(encoding="utf-8")
+    headings = {line.lstrip("# ").lower().replace(" ", "-") for line in page.splitlines() if line.startswith("#")}
+
+    assert {cause.runbook.partition("#")[2] for cause in CAUSES} | {"facts"} <= headings
