@@ -36,8 +36,7 @@ def table(packs: Sequence[Pack], shelf: Shelf, now: float) -> str:
         if place == 0 or packs[place - 1].segment != pack.segment:
             lines += ["", segment_name(pack.segment)]
         state = standing(pack, shelf)
-        approval = pack.approval
-        told = _cut(f"{approval.by}: {approval.why}", terminal_width() - width - 57) if approval else ""
+        told = _cut(_reason(pack, state, shelf), terminal_width() - width - 57)
         age = _age(now - _since(pack, state, shelf))
         name = f"{_coloured(state, 10)}  {pack.id[:SHOWN_ID]}  {_cut(pack.signal, width):<{width}}"
         lines.append(f"  {name}  {pack.kind:<8}{pack.n:>9,}  {age:<10}  {told}".rstrip())
@@ -217,6 +216,14 @@ def _history(pack: Pack, shelf: Shelf) -> Iterator[tuple[str, str]]:
 
 def _all_counts(pack: Pack) -> "np.ndarray[Any, np.dtype[np.float64]]":
     return np.asarray(np.sum([stratum.counts for stratum in pack.strata.values()], axis=0, dtype=np.float64))
+
+
+def _reason(pack: Pack, state: Standing, shelf: Shelf) -> str:
+    """Who brought it where it stands, and why."""
+    if state is Standing.RETIRED:
+        last = next(one for one in reversed(shelf.journal.events) if one.reference == pack.id)
+        return f"{last.by}: {last.why}"
+    return f"{pack.approval.by}: {pack.approval.why}" if pack.approval else ""
 
 
 def _since(pack: Pack, state: Standing, shelf: Shelf) -> float:
