@@ -4,8 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import quote
 
+from exporters.page.device_table import accelerators
 from exporters.page.figures import count, share
-from exporters.page.lists import destinations, engines, findings, models, services, sources
+from exporters.page.finding_list import findings
+from exporters.page.lists import destinations, engines, models, services, sources
 from exporters.page.live import live
 from exporters.page.markup import Child, Html, element, fragment
 from exporters.page.parts import absent, code, moment
@@ -66,7 +68,10 @@ def document(
 
 def sentence(remark: Remark, words: Words) -> str:
     """A remark in words."""
+    found = remark.finding
     text = words.remarks[remark.why].format(
+        title=words.title_of(found) if found else "",
+        summary=found.summary if found else "",
         names=words.listed(remark.names),
         reasons=words.listed(tuple(words.reason(reason) for reason in remark.reasons)),
         count=count(remark.amount),
@@ -78,15 +83,15 @@ def sentence(remark: Remark, words: Words) -> str:
 
 def _content(view: View, status: Status, entries: Sequence[Finding], words: Words) -> Html:
     """In the order of a narrow screen; a wide one sets the middle part left of the two others."""
-    seen = bool(view.models or view.engines)
-    middle: Child = None if view.itself.role == "node" else _empty(words)  # a node agent is sent no traffic
-    if seen:
-        middle = fragment(
+    traffic: Child = None if view.itself.role == "node" else _empty(words)  # a node agent is sent no traffic
+    if view.models or view.engines:
+        traffic = fragment(
             live(view, words), models(view.models, words), services(view.services, words), engines(view.engines, words)
         )
+    devices = accelerators(view.devices, words) if view.devices else None
     return fragment(
         element("div", findings(entries, view, words), class_="first"),
-        element("div", middle, class_="middle"),
+        element("div", traffic, devices, class_="middle"),
         element("div", sources(view, words), destinations(view, words), class_="last"),
     )
 
@@ -155,12 +160,14 @@ def _status(view: View, status: Status, words: Words) -> Html:
 
 def _watched(view: View, words: Words) -> Html:
     """How much is watched, and how much of it is up."""
-    up = {
+    up: dict[str, list[bool | None]] = {
         words.engines: [engine.up for engine in view.engines],
-        **({words.accelerators: view.devices} if view.devices else {}),
+        **({words.accelerators: [device.up for device in view.devices]} if view.devices else {}),
         words.sources: [source.up for source in view.sources],
     }
     counts = {words.models: str(len(view.models)), words.services: str(len(view.services))}
+    if view.itself.role == "node" and not (view.models or view.services or view.engines):
+        counts, up = {}, {name: states for name, states in up.items() if name != words.engines}
     counts |= {name: f"{sum(map(bool, states))}/{len(states)}" if states else "0" for name, states in up.items()}
     return element("dl", [element("div", element("dt", name), element("dd", value)) for name, value in counts.items()])
 

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from exporters.page.tally import (
+    GROWING,
     USED,
     Change,
     Loss,
@@ -93,7 +94,8 @@ class History:
             if point.metric not in USED:
                 continue
             series = self._points.setdefault(point.metric, {})
-            self._before.setdefault((point.metric, point.labels), series.get(point.labels))
+            if point.metric in GROWING:
+                self._before.setdefault((point.metric, point.labels), series.get(point.labels))
             series[point.labels] = point.value
 
     def seen(self) -> Seen:

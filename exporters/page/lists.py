@@ -2,60 +2,48 @@
 
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import urlsplit
 
 from exporters.page.figures import Figure, count, rate, share, size
 from exporters.page.groups import Engine, Group
 from exporters.page.itself import Destination, Source
 from exporters.page.markup import Child, Html, element, fragment
-from exporters.page.parts import absent, bar, both, by_reason, code, dot, figure, moment, section, table, total
+from exporters.page.parts import (
+    absent,
+    amount_of,
+    bar,
+    both,
+    by_reason,
+    code,
+    dot,
+    figure,
+    moment,
+    more,
+    section,
+    table,
+    total,
+)
 from exporters.page.status import ERROR_SHARE_ATTENTION, QUEUE_FILL_ATTENTION
 from exporters.page.view import View
 from exporters.page.words import Words
-from watchkeeper.core.records import Finding
 
 MAX_MODELS: Final = 20
 MAX_SERVICES: Final = 10
 MAX_ENGINES: Final = 20
 MAX_SOURCES: Final = 20
-MAX_OPEN: Final = 8
-MAX_RESOLVED: Final = 8
-
-
-def findings(entries: Sequence[Finding], view: View, words: Words) -> Html:
-    """Open ones in full; resolved ones folded away."""
-    still_open = [entry for entry in entries if not entry.resolved]
-    resolved = [entry for entry in entries if entry.resolved]
-    return section(
-        "findings",
-        fragment(words.findings, _count_of(len(still_open))),
-        [_finding(entry, view.now, words) for entry in still_open[:MAX_OPEN]],
-        _more(len(still_open) - MAX_OPEN, words.more),
-        None if still_open else element("p", words.no_findings, class_="quiet"),
-        element(
-            "details",
-            element("summary", words.earlier.format(count=len(resolved)), id="earlier-summary"),
-            [_finding(entry, view.now, words) for entry in resolved[:MAX_RESOLVED]],
-            _more(len(resolved) - MAX_RESOLVED, words.more),
-            id="earlier",
-        )
-        if resolved
-        else None,
-    )
 
 
 def models(groups: Sequence[Group], words: Words) -> Html:
     content = _groups(groups, MAX_MODELS, words, words.model) if groups else _quiet(words.no_models)
-    return section("models", fragment(words.models, _count_of(len(groups))), content)
+    return section("models", fragment(words.models, amount_of(len(groups))), content)
 
 
 def services(groups: Sequence[Group], words: Words) -> Html:
     content = _groups(groups, MAX_SERVICES, words, words.service) if groups else _quiet(words.no_services)
-    return section("services", fragment(words.services, _count_of(len(groups))), content)
+    return section("services", fragment(words.services, amount_of(len(groups))), content)
 
 
 def engines(rows: Sequence[Engine], words: Words) -> Html:
-    heading = fragment(words.engines, _count_of(len(rows)))
+    heading = fragment(words.engines, amount_of(len(rows)))
     if not rows:
         return section("engines", heading, _quiet(words.no_engines))
     why = words.absent_engine
@@ -73,7 +61,7 @@ def engines(rows: Sequence[Engine], words: Words) -> Html:
         for row in rows[:MAX_ENGINES]
     ]
     return section(
-        "engines", heading, table("engines", [*labels], cells, labels), _more(len(rows) - MAX_ENGINES, words.more)
+        "engines", heading, table("engines", [*labels], cells, labels), more(len(rows) - MAX_ENGINES, words.more)
     )
 
 
@@ -84,7 +72,7 @@ def sources(view: View, words: Words) -> Html:
         "sources",
         heading,
         element("ul", rows, class_="sources") if rows else _quiet(words.no_sources),
-        _more(len(view.sources) - MAX_SOURCES, words.more),
+        more(len(view.sources) - MAX_SOURCES, words.more),
         [
             element("p", words.queues, ": ", name, " ", bar(fill, str(share(fill))), class_="quiet")
             for name, fill in tuple(view.queues.items())[:MAX_SOURCES]
@@ -109,45 +97,6 @@ def destinations(view: View, words: Words) -> Html:
             absent(words.absent_itself) if itself.series is None else count(itself.series),
             class_="quiet",
         ),
-    )
-
-
-def safe_link(address: str) -> str | None:
-    """`address` when it is a web address and nothing else: a finding may not bring a script."""
-    try:
-        parts = urlsplit(address)
-    except ValueError:
-        return None
-    return address if parts.scheme in ("http", "https") and parts.netloc else None
-
-
-def _finding(entry: Finding, now: float, words: Words) -> Html:
-    link = safe_link(entry.runbook)
-    cause = entry.causes[0] if entry.causes else None
-    runbook: Child = None
-    if entry.runbook:
-        runbook = (
-            element("a", words.runbook, href=link, rel="noreferrer") if link else f"{words.runbook}: {entry.runbook}"
-        )
-    return element(
-        "article",
-        element(
-            "p",
-            element("span", words.resolved if entry.resolved else words.severities[entry.severity], class_="severity"),
-            " ",
-            moment(
-                entry.since,
-                words.ago_of(now - entry.at)
-                if entry.resolved
-                else words.since.format(age=words.age(now - entry.since)),
-            ),
-        ),
-        element("h3", entry.subject),
-        element("p", entry.summary),
-        element("p", element("span", f"{words.cause}: ", class_="faint"), cause.summary) if cause else None,
-        element("p", element("span", f"{words.action}: ", class_="faint"), entry.action) if entry.action else None,
-        element("p", runbook, class_="runbook") if runbook else None,
-        class_=f"finding {'resolved' if entry.resolved else entry.severity.value}",
     )
 
 
@@ -181,7 +130,7 @@ def _groups(groups: Sequence[Group], most: int, words: Words, kind: str) -> Html
         ]
         for group in groups[:most]
     ]
-    return fragment(table("groups", headings, rows, labels), _more(len(groups) - most, words.and_more))
+    return fragment(table("groups", headings, rows, labels), more(len(groups) - most, words.and_more))
 
 
 def _measured(group: Group, words: Words) -> Html:
@@ -244,14 +193,6 @@ def _destination(destination: Destination, words: Words) -> Html:
 
 def _named(name: str, detail: str, words: Words) -> Html:
     return fragment(element("b", name or words.unnamed), element("small", detail) if detail else None)
-
-
-def _count_of(amount: int) -> Html | None:
-    return element("small", f" {amount}") if amount else None
-
-
-def _more(amount: int, text: str) -> Html | None:
-    return element("p", text.format(count=amount), class_="quiet") if amount > 0 else None
 
 
 def _quiet(text: str) -> Html:

@@ -56,13 +56,13 @@ def by_reason(counts: Mapping[str, float], words: Words) -> str:
     return words.listed(tuple(f"{words.reason(reason)} {count(amount)}" for reason, amount in counts.items()))
 
 
-def bar(share: float, text: str) -> Html:
-    """A share as a short bar, with its number beside it."""
+def bar(share: float, text: str, *, alarms: bool = True) -> Html:
+    """A share as a short bar, with its number beside it. `alarms`: nearly full is bad."""
     width = round(100 * min(max(share, 0.0), 1.0))
     return fragment(
         element(
             "svg",
-            element("rect", class_="full" if share >= 0.9 else "fill", width=width, height=8),
+            element("rect", class_="full" if alarms and share >= 0.9 else "fill", width=width, height=8),
             class_="bar",
             viewBox="0 0 100 8",
             preserveAspectRatio="none",
@@ -93,6 +93,16 @@ def table(kind: str, headings: list[Child], rows: list[list[Child]], labels: lis
         for row in rows
     ]
     return element("table", element("thead", head), element("tbody", body), class_=kind)
+
+
+def more(amount: int, text: str) -> Html | None:
+    """How many are left out, when any are."""
+    return element("p", text.format(count=amount), class_="quiet") if amount > 0 else None
+
+
+def amount_of(amount: int) -> Html | None:
+    """Beside a heading."""
+    return element("small", f" {amount}") if amount else None
 
 
 def section(name: str, heading: Child, *children: Child) -> Html:

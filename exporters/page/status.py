@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from exporters.page.devices import Device
 from exporters.page.groups import Engine
 from exporters.page.tally import Loss, Missed
 from exporters.page.view import View
@@ -65,6 +66,7 @@ class Remark(msgspec.Struct, frozen=True):
     names: tuple[str, ...] = ()
     amount: float = 0.0
     reasons: tuple[str, ...] = ()
+    finding: Finding | None = None
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -98,7 +100,7 @@ def _from_findings(findings: Sequence[Finding]) -> list[Remark]:
     """Information is shown below, but is no reason for concern."""
     states = {Severity.CRITICAL: State.BAD, Severity.WARNING: State.ATTENTION}
     return [
-        Remark(states[finding.severity], Why.FINDING, (f"{finding.subject}: {finding.summary}",))
+        Remark(states[finding.severity], Why.FINDING, finding=finding)
         for finding in findings
         if not finding.resolved and finding.severity in states
     ]
@@ -123,9 +125,9 @@ def _from_calls(view: View) -> list[Remark]:
     return [Remark(State.BAD if share >= ERROR_SHARE_BAD else State.ATTENTION, Why.ERRORS, amount=share)]
 
 
-def _from_devices(devices: Sequence[bool]) -> list[Remark]:
+def _from_devices(devices: Sequence[Device]) -> list[Remark]:
     """What is wrong with one is for findings to say; here, that its numbers are missing."""
-    lost = devices.count(False)
+    lost = sum(1 for device in devices if not device.up)
     return [Remark(State.ATTENTION, Why.DEVICES_DOWN, amount=lost)] if lost else []
 
 

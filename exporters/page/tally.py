@@ -56,7 +56,10 @@ USED: Final = frozenset(
         requests.REQUESTS, requests.TOKENS, requests.SERVER_FIRST_TOKEN, requests.SERVER_PER_TOKEN,
         requests.CLIENT_FIRST_CHUNK, requests.CLIENT_PER_CHUNK,
         engines.INTER_TOKEN_LATENCY, engines.TOKENS, engines.FINISHED, engines.RUNNING, engines.WAITING,
-        engines.KV_CACHE, engines.ENGINE_UP, engines.ENGINE_FAULT, devices.UP,
+        engines.KV_CACHE, engines.ENGINE_UP, engines.ENGINE_FAULT,
+        devices.UP, devices.DEVICE_FAULT, devices.STATUS, devices.UTILIZATION, devices.COMPUTE_ACTIVE,
+        devices.MEMORY_USAGE, devices.MEMORY_LIMIT, devices.TEMPERATURE, devices.POWER, devices.POWER_LIMIT,
+        devices.THROTTLED, devices.FAULTS, devices.ALLOCATION,
         health.ACCEPTED, health.REJECTED, health.REFUSED_REQUESTS, health.DROPPED, health.LAST_RECORD,
         health.QUEUE_LENGTH, health.QUEUE_SIZE, health.QUEUE_CAPACITY, health.SOURCE_UP, health.SOURCE_FAILURES,
         health.EXPORTER_UP, health.EXPORTER_FAILURES, health.SERIES, health.SERIES_FOLDED, health.BUILD_INFO,
@@ -64,6 +67,8 @@ USED: Final = frozenset(
     )
 )  # fmt: skip
 """the part of the vocabulary that the page remembers"""
+GROWING: Final = frozenset(metric for metric in USED if metric.kind is not Kind.GAUGE) - {devices.FAULTS}
+"""the part of it whose growth the page works out"""
 
 
 class Origin(StrEnum):
@@ -170,8 +175,6 @@ def step_of(index: int, changes: Iterable[Change]) -> Step:
     groups: dict[str, dict[str, Tally]] = {"model": {}, "service": {}, "engine": {}}
     losses: dict[Loss, float] = {}
     for change in changes:
-        if change.metric.kind is Kind.GAUGE:
-            continue
         labels = dict(change.labels)
         if change.metric in _MISSED:
             if PAGES not in change.labels:

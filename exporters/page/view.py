@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from exporters.page.devices import Device, devices_of
 from exporters.page.groups import Engine, Group, Latency, engines_of, latency, models_of, services_of
 from exporters.page.history import STEP_SECONDS, Mark, Seen, Spreads, mark_of
 from exporters.page.itself import (
@@ -16,9 +17,9 @@ from exporters.page.itself import (
     queues_of,
     sources_of,
 )
-from exporters.page.tally import Loss, Origin, Tally, combined, step_of, summed, value_of
+from exporters.page.tally import Loss, Origin, Tally, combined, step_of, summed
 from watchkeeper.core.records import Outcome
-from watchkeeper.core.vocabulary import devices, engines, requests
+from watchkeeper.core.vocabulary import engines, requests
 
 RECENT_STEPS: Final = 60
 """closed steps behind the error share that the status is judged by: five minutes"""
@@ -55,8 +56,7 @@ class View(msgspec.Struct, frozen=True):
     models: tuple[Group, ...]
     services: tuple[Group, ...]
     engines: tuple[Engine, ...]
-    devices: tuple[bool, ...]
-    """accelerators, each whether it was read"""
+    devices: tuple[Device, ...]
     sources: tuple[Source, ...]
     queues: Mapping[str, float]
     """fill of queues that belong to no source"""
@@ -93,7 +93,7 @@ def view_of(seen: Seen, now: float) -> View:
         models=models_of(seen),
         services=services_of(seen),
         engines=engines_of(seen),
-        devices=tuple(value_of(value) >= 1 for value in points.get(devices.UP, {}).values()),
+        devices=devices_of(points),
         sources=sources_of(points),
         queues=queues_of(points),
         destinations=destinations_of(points),

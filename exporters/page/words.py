@@ -8,7 +8,8 @@ import msgspec
 from exporters.page.figures import age
 from exporters.page.status import State, Why
 from exporters.page.tally import Origin
-from watchkeeper.core.records import Outcome, Severity
+from watchkeeper.core.records import Finding, Outcome, Severity
+from watchkeeper.core.vocabulary.faults import FaultClass
 
 
 class Words(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +101,23 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     down: str
     kv_cache: str
     output_tokens: str
+
+    # accelerators
+    accelerator: str
+    device_busy: str
+    compute: str
+    device_memory: str
+    of_memory: str
+    temperature: str
+    power: str
+    free: str
+    """no pod has it, as far as is known"""
+    held_back: str
+    faults_since: str
+    device_states: Mapping[str, str]
+    fault_classes: Mapping[FaultClass, str]
+    absent_device: str
+
     no_models: str
     no_engines: str
     no_services: str
@@ -107,11 +125,17 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     # findings
     findings: str
     no_findings: str
+    signals: Mapping[str, str]
+    """titles of findings by what raised them"""
+    subjects: Mapping[str, str]
+    """what a finding is about, by label"""
     earlier: str
     severities: Mapping[Severity, str]
     since: str
     resolved: str
     cause: str
+    causes: str
+    evidence: str
     action: str
     runbook: str
 
@@ -153,6 +177,34 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     def reason(self, name: str) -> str:
         """A reason that is not known here keeps its name."""
         return self.reasons.get(name, name or self.unnamed)
+
+    def device_state(self, name: str) -> str:
+        return self.device_states.get(name, name)
+
+    def fault_class(self, name: str) -> str:
+        known = {kind.value: kind for kind in FaultClass}.get(name)
+        return self.reason(name) if known is None else self.fault_classes[known]
+
+    def title_of(self, finding: Finding) -> str:
+        """What raised it, in words; where that is not known here, its subject as it stands."""
+        return self.signals.get(finding.name, finding.subject)
+
+    def about(self, finding: Finding) -> str:
+        """What it is about; empty where the title says that already."""
+        if finding.name not in self.signals:
+            return ""
+        own = dict(finding.labels)
+        if "k8s.pod.name" in own and "k8s.namespace.name" in own:
+            own["k8s.pod.name"] = f"{own.pop('k8s.namespace.name')}/{own['k8s.pod.name']}"
+        if "server.address" in own and "server.port" in own:
+            own["server.address"] += f":{own.pop('server.port')}"
+        if "hw.name" in own:  # what it is called, and not its number for machines
+            own.pop("hw.id", "")
+            own["hw.name"] = " ".join(filter(None, (own.pop("hw.vendor", ""), own["hw.name"])))
+        if "reason" in own:
+            reason = own["reason"]
+            own["reason"] = self.fault_class(reason) if finding.name == "fault" else self.reason(reason)
+        return " · ".join(self.subjects.get(label, "{name}").format(name=name) for label, name in own.items())
 
     def age(self, seconds: float) -> str:
         return " ".join(self.units[unit].format(amount=amount) for amount, unit in age(seconds))

@@ -29,6 +29,7 @@ class Traffic:
         self._totals: dict = {}
         self._changed: dict = {}
         self._gone: list = []
+        self._set: dict = {}
 
     def add(self, metric: Metric, labels: dict[str, str], amount: float = 1) -> None:
         key = (metric, tuple(labels.items()))
@@ -36,6 +37,7 @@ class Traffic:
 
     def set(self, metric: Metric, labels: dict[str, str], value: float) -> None:
         self._changed[(metric, tuple(labels.items()))] = value
+        self._set[(metric, tuple(labels.items()))] = None
 
     def observe(self, metric: Metric, labels: dict[str, str], value: float) -> None:
         key = (metric, tuple(labels.items()))
@@ -47,7 +49,12 @@ class Traffic:
     def forget(self, metric: Metric, labels: dict[str, str]) -> None:
         key = (metric, tuple(labels.items()))
         self._totals.pop(key, None)
+        self._set.pop(key, None)
         self._gone.append(key)
+
+    def shown(self) -> list[tuple[Metric, dict[str, str]]]:
+        """What was set since the start and not forgotten."""
+        return [(metric, dict(labels)) for metric, labels in self._set]
 
     def call(self, outcome: str = "ok", first_token: float = 0.2, vantage: str = "engine", **labels: str) -> None:
         """One finished call: counted, with tokens and timings."""
@@ -71,6 +78,32 @@ class Traffic:
     def devices(self, up: int = 1, down: int = 0) -> None:
         for index in range(up + down):
             self.set(devices.UP, {"hw.id": f"GPU-{index}", "hw.name": str(index)}, float(index < up))
+
+    def device(self, **labels: str) -> None:
+        """One that tells all that the page shows. `hw__id` ...: labels, `__` for a dot."""
+        own = {"hw.id": "GPU-0", "hw.name": "0", "hw.vendor": "nvidia", "hw.model": "NVIDIA H100 80GB HBM3"}
+        own |= {name.replace("__", "."): value for name, value in labels.items()}
+        for metric, value, extra in (
+            (devices.UP, 1.0, {}),
+            (devices.DEVICE_FAULT, 0.0, {"reason": "hung"}),
+            (devices.STATUS, 1.0, {"hw.type": "gpu", "hw.state": "ok"}),
+            (devices.STATUS, 0.0, {"hw.type": "gpu", "hw.state": "failed"}),
+            (devices.UTILIZATION, 0.97, {"hw.gpu.task": "general"}),
+            (devices.UTILIZATION, 0.1, {"hw.gpu.task": "decoder"}),
+            (devices.COMPUTE_ACTIVE, 0.52, {}),
+            (devices.MEMORY_USAGE, 64e9, {}),
+            (devices.MEMORY_LIMIT, 80e9, {}),
+            (devices.TEMPERATURE, 61.0, {"hw.sensor_location": "chip"}),
+            (devices.TEMPERATURE, 74.0, {"hw.sensor_location": "memory"}),
+            (devices.POWER, 689.6, {}),
+            (devices.POWER_LIMIT, 700.0, {}),
+            (devices.THROTTLED, 1.0, {"reason": "sw_power_cap"}),
+            (devices.THROTTLED, 0.0, {"reason": "sw_thermal_slowdown"}),
+            (devices.FAULTS, 2.0, {"fault.class": "memory", "severity": "critical"}),
+            (devices.FAULTS, 5.0, {"fault.class": "application", "severity": "info"}),
+            (devices.FAULTS, 0.0, {"fault.class": "link", "severity": "critical"}),
+        ):
+            self.set(metric, own | extra, value)
 
     def itself(self) -> None:
         self.set(health.BUILD_INFO, {"version": "1.2.3", "role": "sidecar"}, 1.0)

@@ -51,12 +51,16 @@ def busy(traffic: Any, page: Page) -> None:
             traffic.call(gen_ai__request__model=model, service__name=service, outcome="timeout")
         traffic.engine()
         traffic.engine(address="10.0.0.2", up=False, fault="unreachable")
+        for index in range(8):
+            pod = {"k8s__namespace__name": "ml", "k8s__pod__name": "x" * 63}
+            traffic.device(hw__id=f"GPU-{index}", hw__name=str(index), **pod)
         page.write(traffic.batch(seconds=5))
     page.write(
         traffic.batch(
             Finding(
                 at=traffic.at, since=traffic.at - 60, severity=Severity.CRITICAL, subject="qwen3" * 20,
-                summary="Time to first token p95 is 6.1 s", causes=(Cause("KV cache full", 0.9),), runbook="https://r.example/",
+                summary="Time to first token p95 is 6.1 s", runbook="https://r.example/", evidence=("y" * 200,),
+                causes=(Cause("KV cache full", 0.9, ("z" * 200,), "add a replica", "r" * 100),),
             )
         )
     )  # fmt: skip
@@ -71,6 +75,7 @@ def test_nothing_is_wider_than_the_screen(
     browser.open(f"{address}?lang={lang}", width=width, height=height, mobile=mobile)
 
     assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    browser.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
     assert browser.evaluate(TOO_WIDE) == []
     assert browser.evaluate("innerWidth") == width
 
@@ -88,7 +93,7 @@ def test_the_state_is_on_the_first_screen_and_every_part_is_there(
     }"""
     for part in (
         "status", "findings", "live", "requests", "first-token", "per-token", "tokens", "errors", "in-flight",
-        "models", "services", "engines", "sources", "exporters",
+        "models", "services", "engines", "devices", "sources", "exporters",
     ):  # fmt: skip
         assert browser.evaluate(f"({shown})('{part}')"), part
     assert browser.evaluate("document.querySelector('#status h2').textContent") == "Bad"
@@ -179,9 +184,16 @@ def test_it_updates_itself_and_keeps_what_the_reader_opened(traffic: Any, browse
         browser.evaluate(
             "document.getElementById('earlier').open = true; document.getElementById('earlier-summary').focus()"
         )
-        new = Finding(at=2.0, since=2.0, severity=Severity.CRITICAL, subject="qwen3", summary="slow")
+        causes = (Cause("KV cache full", 0.9, ("kv cache 0.99",)),)
+        new = Finding(
+            at=traffic.at, since=traffic.at, severity=Severity.CRITICAL, subject="qwen3", summary="slow", causes=causes
+        )
         page.write(traffic.batch(new, seconds=2))
         browser.wait_for("document.querySelector('#findings h3').textContent === 'qwen3'")
+        browser.evaluate("document.querySelector('.causes details').open = true")
+        page.write(traffic.batch(old, seconds=2))
+        browser.wait_for("document.querySelector('#findings time').textContent === 'since 4 s'")
+        assert browser.evaluate("document.querySelector('.causes details').open")
         assert browser.evaluate("document.getElementById('earlier').open")
         assert browser.evaluate("document.activeElement.id") == "earlier-summary"
     finally:

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporters.page.chart import Line, chart, highest_of
+from exporters.page.device_table import MAX_DEVICES
 from exporters.page.figures import DASH
-from exporters.page.lists import MAX_MODELS, MAX_SERVICES, safe_link
+from exporters.page.finding_list import safe_link
+from exporters.page.lists import MAX_MODELS, MAX_SERVICES
 from exporters.page.markup import element, fragment
 from exporters.page.served import LANGUAGES, Page
 from watchkeeper.core.interfaces import Request
@@ -52,10 +54,12 @@ class Outline(HTMLParser):
         return " ".join(self.words)
 
 
-def hostile_finding() -> Finding:
+def hostile_finding(name: str) -> Finding:
+    script = "javascript:alert(1)//" + HOSTILE
     return Finding(
-        at=1.0, since=1.0, severity=Severity.CRITICAL, subject=HOSTILE, summary=HOSTILE, causes=(Cause(HOSTILE, 1.0),),
-        runbook="javascript:alert(1)//" + HOSTILE,
+        at=1.0, since=1.0, severity=Severity.CRITICAL, subject=HOSTILE, summary=HOSTILE, action=HOSTILE, runbook=script,
+        causes=(Cause(HOSTILE, 1.0, (HOSTILE,), HOSTILE, script),), evidence=(HOSTILE,), name=name,
+        labels=tuple((label, HOSTILE) for label in (HOSTILE, "hw.name", "hw.vendor", "reason")),
     )  # fmt: skip
 
 
@@ -69,7 +73,8 @@ def test_hostile_names_stay_text(traffic: Any, page: Page, html: Html, lang: str
     traffic.set(health.QUEUE_CAPACITY, {"queue": HOSTILE}, 1.0)
     traffic.set(health.EXPORTER_UP, {"exporter": HOSTILE}, 0.0)
     traffic.set(health.BUILD_INFO, {"version": HOSTILE, "role": HOSTILE}, 1.0)
-    page.write(traffic.batch(hostile_finding()))
+    traffic.device(hw__id=HOSTILE, hw__name=HOSTILE, hw__vendor=HOSTILE, hw__model=HOSTILE, k8s__pod__name=HOSTILE)
+    page.write(traffic.batch(hostile_finding("fault"), hostile_finding(HOSTILE)))
 
     outline = Outline(html(lang))
 
@@ -148,6 +153,7 @@ def test_accelerators_are_counted_on_top_where_there_are_any(
     text = html()
 
     assert ("<dt>Accelerators</dt><dd>6/8</dd>" in text, "<dt>Accelerators" in text) == (shown, shown)
+    assert ('id="devices"' in text) == shown
 
 
 def test_what_is_watched_and_whether_it_is_well_stands_on_top(traffic: Any, page: Page, html: Html) -> None:
@@ -173,7 +179,12 @@ def test_a_finding_has_its_severity_age_cause_and_runbook(traffic: Any, page: Pa
         traffic.batch(
             Finding(
                 at=traffic.at, since=traffic.at - 119.5, severity=Severity.CRITICAL, subject="qwen3", summary="slow",
-                causes=(Cause("KV cache full", 0.9), Cause("longer prompts", 0.1)), runbook="https://r.example/Slow?a=1&b=2",
+                runbook="https://r.example/Slow?a=1&b=2", action="look at `kv_cache` first",
+                evidence=("p95 6.1 s (usual 1.2 s)",),
+                causes=(
+                    Cause("KV cache full", 0.9, ("kv cache 0.61 -> 0.99 (z +9)",), "add a replica", "runbooks/kv.md"),
+                    Cause("longer prompts", 0.2), Cause("a new version", 0.1), Cause("the moon", 0.01),
+                ),
             )
         )
     )  # fmt: skip
@@ -182,9 +193,58 @@ def test_a_finding_has_its_severity_age_cause_and_runbook(traffic: Any, page: Pa
 
     assert "<h2>Bad</h2>" in text
     assert "since 2 min" in text
-    assert "KV cache full" in text
-    assert "longer prompts" not in text
     assert 'href="https://r.example/Slow?a=1&amp;b=2"' in text
+    assert "</span> look at <code>kv_cache</code> first" in text
+    folded = re.findall(r"<details id=\"[ec]\w+(?:-0)?\"><summary id=\"[^\"]+\">(.+?)</summary>(.+?)</details>", text)
+    assert [(title, " ".join(re.sub("<.+?>", " ", hidden).split())) for title, hidden in folded] == [
+        ("Evidence: 1", "p95 6.1 s (usual 1.2 s)"),
+        ("KV cache full", "kv cache 0.61 -&gt; 0.99 (z +9) To do add a replica Runbook: runbooks/kv.md"),
+    ]
+    assert "<li>longer prompts</li><li>a new version</li></ol>" in text
+    assert "the moon" not in text
+
+
+def idle_finding(at: float) -> Finding:
+    return Finding(
+        at=at, since=at - 60, severity=Severity.WARNING, name="allocated_idle", summary="all 8 devices have stood idle",
+        subject="allocated_idle k8s.namespace.name=ml k8s.pod.name=llama-0",
+        labels=(("k8s.namespace.name", "ml"), ("k8s.pod.name", "llama-0")),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lang", "title", "about", "remark"),
+    [
+        ("en", "Idle accelerators", "pod ml/llama-0", "Idle accelerators: all 8 devices have stood idle"),
+        ("zh", "加速卡闲置", "容器组 ml/llama-0", "加速卡闲置：all 8 devices have stood idle"),
+    ],
+)
+def test_a_finding_of_a_signal_says_in_the_readers_words_what_and_about_whom(
+    traffic: Any, page: Page, html: Html, lang: str, title: str, about: str, remark: str
+) -> None:
+    page.write(traffic.batch(idle_finding(traffic.at)))
+    text = html(lang)
+
+    assert re.search(rf'<h3 title="allocated_idle [^"]+">{title}</h3><p class="about">{about}</p>', text)
+    assert f"<p>{remark}</p>" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "about"),
+    [
+        ("fault", {"hw.id": "", "hw.name": "3", "hw.vendor": "nvidia", "reason": "power"}, "设备 nvidia 3 · 原因 供电"),
+        ("throttling", {"hw.id": "GPU-1", "reason": "sw_power_cap"}, "设备 GPU-1 · 原因 功耗上限"),
+        ("link", {"hw.name": "0", "link": "nvlink"}, "设备 0 · 链路 nvlink"),
+        ("fault", {"server.address": "a", "server.port": "80", "x": "y"}, "引擎 a:80 · y"),
+        ("nobody", {"hw.name": "0"}, ""),
+    ],
+)  # fmt: skip
+def test_what_a_finding_is_about_is_named_in_words(name: str, labels: dict[str, str], about: str) -> None:
+    found = Finding(
+        at=1.0, since=1.0, severity=Severity.INFO, subject="s", summary="t", name=name, labels=tuple(labels.items())
+    )
+
+    assert LANGUAGES["zh"].about(found) == about
 
 
 @pytest.mark.parametrize(
@@ -212,6 +272,7 @@ def test_ten_thousand_series_make_a_page_of_bounded_size(traffic: Any, page: Pag
             traffic.engine(address=f"{name}{number}e{step % 20}", up=bool(number % 2), fault=name)
         traffic.add(health.REJECTED, {"source": f"{name}{step}", "signal": "traces", "reason": name})
         traffic.set(health.SOURCE_UP, {"source": f"{name}{step}"}, 0.0)
+        traffic.device(hw__id=f"{name}{step}", hw__name=f"{name}{step}", hw__model=name, k8s__pod__name=name)
         finding = Finding(at=step, since=step, severity=Severity.CRITICAL, subject=name * 2, summary=name * 3)
         page.write(traffic.batch(finding, seconds=5))
 
@@ -219,9 +280,10 @@ def test_ten_thousand_series_make_a_page_of_bounded_size(traffic: Any, page: Pag
 
     assert _rows(text, "models") == MAX_MODELS
     assert _rows(text, "services") == MAX_SERVICES
+    assert _rows(text, "devices") == MAX_DEVICES
     assert LANGUAGES[lang].and_more.format(count=5001 - MAX_MODELS) in text
 
-    assert len(text.encode()) < 3 * MAX_BYTES  # every name is 128 characters that escaping makes four times as long
+    assert len(text.encode()) < 4 * MAX_BYTES  # every name is 128 characters that escaping makes four times as long
 
 
 @pytest.mark.parametrize("lang", LANGUAGES)

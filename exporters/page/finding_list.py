@@ -1,0 +1,116 @@
+"""Findings as people read them: what, since when, why, what to do. Pure."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+from exporters.page.markup import Child, Html, element, fragment
+from exporters.page.parts import amount_of, code, moment, more, section
+from exporters.page.view import View
+from exporters.page.words import Words
+from watchkeeper.core.records import Cause, Finding
+
+MAX_OPEN: Final = 8
+MAX_RESOLVED: Final = 8
+MAX_CAUSES: Final = 3
+MAX_LINES: Final = 8
+"""of evidence"""
+
+
+def findings(entries: Sequence[Finding], view: View, words: Words) -> Html:
+    """Open ones in full; resolved ones folded away."""
+    still_open = [entry for entry in entries if not entry.resolved]
+    resolved = [entry for entry in entries if entry.resolved]
+    return section(
+        "findings",
+        fragment(words.findings, amount_of(len(still_open))),
+        [_finding(entry, view.now, words) for entry in still_open[:MAX_OPEN]],
+        more(len(still_open) - MAX_OPEN, words.more),
+        None if still_open else element("p", words.no_findings, class_="quiet"),
+        element(
+            "details",
+            element("summary", words.earlier.format(count=len(resolved)), id="earlier-summary"),
+            [_finding(entry, view.now, words) for entry in resolved[:MAX_RESOLVED]],
+            more(len(resolved) - MAX_RESOLVED, words.more),
+            id="earlier",
+        )
+        if resolved
+        else None,
+    )
+
+
+def safe_link(address: str) -> str | None:
+    """`address` when it is a web address and nothing else: a finding may not bring a script."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return None
+    return address if parts.scheme in ("http", "https") and parts.netloc else None
+
+
+def _finding(entry: Finding, now: float, words: Words) -> Html:
+    title, about = words.title_of(entry), words.about(entry)
+    key = hashlib.blake2b(f"{entry.subject}\n{entry.since}".encode("utf-8", "replace"), digest_size=5).hexdigest()
+    return element(
+        "article",
+        element(
+            "p",
+            element("span", words.resolved if entry.resolved else words.severities[entry.severity], class_="severity"),
+            " ",
+            moment(
+                entry.since,
+                words.ago_of(now - entry.at)
+                if entry.resolved
+                else words.since.format(age=words.age(now - entry.since)),
+            ),
+        ),
+        element("h3", title, title=entry.subject),
+        element("p", about, class_="about") if about else None,
+        element("p", entry.summary),
+        _folded(f"e{key}", words.evidence.format(count=len(entry.evidence)), _lines(entry.evidence, words)),
+        _causes(entry.causes[:MAX_CAUSES], key, words),
+        _action(entry.action, words),
+        _runbook(entry.runbook, words),
+        class_=f"finding {'resolved' if entry.resolved else entry.severity.value}",
+    )
+
+
+def _causes(causes: Sequence[Cause], key: str, words: Words) -> Html | None:
+    """The most probable first, each with what speaks for it folded under it."""
+    if not causes:
+        return None
+    items = []
+    for place, cause in enumerate(causes):
+        hidden = fragment(_lines(cause.moved, words), _action(cause.action, words), _runbook(cause.runbook, words))
+        items.append(element("li", _folded(f"c{key}-{place}", cause.summary, hidden) or cause.summary))
+    title = words.cause if len(causes) == 1 else words.causes
+    return fragment(element("p", title, class_="label"), element("ol", items, class_="causes"))
+
+
+def _folded(name: str, summary: str, hidden: Html) -> Html | None:
+    """Kept open by its id when the page is refreshed. None when there is nothing to fold."""
+    if not hidden:
+        return None
+    return element("details", element("summary", summary, id=f"{name}-summary"), hidden, id=name)
+
+
+def _lines(lines: Sequence[str], words: Words) -> Html:
+    if not lines:
+        return Html("")
+    return fragment(
+        element("ul", [element("li", line) for line in lines[:MAX_LINES]], class_="evidence"),
+        more(len(lines) - MAX_LINES, words.more),
+    )
+
+
+def _action(action: str, words: Words) -> Html | None:
+    return element("p", element("span", words.action, class_="label"), " ", code(action)) if action else None
+
+
+def _runbook(runbook: str, words: Words) -> Html | None:
+    if not runbook:
+        return None
+    link = safe_link(runbook)
+    shown: Child = element("a", words.runbook, href=link, rel="noreferrer") if link else f"{words.runbook}: {runbook}"
+    return element("p", shown, class_="runbook")
