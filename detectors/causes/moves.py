@@ -2,7 +2,7 @@
 How far a quantity moved at an onset, in its own usual spreads.
 
 Before: the 30 minutes up to the onset. After: from it to now, 30 minutes at most. Both are cut into blocks of a fifth
-of the time after, 10 to 60 seconds, so that a block holds as many observations as can be had.
+of the time after (a sixth of that before, if it is less), 10 to 60 seconds: as many observations in each as can be had.
 
     z = (median of the blocks after - median before) / max(interquartile range before, floor), within -20 .. 20
 
@@ -30,12 +30,14 @@ _BEFORE_SECONDS: Final = 1800.0
 _AFTER_SECONDS: Final = 1800.0
 _EARLY_SECONDS: Final = 600.0
 """how long before the finding's onset a quantity's own is looked for"""
-LEAST_BEFORE_SECONDS: Final = 300.0
+LEAST_BEFORE_SECONDS: Final = 180.0
 LEAST_AFTER_SECONDS: Final = 30.0
 _LEAST_BLOCKS: Final = (5, 3)
 """with a value, before and after"""
 _BLOCK_STEPS: Final = 6
+_BLOCKS_BEFORE: Final = 6
 _BLOCKS_AFTER: Final = 5
+"""how many there are to be, where that makes shorter ones"""
 _WHOLE: Final = (Take.SHARE, Take.EVENTS, Take.MOST)
 
 Floats = NDArray[np.float64]
@@ -80,7 +82,8 @@ def window(history: History, onset: float) -> Window:
     end, begin = int(onset // STEP_SECONDS), ceil(onset / STEP_SECONDS)
     first = max(history.first_step, end - int(_BEFORE_SECONDS / STEP_SECONDS))
     last = min(history.last_step, begin + int(_AFTER_SECONDS / STEP_SECONDS) - 1)
-    return Window(first, end, begin, last, min(_BLOCK_STEPS, max(1, (last - begin + 1) // _BLOCKS_AFTER)))
+    block = min(_BLOCK_STEPS, (last - begin + 1) // _BLOCKS_AFTER, (end - first) // _BLOCKS_BEFORE)
+    return Window(first, end, begin, last, max(1, block))
 
 
 def move_of(candidate: Candidate, history: History, tiers: tuple[frozenset[Place], ...], look: Window) -> Move | None:

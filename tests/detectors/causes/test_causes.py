@@ -62,6 +62,16 @@ def test_the_daily_rise_and_fall_of_traffic_is_no_cause(estate, phase, minutes):
     assert here.explain(here.at - 60 * minutes).causes == ()
 
 
+@pytest.mark.parametrize(("before", "after"), [(3.5, 0.7), (3.5, 5), (5, 5), (35, 0.7), (35, 30), (85, 4)])
+def test_a_cause_is_found_with_little_and_with_much_on_either_side(estate, before, after):
+    here = estate()
+    here.run(before)
+    since = here.at
+    here.run(after, **SCENES["longer prompts"])
+
+    assert here.explain(since).causes[0].summary == "prompts are longer than before"
+
+
 def test_what_moved_is_told_in_units_that_people_read(estate):
     here = estate()
     here.run(35)
@@ -163,7 +173,7 @@ def test_little_history_is_said_and_too_little_gives_no_cause(estate):
     since = here.at
     here.run(3, prompt=465.0)
     young = estate()
-    young.run(4)
+    young.run(2)
     started = young.at
     young.run(3, prompt=465.0)
 
@@ -171,7 +181,7 @@ def test_little_history_is_said_and_too_little_gives_no_cause(estate):
     assert "compared with 12 minutes before the onset: no more are known" in here.explain(since).evidence
     assert young.explain(started).causes == ()
     assert young.explain(started).evidence == (
-        "causes not ranked: 4 minutes before the onset are known, 5 are needed",
+        "causes not ranked: 2 minutes before the onset are known, 3 are needed",
     )  # fmt: skip
 
 
