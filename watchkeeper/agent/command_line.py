@@ -1,5 +1,6 @@
 """
-`watchkeeper run | check-config | config-schema | metrics | doctor | engines | devices | demo | reference | version`.
+`watchkeeper run | check-config | config-schema | metrics | doctor | engines | devices | demo | reference |
+replay | version`.
 
 Only this exits the process.
 """
@@ -20,6 +21,7 @@ from watchkeeper import __version__
 from watchkeeper.agent import config as configuration
 from watchkeeper.agent import registry
 from watchkeeper.agent.references import arguments as references
+from watchkeeper.agent.replay import arguments as replay
 from watchkeeper.core.errors import ConfigError
 
 EXIT_CONFIG = 2
@@ -107,11 +109,19 @@ def _parser() -> argparse.ArgumentParser:
     devices.add_argument("--format", choices=("text", "markdown"), default="text")
     devices.set_defaults(command=_devices)
 
+    rules = commands.add_parser("rules", help="make alert rules, their tests, runbooks and routing, and check them")
+    rules.add_argument("action", choices=("build", "check", "list"))
+    rules.add_argument("--values", type=Path, metavar="FILE", help="YAML: objectives, thresholds, selectors")
+    rules.add_argument("--out", type=Path, metavar="DIR", help="default: the folder dashboards/ of this installation")
+    rules.add_argument("--format", choices=("text", "markdown"), default="text", help="of list")
+    rules.set_defaults(command=_rules)
+
     demo = commands.add_parser("demo", help="watch a real model on a real engine under real traffic")
     demo.add_argument("--seconds", type=float, default=None, help="stop by itself; default: until Ctrl-C")
     demo.set_defaults(command=_demo)
 
     references.add_parser(commands)
+    replay.add_parser(commands)
 
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(command=_version)
@@ -242,6 +252,24 @@ def _devices(options: argparse.Namespace) -> int:
         for vendor in VENDORS:
             _print_item(f"{vendor.title}: {vendor.library}, {len(vendor.obtained)} metrics", f"needs {vendor.needs}")
     return 0
+
+
+def _rules(options: argparse.Namespace) -> int:
+    from watchkeeper.agent import rules
+
+    values = rules.load(options.values)
+    folder = options.out or rules.HERE
+    if options.action == "build":
+        print(rules.write(values, folder))
+        return 0
+    if options.action == "list":
+        print(rules.listing(values, markdown=options.format == "markdown"), end="")
+        return 0
+    is_well = True
+    for well, line in rules.verify(values, folder):
+        print(line, flush=True)
+        is_well &= well
+    return 0 if is_well else 1
 
 
 def _print_item(title: str, *below: str) -> None:

@@ -98,11 +98,16 @@ def _width(quartiles: tuple[float, float, float]) -> float:
 
 
 def _range(quartiles: tuple[float, float, float], unit: str) -> str:
-    return f"{quartiles[0]:.3g} to {_figure(quartiles[2], unit)}"
+    return f"{_rounded(quartiles[0])} to {_figure(quartiles[2], unit)}"
 
 
 def _figure(value: float, unit: str) -> str:
-    return f"{value:.3g} {unit}".rstrip()
+    return f"{_rounded(value)} {unit}".rstrip()
+
+
+def _rounded(value: float) -> str:
+    """Three digits, without powers of ten where they can be written out."""
+    return f"{value:,.0f}" if 100 <= abs(value) < 1e9 else f"{value:.3g}"
 
 
 def _percent(share: float) -> str:
