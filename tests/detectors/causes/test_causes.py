@@ -11,7 +11,9 @@ from detectors.causes.candidates import BY_NAME, CANDIDATES, MEASURES
 from detectors.causes.moves import Move
 from detectors.causes.rank import rank
 from detectors.causes.table import CAUSES, PAGE
-from watchkeeper.core.vocabulary import METRICS, health
+from watchkeeper.core.vocabulary import METRICS, health, requests
+
+SERVICE = {"k8s.namespace.name": "shop", "service.name": "chat", "gen_ai.request.model": "qwen"}
 
 SCENES = {
     "device throttled": {"throttle": 0.7, "clock": 1300e6, "celsius": 84.0, "pace": 0.03, "waiting": 9.0},
@@ -221,6 +223,38 @@ def test_a_required_quantity_that_hardly_moved_halves_a_cause_and_one_that_did_n
     assert scores[2.0]["load"] == pytest.approx((2 + 36) / 2 / 2)
     assert "load" not in scores[0.5]
     assert "load" not in scores[-5.0]
+
+
+def test_a_mix_of_requests_needs_all_that_it_requires_and_takes_no_noise_for_a_move():
+    both = moves(prompt_tokens=(-12.0, 5.0), language=(12.0, 5.0), generated_tokens=(2.9, 5.0))
+    [mix] = [each for each in rank(both)[0] if each.cause.name == "traffic mix change"]
+    del both["prompt_tokens"]
+
+    assert mix.score == pytest.approx(24 / 4**0.5)
+    assert "traffic mix change" in rank(both)[1]
+
+
+@pytest.mark.parametrize("since_minutes", [5, 20, 50])
+def test_a_steady_ramp_however_steep_is_no_cause(estate, since_minutes):
+    here = estate()
+    for tick in range(6 * 89):
+        here.tick(prompt=100.0 + 20 * tick, first=0.1 + 0.02 * tick)
+
+    assert here.explain(here.at - 60 * since_minutes).causes == ()
+
+
+def test_an_observer_that_joins_later_and_sees_other_latencies_moves_nothing(estate):
+    here = estate()
+    here.run(35)
+    since = here.at
+    for _ in range(36):
+        for _ in range(200):
+            here.say(requests.SERVER_FIRST_TOKEN, 5.0, SERVICE, watchkeeper__vantage="tap")
+        here.tick(rate=8.0)
+
+    evidence = here.explain(since).evidence
+    assert any(line.startswith("requests ") for line in evidence)
+    assert not any("first token" in line for line in evidence)
 
 
 def test_what_should_have_stayed_and_did_not_halves_a_cause():

@@ -87,13 +87,14 @@ def test_a_counter_is_not_told_before_it_exists_but_one_of_rare_events_was_at_ze
     assert same(told.values(ERRORS), [0.0, 0.0, 1.0])
 
 
-def test_a_histogram_gives_the_mean_of_what_was_observed_in_the_step():
+def test_a_histogram_gives_the_mean_of_what_was_observed_in_the_step_also_when_it_began_anew():
     told = Told()
     told.step(tokens(2, 600.0))
     told.step(tokens(6, 2600.0))
     told.step()
+    told.step(tokens(1, 50.0))
 
-    assert same(told.values(PROMPT), [300.0, 500.0, math.nan])
+    assert same(told.values(PROMPT), [300.0, 500.0, math.nan, 50.0])
 
 
 def test_a_share_is_of_both_counters_and_places_add_up():
