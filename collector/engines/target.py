@@ -65,6 +65,7 @@ class Target:
             "server.port": str(config.port),
             "gen_ai.operation.name": config.operation,
         }
+        self._address: Labels = (("server.address", config.host), ("server.port", str(config.port)))
         self.paths = Paths(config.fixed_path, tables)
         self._deltas: Deltas | None = None
         self._fault: Fault | None = None
@@ -92,10 +93,12 @@ class Target:
         if self._deltas is None:
             self._deltas = Deltas(now, self.config.max_series)
         began = time.perf_counter()
-        try:
-            scraped, cpu_seconds = await self.look(session)
-        except Refused as refused:
-            return self.failed(refused.fault, refused.detail, now, time.perf_counter() - began)
+        with self._ledger.steps.timed("scrape", self._address) as step:
+            try:
+                scraped, cpu_seconds = await self.look(session)
+            except Refused as refused:
+                step.fail(refused.fault.value)
+                return self.failed(refused.fault, refused.detail, now, time.perf_counter() - began)
         seconds = time.perf_counter() - began
         await self._learn_model(session, scraped)
         began_cpu = time.thread_time()

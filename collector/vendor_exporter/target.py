@@ -76,10 +76,12 @@ class Target:
     async def scrape(self, session: aiohttp.ClientSession, now: float) -> Reading:
         """Never raises for what an exporter can do; a fault of ours passes to the caller, who calls `failed`."""
         began = time.perf_counter()
-        try:
-            seen = await self.look(session, now)
-        except Refused as refused:
-            return self.failed(refused.fault, refused.detail, now, time.perf_counter() - began)
+        with self._ledger.steps.timed("scrape", self._where) as step:
+            try:
+                seen = await self.look(session, now)
+            except Refused as refused:
+                step.fail(refused.fault.value)
+                return self.failed(refused.fault, refused.detail, now, time.perf_counter() - began)
         seconds = time.perf_counter() - began
         sightings = [one for observation in seen.observations for one in observation.sightings.values()]
         samples, gaps = self._readings.of(sightings, seen.silent, now)

@@ -1,4 +1,4 @@
-"""Push of our metrics and findings to an OpenTelemetry collector: OTLP over HTTP, protobuf."""
+"""Push of our metrics, findings and traces of ourselves to an OpenTelemetry collector: OTLP over HTTP, protobuf."""
 
 import socket
 from pathlib import Path
@@ -26,7 +26,7 @@ class OtlpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     enabled: bool = False
     """send our metrics and findings to an OpenTelemetry collector"""
     endpoint: str = ""
-    """base address of an OTLP/HTTP receiver (protobuf), needed when enabled; /v1/metrics and /v1/logs are appended"""
+    """base address of an OTLP/HTTP receiver (protobuf), needed when enabled; /v1/metrics and so on are appended"""
     headers_file: str = ""
     """file with one `name: value` a line, sent with every request: credentials stay out of this configuration"""
     interval_seconds: Positive = 15.0
@@ -37,6 +37,12 @@ class OtlpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """compression of what is sent"""
     findings: bool = True
     """send findings as log records (event watchkeeper.finding)"""
+    traces: bool = False
+    """send traces of watchkeeper's own work (reads, ticks, sends, start and stop), to debug watchkeeper itself"""
+    trace_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.01
+    """share of that work which is sent; what is slow or fails always is"""
+    trace_slow_seconds: Positive = 0.5
+    """what takes as long is slow"""
     resource_attributes: dict[str, str] = {}
     """added to, or replacing, service.name (watchkeeper), service.version and service.instance.id (the host's name)"""
 
@@ -47,6 +53,8 @@ def build(config: OtlpConfig, ledger: Ledger) -> "OtlpExporter":
     headers = _headers(config.headers_file)
     from exporters.otlp.push import OtlpExporter
 
+    if config.traces:
+        ledger.steps.keep(config.trace_share, config.trace_slow_seconds)
     return OtlpExporter(config, endpoint, headers, ledger)
 
 
@@ -112,7 +120,7 @@ def _headers(file: str) -> dict[str, str]:
 
 PLUGIN: Final = Plugin(
     name="otlp",
-    summary="Push of metrics and findings to an OpenTelemetry collector over OTLP/HTTP.",
+    summary="Push of metrics, findings and traces of itself to an OpenTelemetry collector over OTLP/HTTP.",
     config=OtlpConfig,
     build=build,
     metrics=(EXPORTER_FAILURES,),

@@ -28,7 +28,7 @@ from watchkeeper.core.metric import Kind, Metric
 from watchkeeper.core.records import Exemplar, Finding, HistogramValue, Labels, Point, Severity
 
 FINDING: Final = "watchkeeper.finding"
-_SCOPE: Final = InstrumentationScope("watchkeeper", __version__)
+SCOPE: Final = InstrumentationScope("watchkeeper", __version__)
 _CUMULATIVE: Final = AggregationTemporality.CUMULATIVE
 _SEVERITIES: Final[Mapping[Severity, SeverityNumber]] = {
     Severity.INFO: SeverityNumber.INFO,
@@ -52,7 +52,7 @@ def metrics_data(series: Iterable[tuple[Point, float]], at: float, resource: Res
     by_name = sorted(in_time, key=lambda pair: pair[0].metric.name)
     groups = groupby(by_name, key=lambda pair: pair[0].metric)
     metrics = [_metric(metric, tuple(members), nanoseconds(at)) for metric, members in groups]
-    return MetricsData([ResourceMetrics(resource, [ScopeMetrics(_SCOPE, metrics, "")], "")])
+    return MetricsData([ResourceMetrics(resource, [ScopeMetrics(SCOPE, metrics, "")], "")])
 
 
 def log_record(finding: Finding, observed_at: float, resource: Resource) -> ReadableLogRecord:
@@ -78,7 +78,7 @@ def log_record(finding: Finding, observed_at: float, resource: Resource) -> Read
             **_attributes(finding.labels),
         },
     )
-    return ReadableLogRecord(record, resource, _SCOPE)
+    return ReadableLogRecord(record, resource, SCOPE)
 
 
 def _metric(metric: Metric, series: tuple[tuple[Point, float], ...], at_nano: int) -> SdkMetric:

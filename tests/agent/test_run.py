@@ -223,6 +223,45 @@ def test_what_it_pushes_into_itself_is_not_counted_again(tmp_path: Path) -> None
         assert running.value("gen_ai_server_time_to_first_token_seconds_count") == 1
 
 
+def test_its_traces_sent_into_itself_are_no_calls(tmp_path: Path) -> None:
+    port = free_port()
+    push = {"enabled": True, "endpoint": f"http://127.0.0.1:{port}", "interval_seconds": 0.3}
+    traces = {"traces": True, "trace_share": 1.0}
+    with RunningWatchkeeper(tmp_path, {"otlp": {"http_port": port}, "exporters": {"otlp": push | traces}}) as running:
+        post(port, span_request(1).SerializeToString())
+        running.wait_for("watchkeeper_pipeline_ignored_total", 100, signal="traces", reason="not_genai")
+
+        assert running.value("watchkeeper_requests_total") == 1
+        assert running.value("watchkeeper_pipeline_exported_total", source="otlp") == 1
+        assert running.value("watchkeeper_steps_dropped_total") == 0
+
+
+def test_its_traces_tell_of_start_reads_ticks_and_stop_and_have_no_byte_of_a_prompt(tmp_path: Path) -> None:
+    with Collector() as collector:
+        push = {"enabled": True, "endpoint": f"http://127.0.0.1:{collector.server_port}", "compression": "none"}
+        asked = {"interval_seconds": 3600, "traces": True, "trace_share": 1.0}
+        with RunningWatchkeeper(tmp_path, {"exporters": {"otlp": push | asked}}) as running:
+            post(running.http_port, span_request(1, **{"gen_ai.prompt.0.content": CANARY}).SerializeToString())
+            running.wait_for("watchkeeper_requests_total", 1)
+            running.stop()
+        collector.shutdown()
+
+    [body] = [body for path, body in collector.bodies if path.endswith("/v1/traces")]
+    [scope] = ExportTraceServiceRequest.FromString(body).resource_spans[0].scope_spans
+    names = {span.span_id: span.name for span in scope.spans}
+    pairs = {(names.get(span.parent_span_id, ""), span.name) for span in scope.spans}
+    assert CANARY.encode() not in body
+    assert pairs >= {
+        ("", "start"),
+        ("start", "tick"),
+        ("", "tick"),
+        ("tick", "write prometheus"),
+        ("", "read otlp"),
+        ("", "fold otlp"),
+        ("", "stop sources"),
+    }
+
+
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "watchkeeper", *arguments], capture_output=True, text=True, timeout=60, check=False

@@ -95,12 +95,13 @@ class Agent:
 
     def start(self) -> None:
         """Take traffic. Ready once everything listens and the first tick is out."""
-        self._tick()
-        self._web.start()
-        for runner in self._runners:
-            runner.start()
-        self._thread.start()
-        self._web.set_ready(True)
+        with self._ledger.steps.timed("start", always=True):
+            self._tick()
+            self._web.start()
+            for runner in self._runners:
+                runner.start()
+            self._thread.start()
+            self._web.set_ready(True)
 
     def stop(self) -> None:
         """Refuse new work, carry what was acknowledged to the exporters, close. Bounded by shutdown_seconds."""
@@ -110,9 +111,10 @@ class Agent:
             return max(0.05, started + share * budget - time.monotonic())
 
         self._web.set_ready(False)
-        for runner in self._runners:
-            runner.stop()
-        late = [runner.name for runner in self._runners if not runner.join(left(_SOURCES_SHARE))]
+        with self._ledger.steps.timed("stop sources", always=True):  # leaves with the last tick, as nothing later can
+            for runner in self._runners:
+                runner.stop()
+            late = [runner.name for runner in self._runners if not runner.join(left(_SOURCES_SHARE))]
         self._stopping.set()
         self._thread.join(left(_PIPELINE_SHARE))
         self._judges.close()
@@ -141,10 +143,11 @@ class Agent:
 
     def _tick(self) -> None:
         self._ticked_at = time.monotonic()
-        for runner in self._runners:
-            runner.report(time.monotonic())
-        self._process.report()
-        self._pipeline.tick(time.time())
+        with self._ledger.steps.timed("tick"):
+            for runner in self._runners:
+                runner.report(time.monotonic())
+            self._process.report()
+            self._pipeline.tick(time.time())
 
     def _count(self, reason: str) -> None:
         self._ledger.add(health.PIPELINE_FAILURES, 1, (("reason", reason),))

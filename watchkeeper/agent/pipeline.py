@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from watchkeeper.agent.aggregate import Aggregate
 from watchkeeper.agent.checks import Checks
 from watchkeeper.agent.drift.streams import segment_of
@@ -60,8 +62,9 @@ class Pipeline:
         """Fold one reading of `source` into the series."""
         label = (("source", source),)
         try:
-            self._links.take(source, reading.completions, now)
-            self._fold(reading, label, now)
+            with self._ledger.steps.timed(f"fold {source}", (*label, ("items", reading.items))):
+                self._links.take(source, reading.completions, now)
+                self._fold(reading, label, now)
         except BaseException:
             self._ledger.add(health.DROPPED, reading.items, (*label, ("reason", "fault")))
             raise
@@ -91,7 +94,8 @@ class Pipeline:
     def tick(self, now: float) -> None:
         """Hand every exporter what changed since the last tick."""
         if now - self._swept_at > _SWEEP_SECONDS or now < self._swept_at:
-            self._aggregate.sweep(now)
+            with self._ledger.steps.timed("sweep"):
+                self._aggregate.sweep(now)
             self._swept_at = now
         if self._checks is not None:
             for call, scores in self._checks.tick():
@@ -99,12 +103,13 @@ class Pipeline:
                     self._drift.judged(segment_of(call), {score.name: score.value for score in scores}, now)
         self._judgements.tick(now)
         self._ledger.set(health.SERIES, len(self._aggregate))
+        self._ledger.add(health.STEPS_DROPPED, self._ledger.steps.dropped())
         for label, values in self._aggregate.label_values().items():
             self._ledger.set(health.LABEL_VALUES, values, (("label", label),))
         for sample in (*self._ledger.drain(now), *self._links.drain(now)):
             self._aggregate.apply(sample)
         points, gone = self._aggregate.changed()
-        batch = self._judge(Batch(now, points, gone))
+        batch = self._judge(Batch(now, points, gone, steps=self._ledger.steps.drain()))
         for write in self._writes:
             write(batch)
 
@@ -119,7 +124,8 @@ class Pipeline:
             self._explainer.update(batch)
         said = [signal.update(batch) for signal in self._signals]
         if self._drift is not None:
-            said.append(self._drift.tick(batch.at))
+            with self._ledger.steps.timed("drift"):
+                said.append(self._drift.tick(batch.at))
         for judged in said:
             for gap in judged.gaps:
                 self._aggregate.forget(gap)
@@ -128,4 +134,4 @@ class Pipeline:
             findings += judged.findings
         if self._explainer is not None:
             findings = [self._explainer.explain(finding) for finding in findings]
-        return Batch(batch.at, batch.points, batch.gone, tuple(findings)) if findings else batch
+        return msgspec.structs.replace(batch, findings=tuple(findings)) if findings else batch

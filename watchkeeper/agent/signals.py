@@ -53,12 +53,13 @@ class Watched:
 
         def work() -> None:
             nonlocal judged
-            points = tuple(point for point in batch.points if point.metric in self._reads)
-            gone = tuple(key for key in batch.gone if key[0] in self._reads)
-            self._signal.update(Batch(batch.at, points, gone))
-            if not 0 <= batch.at - self._asked_at < self._interval_seconds:
-                self._asked_at = batch.at
-                judged = self._judge(self._signal.assess(batch.at), batch.at)
+            with self._ledger.steps.timed(f"signal {self._name}", (("signal", self._name),)):
+                points = tuple(point for point in batch.points if point.metric in self._reads)
+                gone = tuple(key for key in batch.gone if key[0] in self._reads)
+                self._signal.update(Batch(batch.at, points, gone))
+                if not 0 <= batch.at - self._asked_at < self._interval_seconds:
+                    self._asked_at = batch.at
+                    judged = self._judge(self._signal.assess(batch.at), batch.at)
 
         self._failures.attempt(work)
         return judged

@@ -104,7 +104,8 @@ class SourceRunner:
     def _read(self) -> None:
         self._reading_since = started = time.monotonic()
         try:
-            reading = self.source.read(time.time())
+            with self._ledger.steps.timed(f"read {self.name}", self._label):
+                reading = self.source.read(time.time())
         finally:
             self._reading_since = None
             self._ledger.add(health.SOURCE_READ_TIME, time.monotonic() - started, self._label)
@@ -129,8 +130,12 @@ class ExporterGuard:
         self._failures = Failures("exporter", name, self._count)
 
     def write(self, batch: Batch) -> None:
-        self._failures.attempt(lambda: self.exporter.write(batch))
+        self._failures.attempt(lambda: self._write(batch))
         self._ledger.set(health.EXPORTER_UP, 0.0 if self._failures.in_a_row else 1.0, self._label)
+
+    def _write(self, batch: Batch) -> None:
+        with self._ledger.steps.timed(f"write {self.name}", self._label):
+            self.exporter.write(batch)
 
     def close(self, seconds: float) -> bool:
         """Close within a time; False when it goes on longer, and is left behind."""

@@ -51,7 +51,8 @@ def built(plugin: Plugin, section: Any, ledger: Ledger, problems: list[str]) -> 
     """The part, or None with its problems noted."""
     build: Callable[[Any, Ledger], Any] = plugin.build
     try:
-        return build(section, ledger)
+        with ledger.steps.timed(f"build {plugin.name}"):
+            return build(section, ledger)
     except ConfigError as error:
         problems.extend(error.problems)
         return None

@@ -4,17 +4,20 @@ from threading import Lock
 
 from watchkeeper.core.metric import Kind, Metric
 from watchkeeper.core.records import Labels, Sample
+from watchkeeper.core.steps import Steps
 
 
 class Ledger:
     """
-    Counter increments and gauge settings waiting to become samples. Bounded by the label sets in use.
+    Counter increments and gauge settings waiting to become samples. Bounded by the label sets in use. Beside them
+    `steps`: what was done when, for traces.
 
     >>> ledger = Ledger()
     >>> ledger.add(REJECTED, 2, (("reason", "too_large"),))     # doctest: +SKIP
     """
 
     def __init__(self) -> None:
+        self.steps = Steps()
         self._lock = Lock()
         self._counts: dict[tuple[Metric, Labels], float] = {}
         self._gauges: dict[tuple[Metric, Labels], float] = {}

@@ -5,6 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from watchkeeper.core.metric import Kind, Metric
+from watchkeeper.core.steps import Step
 
 Labels = tuple[tuple[str, str], ...]
 """Pairs of (OpenTelemetry attribute name, value), names from `Metric.labels`, in that order; absent = left out."""
@@ -369,9 +370,13 @@ SeriesKey = tuple[Metric, Labels]
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """What an exporter is handed at a tick: the series that changed since the last one, those gone, new findings."""
+    """
+    What an exporter is handed at a tick: the series that changed since the last one, those gone, new findings, and
+    what watchkeeper itself did where an exporter asked for it.
+    """
 
     at: float
     points: tuple[Point, ...] = ()
     gone: tuple[SeriesKey, ...] = ()
     findings: tuple[Finding, ...] = ()
+    steps: tuple[Step, ...] = ()

@@ -1,17 +1,12 @@
 """Our exporter against a receiver that decodes what arrives."""
 
-import gzip
 import logging
 import subprocess
 import sys
-import threading
 import time
-from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import suppress
 
 import pytest
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from exporters.otlp import PLUGIN, OtlpConfig
 from watchkeeper.core.errors import ConfigError, Retryable, Unavailable
@@ -21,7 +16,6 @@ from watchkeeper.core.testkit import free_port
 from watchkeeper.core.vocabulary.requests import SERVER_FIRST_TOKEN, TOKENS
 
 NEVER = 3600.0
-MESSAGES = {"/v1/metrics": ExportMetricsServiceRequest, "/v1/logs": ExportLogsServiceRequest}
 FINDING = Finding(
     at=1_700_000_000.0,
     since=1_699_999_990.0,
@@ -29,102 +23,14 @@ FINDING = Finding(
     subject="engine pod-1",
     summary="Time to first token rose.",
     evidence=("p95 0.2 s to 1.4 s",),
-    causes=(Cause("KV cache full", 0.8),),
+    causes=(
+        Cause("KV cache full", 0.8, ("KV cache in use 40% -> 99% (z +20)", "waiting 1 -> 9 (z +9)"), "add a replica"),
+    ),
     action="look at the queue",
     runbook="runbooks/SlowFirstToken.md",
     name="slow_first_token",
     labels=(("k8s.pod.name", "pod-1"),),
 )
-
-
-class Collector(ThreadingHTTPServer):
-    """An OTLP/HTTP receiver: keeps what it decodes, answers with `statuses[path]` (200 where none is set)."""
-
-    daemon_threads = True
-
-    def __init__(self, port=0):
-        super().__init__(("127.0.0.1", port), _Handler)
-        self.port = self.server_port
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.received = {path: [] for path in MESSAGES}
-        self.headers = []
-        self.statuses = {}
-        self.manner = "plain"
-        self.gate = threading.Event()
-        self.gate.set()
-        self.changed = threading.Condition()
-
-    def wait_for(self, path, enough=lambda received: True, timeout_seconds=20.0):
-        """What arrived at `path`, as soon as something did and it is `enough`."""
-        with self.changed:
-            found = self.changed.wait_for(lambda: self.received[path] and enough(self.received[path]), timeout_seconds)
-            assert found, f"nothing fitting arrived at {path}"
-            return list(self.received[path])
-
-
-class _Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.headers["Content-Encoding"] == "gzip":
-            body = gzip.decompress(body)
-        with self.server.changed:
-            self.server.headers.append({name.lower(): value for name, value in self.headers.items()})
-            self.server.changed.notify_all()
-        with suppress(OSError):
-            self.hold_back()
-        status = self.server.statuses.get(self.path, 200)
-        with self.server.changed:
-            if status == 200:
-                self.server.received[self.path].append(MESSAGES[self.path].FromString(body))
-        with suppress(OSError):
-            self.answer(status)
-        with self.server.changed:
-            self.server.changed.notify_all()
-
-    def hold_back(self):
-        """Wait for the gate; a trickling server sends a byte of an answer now and then meanwhile."""
-        while not self.server.gate.wait(0.05):
-            if self.server.manner == "trickle":
-                self.wfile.write(b"H")
-
-    def answer(self, status):
-        self.send_response(status)
-        if status == 302:
-            self.send_header("Location", "/v1/elsewhere")
-        if self.server.manner == "endless":
-            self.send_header("Content-Length", str(2**40))
-            self.end_headers()
-            while True:
-                self.wfile.write(b"x" * 65536)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_):
-        """Be quiet."""
-
-
-@contextmanager
-def collector(port=0):
-    server = Collector(port)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.gate.set()
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-@contextmanager
-def exporter_to(url, ledger=None, **config):
-    built = PLUGIN.build(OtlpConfig(enabled=True, endpoint=url, **config), ledger or Ledger())
-    try:
-        yield built
-    finally:
-        with suppress(Retryable, Unavailable):
-            built.close()
 
 
 def tokens(total, **labels):
@@ -152,7 +58,7 @@ def raised_by_write(exporter, *kinds, timeout_seconds=20.0):
     raise AssertionError("no write failed")
 
 
-def test_sums_and_histograms_arrive_as_they_stand():
+def test_sums_and_histograms_arrive_as_they_stand(collector, exporter_to):
     value = HistogramValue((0.5, 1.0), (1.0, 2.0, 3.0), 7.5)
     with collector() as receiver, exporter_to(receiver.url, interval_seconds=0.1) as exporter:
         exporter.write(Batch(at=time.time(), points=(tokens(3, tenant="a"), Point(SERVER_FIRST_TOKEN, (), value))))
@@ -166,7 +72,7 @@ def test_sums_and_histograms_arrive_as_they_stand():
     assert receiver.headers[0]["content-type"] == "application/x-protobuf"
 
 
-def test_the_resource_names_the_sender_and_can_be_added_to():
+def test_the_resource_names_the_sender_and_can_be_added_to(collector, exporter_to):
     more = {"deployment.environment.name": "test", "service.instance.id": "one"}
     with collector() as receiver:
         with exporter_to(
@@ -180,7 +86,7 @@ def test_the_resource_names_the_sender_and_can_be_added_to():
     assert "content-encoding" not in receiver.headers[0]
 
 
-def test_unchanged_series_are_sent_again_and_those_gone_are_not():
+def test_unchanged_series_are_sent_again_and_those_gone_are_not(collector, exporter_to):
     with collector() as receiver:
         with exporter_to(receiver.url, interval_seconds=NEVER) as exporter:
             exporter.write(Batch(at=time.time(), points=(tokens(1, tenant="a"), tokens(1, tenant="b"))))
@@ -191,7 +97,7 @@ def test_unchanged_series_are_sent_again_and_those_gone_are_not():
     assert totals(request) == {("a",): 1.0, ("b",): 2.0}
 
 
-def test_a_total_begins_when_its_series_was_first_missing():
+def test_a_total_begins_when_its_series_was_first_missing(collector, exporter_to):
     with collector() as receiver:
         with exporter_to(receiver.url, interval_seconds=NEVER) as exporter:
             now = time.time()
@@ -206,7 +112,7 @@ def test_a_total_begins_when_its_series_was_first_missing():
     assert {p.time_unix_nano for p in metric.sum.data_points} == {int((now + 2) * 1e9)}
 
 
-def test_a_collector_that_was_away_gets_the_newest_totals():
+def test_a_collector_that_was_away_gets_the_newest_totals(collector, exporter_to):
     port = free_port()
     with exporter_to(f"http://127.0.0.1:{port}", interval_seconds=0.1, timeout_seconds=1.0) as exporter:
         exporter.write(Batch(at=time.time(), points=(tokens(1),)))
@@ -222,7 +128,7 @@ def test_a_collector_that_was_away_gets_the_newest_totals():
     assert totals(requests[0]) == {(): 7.0}
 
 
-def test_a_busy_collector_is_tried_again_and_one_that_refuses_is_reported_as_such():
+def test_a_busy_collector_is_tried_again_and_one_that_refuses_is_reported_as_such(collector, exporter_to):
     with collector() as receiver:
         for status, kind in (
             (503, Retryable),
@@ -238,7 +144,7 @@ def test_a_busy_collector_is_tried_again_and_one_that_refuses_is_reported_as_suc
         assert receiver.received["/v1/metrics"] == []
 
 
-def test_close_sends_the_last_totals_once():
+def test_close_sends_the_last_totals_once(collector, exporter_to):
     with collector() as receiver, exporter_to(receiver.url, interval_seconds=NEVER) as exporter:
         exporter.write(Batch(at=time.time(), points=(tokens(5),)))
         exporter.close()
@@ -248,7 +154,7 @@ def test_close_sends_the_last_totals_once():
 
 
 @pytest.mark.parametrize("manner", ["plain", "trickle"], ids=["says nothing", "says a byte now and then"])
-def test_close_does_not_wait_for_a_collector_that_never_answers(manner):
+def test_close_does_not_wait_for_a_collector_that_never_answers(collector, exporter_to, manner):
     with collector() as receiver, exporter_to(receiver.url, interval_seconds=NEVER, timeout_seconds=0.3) as exporter:
         receiver.manner = manner
         receiver.gate.clear()
@@ -258,7 +164,7 @@ def test_close_does_not_wait_for_a_collector_that_never_answers(manner):
         assert not receiver.gate.is_set()
 
 
-def test_an_endless_answer_is_not_read():
+def test_an_endless_answer_is_not_read(collector, exporter_to):
     with collector() as receiver, exporter_to(receiver.url, interval_seconds=0.05) as exporter:
         receiver.manner = "endless"
         exporter.write(Batch(at=time.time(), points=(tokens(5),)))
@@ -266,7 +172,7 @@ def test_an_endless_answer_is_not_read():
         exporter.write(Batch(at=time.time()))
 
 
-def test_findings_leave_as_log_records():
+def test_findings_leave_as_log_records(collector, exporter_to):
     with collector() as receiver:
         with exporter_to(receiver.url, interval_seconds=NEVER) as exporter:
             exporter.write(Batch(at=time.time(), findings=(FINDING,)))
@@ -284,9 +190,13 @@ def test_findings_leave_as_log_records():
     assert [value.string_value for value in attributes["evidence"].array_value.values] == ["p95 0.2 s to 1.4 s"]
     assert [value.string_value for value in attributes["causes"].array_value.values] == ["KV cache full"]
     assert [value.double_value for value in attributes["cause_scores"].array_value.values] == [0.8]
+    assert [value.string_value for value in attributes["cause_evidence"].array_value.values] == [
+        "KV cache in use 40% -> 99% (z +20); waiting 1 -> 9 (z +9)"
+    ]
+    assert [value.string_value for value in attributes["cause_actions"].array_value.values] == ["add a replica"]
 
 
-def test_findings_wait_for_a_busy_collector_in_order_and_leave_once():
+def test_findings_wait_for_a_busy_collector_in_order_and_leave_once(collector, exporter_to):
     def summaries(received):
         return [
             log.body.string_value for request in received for log in request.resource_logs[0].scope_logs[0].log_records
@@ -308,7 +218,7 @@ def test_findings_wait_for_a_busy_collector_in_order_and_leave_once():
         assert summaries(receiver.received["/v1/logs"]) == [FINDING.summary, "Later."]
 
 
-def test_a_collector_that_takes_no_logs_still_gets_the_metrics():
+def test_a_collector_that_takes_no_logs_still_gets_the_metrics(collector, exporter_to):
     ledger = Ledger()
     with collector() as receiver:
         receiver.statuses["/v1/logs"] = 404
@@ -321,7 +231,7 @@ def test_a_collector_that_takes_no_logs_still_gets_the_metrics():
     assert [(dict(sample.labels)["reason"], sample.value) for sample in ledger.drain(0.0)] == [("findings_refused", 1)]
 
 
-def test_findings_can_be_kept_back():
+def test_findings_can_be_kept_back(collector, exporter_to):
     with collector() as receiver:
         with exporter_to(receiver.url, interval_seconds=NEVER, findings=False) as exporter:
             exporter.write(Batch(at=time.time(), points=(tokens(5),), findings=(FINDING,)))
@@ -330,7 +240,7 @@ def test_findings_can_be_kept_back():
     assert receiver.received["/v1/logs"] == []
 
 
-def test_findings_are_bounded_and_the_oldest_go_first():
+def test_findings_are_bounded_and_the_oldest_go_first(collector, exporter_to):
     ledger = Ledger()
     with collector() as receiver:
         with exporter_to(receiver.url, ledger, interval_seconds=NEVER) as exporter:
@@ -343,7 +253,7 @@ def test_findings_are_bounded_and_the_oldest_go_first():
     assert [(dict(sample.labels)["reason"], sample.value) for sample in ledger.drain(0.0)] == [("findings_dropped", 3)]
 
 
-def test_a_malformed_point_is_counted_and_costs_itself_alone():
+def test_a_malformed_point_is_counted_and_costs_itself_alone(collector, exporter_to):
     ledger = Ledger()
     broken = Point(SERVER_FIRST_TOKEN, (), HistogramValue((1.0,), (1.0,), 1.0))
     with collector() as receiver:
@@ -355,7 +265,7 @@ def test_a_malformed_point_is_counted_and_costs_itself_alone():
     assert [(dict(sample.labels)["reason"], sample.value) for sample in ledger.drain(0.0)] == [("malformed", 1)]
 
 
-def test_headers_come_from_a_file(tmp_path):
+def test_headers_come_from_a_file(collector, exporter_to, tmp_path):
     file = tmp_path / "headers"
     file.write_text("Authorization: Bearer a:b\n\nX-Scope-OrgID: fleet\n")
     with collector() as receiver:
@@ -367,7 +277,7 @@ def test_headers_come_from_a_file(tmp_path):
     assert receiver.headers[0]["x-scope-orgid"] == "fleet"
 
 
-def test_the_sdk_says_nothing_of_its_own(caplog):
+def test_the_sdk_says_nothing_of_its_own(exporter_to, caplog):
     with (
         caplog.at_level(logging.DEBUG),
         exporter_to(f"http://127.0.0.1:{free_port()}", interval_seconds=0.05, timeout_seconds=0.2) as exporter,
@@ -404,7 +314,7 @@ def test_a_missing_file_with_headers_is_refused(tmp_path):
         )
 
 
-def test_the_probe_says_whether_something_listens():
+def test_the_probe_says_whether_something_listens(collector):
     with collector() as receiver:
         assert PLUGIN.probe(OtlpConfig(endpoint=receiver.url)) == (f"something listens at {receiver.url}",)
 

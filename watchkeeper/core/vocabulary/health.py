@@ -104,6 +104,10 @@ LABEL_OVERFLOW: Final = Metric(
     "watchkeeper.labels.overflow", Kind.COUNTER, "{series}",
     "Label values that became `other` because the label's bound is reached.", ("label",),
 )  # fmt: skip
+STEPS_DROPPED: Final = Metric(
+    "watchkeeper.steps.dropped", Kind.COUNTER, "{step}",
+    "Steps of watchkeeper's own work that left no trace though they should have, because too many waited.",
+)  # fmt: skip
 BUILD_INFO: Final = Metric(
     "watchkeeper.build.info", Kind.GAUGE, "", "Always 1; the version is the label.", ("version", "role"),
 )  # fmt: skip
@@ -115,5 +119,5 @@ METRICS: Final = (
     RECEIVED, ACCEPTED, REJECTED, REFUSED_REQUESTS, TAKEN_REQUESTS, IGNORED, DROPPED, EXPORTED, INVALID_VALUES,
     CALLS_FORGOTTEN, LAST_RECORD, QUEUE_LENGTH, QUEUE_SIZE, QUEUE_CAPACITY, QUEUE_AGE, SOURCE_UP, SOURCE_FAILURES,
     SOURCE_READ_TIME, EXPORTER_UP, EXPORTER_FAILURES, GAPS, SERIES, SERIES_FOLDED, PIPELINE_FAILURES, LABEL_VALUES,
-    LABEL_OVERFLOW, SIGNAL_FAILURES, BUILD_INFO, CPU_TIME, MEMORY, START_TIME,
+    LABEL_OVERFLOW, SIGNAL_FAILURES, STEPS_DROPPED, BUILD_INFO, CPU_TIME, MEMORY, START_TIME,
 )  # fmt: skip
