@@ -2,11 +2,12 @@
 
 from typing import Final
 
-from exporters import otlp, page, prometheus
+from exporters import findings_log, otlp, page, prometheus
 from watchkeeper.core.interfaces import Plugin
 
 PLUGINS: Final[tuple[Plugin, ...]] = (
     prometheus.PLUGIN,
     otlp.PLUGIN,
     page.PLUGIN,
+    findings_log.PLUGIN,
 )  # fmt: skip
