@@ -2,15 +2,37 @@
 
 from typing import Final
 
-from detectors.signals import allocated_idle, efficiency, fault, link, memory_leak, straggler, throttling
+from detectors.signals import (
+    allocated_idle,
+    arrival,
+    completeness,
+    duplicates,
+    efficiency,
+    fault,
+    lag,
+    lateness,
+    link,
+    memory_leak,
+    schema,
+    straggler,
+    throttling,
+    unreadable,
+)
 from watchkeeper.core.interfaces import Plugin
 
 PLUGINS: Final[tuple[Plugin, ...]] = (
     allocated_idle.PLUGIN,
+    arrival.PLUGIN,
+    completeness.PLUGIN,
+    duplicates.PLUGIN,
     efficiency.PLUGIN,
     fault.PLUGIN,
+    lag.PLUGIN,
+    lateness.PLUGIN,
     link.PLUGIN,
     memory_leak.PLUGIN,
+    schema.PLUGIN,
     straggler.PLUGIN,
     throttling.PLUGIN,
+    unreadable.PLUGIN,
 )

@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Final
 
-from watchkeeper.core.records import Batch, Point, SeriesKey
+from watchkeeper.core.records import Batch, HistogramValue, Point, SeriesKey
 
 GIB: Final = 2.0**30
 
@@ -63,8 +63,9 @@ class Increments:
         self._totals: dict[SeriesKey, float] = {}
 
     def of(self, point: Point) -> float:
-        """0 or more; a total that fell began anew."""
-        value = number(point)
+        """0 or more; a total that fell began anew. Of a histogram: how many observations were added."""
+        total = point.value
+        value = float(sum(total.counts)) if isinstance(total, HistogramValue) else float(total)
         key = (point.metric, point.labels)
         last = self._totals.get(key, 0.0)
         self._totals[key] = value

@@ -1,0 +1,134 @@
+"""Who sends over which data link, and what is kept of a share: what it was at first, and what it is now."""
+
+from collections.abc import Callable, Hashable, Iterator
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from detectors.signals._spans import Spans
+from watchkeeper.core.labels import OTHER
+from watchkeeper.core.records import Labels
+from watchkeeper.core.vocabulary import links
+
+Key = TypeVar("Key", bound=Hashable)
+Kept = TypeVar("Kept")
+
+_FORGET_SECONDS: Final = 8 * 86_400.0
+_MINUTE: Final = 60.0
+_HOUR: Final = 3600.0
+WINDOW_SECONDS: Final = 300.0
+"""what `now` is, where it has calls enough"""
+WARMING_SECONDS: Final = 1800.0
+WARMING_CALLS: Final = 200.0
+LEAST_CALLS: Final = 20.0
+"""fewer say nothing about a share"""
+
+
+class Link(NamedTuple):
+    """One sender's way. Empty = not told; without a service: all of the source."""
+
+    source: str
+    namespace: str = ""
+    service: str = ""
+
+    @property
+    def subject(self) -> Labels:
+        said = (("k8s.namespace.name", self.namespace), ("service.name", self.service), ("link", self.source))
+        return tuple((name, value) for name, value in said if value)
+
+    def __str__(self) -> str:
+        place = f"{self.namespace}/{self.service}" if self.namespace else self.service
+        return f"{place or 'a service without a name'} over {self.source}"
+
+
+def link_of(own: dict[str, str]) -> Link | None:
+    """Whose series this is; None for several that were folded into one."""
+    link = Link(*(own.get(label, "") for label in links.LINK))
+    return None if OTHER in link else link
+
+
+class Ways(Generic[Key, Kept]):
+    """
+    What is kept of each link, or part of one. It outlives its series, which go after a day without a record, by a week:
+    what was usual on Friday still is on Monday.
+    """
+
+    def __init__(self, make: Callable[[float], Kept]) -> None:
+        """:param make: from the time at which the link was first seen"""
+        self._make = make
+        self._kept: dict[Key, Kept] = {}
+        self._seen_at: dict[Key, float] = {}
+        self._hidden: set[Key] = set()
+
+    def see(self, key: Key, now: float) -> Kept:
+        """A record came."""
+        kept = self._kept.get(key)
+        if kept is None:
+            kept = self._kept[key] = self._make(now)
+        self._seen_at[key] = now
+        self._hidden.discard(key)
+        return kept
+
+    def find(self, key: Key) -> Kept | None:
+        return self._kept.get(key)
+
+    def hide(self, key: Key) -> None:
+        """Its series are gone: not judged until it is seen again."""
+        if key in self._kept:
+            self._hidden.add(key)
+
+    def present(self, now: float) -> Iterator[tuple[Key, Kept]]:
+        """Those to be judged; what was not seen for a week is forgotten."""
+        for key, seen_at in list(self._seen_at.items()):
+            self._seen_at[key] = min(seen_at, now)  # the clock was set back
+            if now - seen_at > _FORGET_SECONDS:
+                del self._kept[key], self._seen_at[key]
+                self._hidden.discard(key)
+            elif key not in self._hidden:
+                yield key, self._kept[key]
+
+
+class Usual:
+    """
+    A share as it was when the link was new: of its first 200 calls, or of those of its first half hour if they are
+    more. From then on it stays, so that what goes wrong slowly is never taken for usual.
+    """
+
+    __slots__ = ("_calls", "_hits", "_since", "share")
+
+    def __init__(self, since: float) -> None:
+        self._since = since
+        self._calls = self._hits = 0.0
+        self.share: float | None = None
+        """None: not known yet"""
+
+    def add(self, hits: float, calls: float, at: float) -> None:
+        if self.share is not None:
+            return
+        self._calls += calls
+        self._hits += hits
+        self._since = min(self._since, at)  # the clock was set back
+        if self._calls >= WARMING_CALLS and at - self._since >= WARMING_SECONDS:
+            self.share = min(1.0, self._hits / self._calls)
+
+
+class Recent:
+    """Calls of the last hour, by the minute, and those of them that something is true of."""
+
+    __slots__ = ("calls", "hits")
+
+    def __init__(self) -> None:
+        self.calls = Spans(_MINUTE, int(_HOUR / _MINUTE) + 1)
+        self.hits = Spans(_MINUTE, int(_HOUR / _MINUTE) + 1)
+
+    def add(self, hits: float, calls: float, at: float) -> None:
+        self.calls.add(calls, at)
+        self.hits.add(hits, at)
+
+    def share(self, now: float) -> tuple[float, float, float] | None:
+        """Share, calls and seconds of the shortest time, 5 minutes to an hour, with 20 calls; None: not even that."""
+        seconds = WINDOW_SECONDS
+        while seconds <= _HOUR:
+            calls = self.calls.total(now, seconds)
+            if calls >= LEAST_CALLS:
+                return min(1.0, self.hits.total(now, seconds) / calls), calls, seconds
+            seconds += WINDOW_SECONDS
+        return None

@@ -1,0 +1,180 @@
+"""
+Records that come long after their calls, and clocks that are ahead.
+
+Of each link: more than 5 % of the records of 5 minutes (longer, up to an hour, until they are 20) came more than
+`late_seconds` after the end of their call; or more than `ahead_ratio` of them tell of calls that end in the future. For
+6 minutes, it warns; it ends when it has been below 80 % of that for 5 minutes. A delay between two edges of the
+histogram is taken to lie evenly.
+
+Catches: exporters that batch for too long or retry, collectors with a backlog, clocks off by more than the bound. A
+clock that is behind looks like a delay of always the same length: the median beside the 95th percentile tells them
+apart. Misses: records more than an hour late or 5 minutes ahead; those are taken as of now, and counted as values that
+cannot be right (see `unreadable`). Time in watchkeeper's own queue is the signal `lag`. Keeps 61 minutes of 11 numbers
+for each link.
+"""
+
+from typing import Annotated, Final
+
+import msgspec
+
+from detectors.signals._levels import Level
+from detectors.signals._links import Link, Recent, link_of
+from detectors.signals._spans import Increments
+from watchkeeper.core.interfaces import Plugin
+from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.records import Assessment, Batch, HistogramValue, Labels, Point, State, Verdict
+from watchkeeper.core.vocabulary import links
+
+_LATE_RATIO: Final = 0.05
+_RAISE_SECONDS: Final = 360.0
+"""longer than the window: what is in it only because of one late batch has left it by then"""
+_CLEAR_SECONDS: Final = 300.0
+_LATE, _AHEAD = "late", "clock ahead"
+_ACTIONS: Final = {
+    _LATE: "compare median and 95th percentile: nearly equal is a clock that is behind, or one collector with a "
+    "backlog; far apart is retries. Look at the exporter's batch delay and the collector's queue",
+    _AHEAD: "set the clock of the sender's host by NTP; until then its calls stand at the wrong time everywhere",
+}
+
+
+class LatenessConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Records that come late, and clocks that are ahead."""
+
+    enabled: bool = True
+    """False: delays are measured and not judged"""
+    interval_seconds: Annotated[float, msgspec.Meta(ge=1, le=60)] = 10.0
+    """how often it is judged"""
+    late_seconds: Annotated[float, msgspec.Meta(ge=1, le=1800)] = 60.0
+    """warn: the 95th percentile of the delay is above it"""
+    ahead_ratio: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.1
+    """warn: this share of the records tells of the future"""
+
+
+class _Kept:
+    """`delays`: of each bucket, records in it of all records."""
+
+    __slots__ = ("ahead", "buckets", "counts", "is_ahead", "is_late", "late")
+
+    def __init__(self, config: LatenessConfig) -> None:
+        self.late = Recent()
+        self.ahead = Recent()
+        self.counts: tuple[float, ...] = ()
+        self.buckets = [Recent() for _ in range(len(links.DELAY.buckets) + 1)]
+        self.is_late = Level(_LATE_RATIO, _RAISE_SECONDS, _CLEAR_SECONDS)
+        self.is_ahead = Level(config.ahead_ratio, _RAISE_SECONDS, _CLEAR_SECONDS)
+
+
+class Lateness:
+    def __init__(self, config: LatenessConfig, ledger: Ledger) -> None:
+        self._config = config
+        self._increments = Increments()
+        self._kept: dict[Link, _Kept] = {}
+
+    def update(self, batch: Batch) -> None:
+        for point in batch.points:
+            link = link_of(dict(point.labels))
+            if link is None:
+                continue
+            kept = self._kept.get(link)
+            if kept is None:
+                kept = self._kept[link] = _Kept(self._config)
+            if point.metric is links.AHEAD:
+                kept.ahead.add(self._increments.of(point), 0.0, batch.at)
+            else:
+                self._delays(kept, point, batch.at)
+        self._increments.forget(batch)
+        for metric, labels in batch.gone:
+            if metric is links.DELAY and (link := link_of(dict(labels))) is not None:
+                self._kept.pop(link, None)
+
+    def _delays(self, kept: _Kept, point: Point, at: float) -> None:
+        value = point.value
+        if not isinstance(value, HistogramValue) or value.bounds != links.DELAY.buckets:
+            return
+        before = kept.counts if kept.counts and sum(kept.counts) <= sum(value.counts) else (0.0,) * len(value.counts)
+        kept.counts = value.counts
+        added = [max(0.0, now - then) for now, then in zip(value.counts, before, strict=True)]
+        records = sum(added)
+        kept.late.add(_over(self._config.late_seconds, value.bounds, added), records, at)
+        kept.ahead.add(0.0, records, at)
+        for bucket, hits in zip(kept.buckets, added, strict=True):
+            bucket.add(hits, records, at)
+
+    def assess(self, now: float) -> list[Assessment]:
+        return [one for link, kept in self._kept.items() for one in self._judge(link, kept, now)]
+
+    def _judge(self, link: Link, kept: _Kept, now: float) -> list[Assessment]:
+        late, ahead = kept.late.share(now), kept.ahead.share(now)
+        subjects = [((*link.subject, ("reason", reason)), reason) for reason in (_LATE, _AHEAD)]
+        levels, shares = (kept.is_late, kept.is_ahead), (late, ahead)
+        return [
+            self._of(subject, link, reason, level, share, kept, now)
+            for (subject, reason), level, share in zip(subjects, levels, shares, strict=True)
+        ]
+
+    def _of(
+        self,
+        subject: Labels,
+        link: Link,
+        reason: str,
+        level: Level,
+        recent: tuple[float, float, float] | None,
+        kept: _Kept,
+        now: float,
+    ) -> Assessment:
+        if recent is None and not level.is_on:
+            return Assessment(subject=subject, verdict=Verdict(State.WARMING, 0.0, level.threshold))
+        share, records, seconds = recent or (level.threshold, 0.0, 0.0)
+        is_on = level.update(share, now)
+        verdict = Verdict(State.WARN if is_on else State.OK, share, level.threshold)
+        if not is_on:
+            return Assessment(subject=subject, verdict=verdict)
+        median, high = (_quantile(kept, q, now, seconds) for q in (0.5, 0.95))
+        if reason == _LATE:
+            summary = f"records from {link} come late: 5 % after more than {high:.0f} s, half after {median:.0f} s"
+        else:
+            summary = f"{share:.0%} of the records from {link} tell of calls that end in the future"
+        evidence = (
+            f"{records:.0f} records in {seconds / 60:.0f} minutes, {share:.0%} of them {reason}",
+            f"delay: median {median:.0f} s, 95th percentile {high:.0f} s, {self._config.late_seconds:g} s are let pass",
+        )
+        return Assessment(
+            subject=subject,
+            verdict=verdict,
+            summary=summary,
+            action=_ACTIONS[reason],
+            evidence=evidence,
+            since=level.since,
+        )
+
+
+def _over(limit: float, bounds: tuple[float, ...], counts: list[float]) -> float:
+    """How many are over the limit, those between two edges taken to lie evenly, those over the last all."""
+    edges = (0.0, *bounds)
+    over = counts[-1]
+    for low, high, count in zip(edges, bounds, counts, strict=False):
+        over += count * min(1.0, max(0.0, (high - limit) / (high - low)))
+    return over
+
+
+def _quantile(kept: _Kept, share: float, now: float, seconds: float) -> float:
+    """Seconds, from the buckets of the last `seconds`; the last edge stands for all beyond it."""
+    counts = [bucket.hits.total(now, seconds) for bucket in kept.buckets]
+    wanted, below = share * sum(counts), 0.0
+    edges = (0.0, *links.DELAY.buckets)
+    for low, high, count in zip(edges, links.DELAY.buckets, counts, strict=False):
+        if count and below + count >= wanted:
+            return low + (high - low) * (wanted - below) / count
+        below += count
+    return edges[-1]
+
+
+PLUGIN: Final = Plugin(
+    name="lateness",
+    summary="Records that come long after their calls, and clocks that are ahead.",
+    config=LatenessConfig,
+    build=Lateness,
+    reads=(links.DELAY, links.AHEAD),
+    roles=("run", "sidecar", "gateway"),
+    interval_seconds=lambda config: config.interval_seconds,
+)
