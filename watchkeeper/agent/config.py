@@ -127,7 +127,7 @@ def load(path: Path | None, environment: Mapping[str, str], root: type[msgspec.S
     :param path: None for defaults only
     :raises ConfigError: one problem a line, each with the path to the key
     """
-    document = _read(path) if path else {}
+    document = read(path) if path else {}
     overridden: dict[str, str] = {}
     problems = list(_override(document, environment, overridden))
     for problem in check(document, root, ""):
@@ -182,7 +182,7 @@ def price_list(cost: CostConfig) -> tuple[Price, ...]:
     listed: tuple[tuple[str, tuple[Price, ...]], ...] = (("cost.prices", cost.prices),)
     if cost.prices_file:
         try:
-            document = _read(Path(cost.prices_file))
+            document = read(Path(cost.prices_file))
         except ConfigError as error:
             raise ConfigError(*(f"cost.prices_file: {problem}" for problem in error.problems)) from error
         if found := [f"{cost.prices_file}: {problem}" for problem in check(document, _PricesFile, "")]:
@@ -313,7 +313,12 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """
+    Settings of a YAML file in which no key is given twice.
+
+    :raises ConfigError: it cannot be read or is none
+    """
     try:
         with path.open(encoding="utf-8") as file:
             document = yaml.load(file, _Loader)  # noqa: S506 - a SafeLoader

@@ -1,0 +1,237 @@
+"""watchkeeper about itself: blindness pages, the rest is a ticket."""
+
+from typing import Final
+
+from dashboards.alert import COUNT, PERCENT, Alert, Rule, Runbook, Text
+from dashboards.cases import CHAT, case, fires, given, up
+from dashboards.promql import UP, Match, Series, m
+from dashboards.scope import MODEL, NAMESPACE, POD, SERVICE, Scope, listed, scope_of
+from dashboards.values import Values
+from watchkeeper.core.vocabulary import device_exporters, devices, engines, health
+
+HEARTBEAT: Final = "WatchkeeperWatchdog"
+
+
+def alerts(values: Values) -> tuple[Alert, ...]:
+    scope = scope_of(values)
+    return (
+        _watchdog(), _down(scope, values), _collector(scope), _engine(scope), _dropped(scope, values), _exporter(scope),
+        _limits(scope), _failing(scope),
+    )  # fmt: skip
+
+
+def _watchdog() -> Alert:
+    return Alert(
+        name=HEARTBEAT,
+        area="monitor",
+        rules=(Rule("none", "vector(1)"),),
+        labels=(),
+        title=Text("Heartbeat", "告警链路心跳"),
+        summary=Text("Heartbeat: always fires", "心跳：始终触发"),
+        detail=Text("When it stops, Prometheus, Alertmanager or the way between is broken.", "停止即说明 Prometheus、Alertmanager 或其间链路已断。"),
+        show=COUNT,
+        runbook=Runbook(
+            meaning=Text("All is well while it fires. Somebody outside (the receiver `deadman`) pages when it no longer comes.", "触发代表正常。它停止时由外部（`deadman` 接收端）呼叫。"),
+            first=Text("It stopped? Prometheus up? Rules loaded (`/rules`)? Alertmanager up? Network to the receiver?", "停止了？依次检查：Prometheus、规则是否加载（`/rules`）、Alertmanager、到接收端的网络。"),
+            false_alarm=Text("A dead-man timeout shorter than five minutes.", "deadman 超时设得短于五分钟。"),
+            next=Text("Alertmanager's log.", "Alertmanager 日志。"),
+            dashboard="wk-monitor",
+        ),
+        cases=(case("always", "1m", fires=fires("none", {}, "1", 0)),),
+    )  # fmt: skip
+
+
+def _down(scope: Scope, values: Values) -> Alert:
+    job = Series(UP, (("job", Match("=", values.job)),))
+    node = (*scope.node, "instance")
+    return Alert(
+        name="WatchkeeperAgentDown",
+        area="monitor",
+        rules=(
+            Rule("critical", f"absent({job} == 1)", "5m"),
+            Rule("warning", f"max by ({listed(node)}) ({job}) == 0", "10m"),
+        ),
+        labels=node,
+        title=Text("watchkeeper cannot be reached", "监控代理失联"),
+        summary=Text("watchkeeper {instance} cannot be scraped since {since} (empty: none of them can)", "自 {since} 起无法抓取 watchkeeper {instance}（空 = 全部失联）"),
+        detail=Text("Page: all of them, you are blind. Ticket: one of them.", "呼叫：全部失联，已失明；工单：单个失联。"),
+        show=COUNT,
+        runbook=Runbook(
+            meaning=Text("Nothing that watchkeeper would tell reaches Prometheus, from one place or from all.", "watchkeeper 的数据无法到达 Prometheus：单个或全部。"),
+            first=Text("All: scrape configuration, then DaemonSet and image pull, then network policy. One: `kubectl describe pod`, then its log.", "全部：抓取配置，再看 DaemonSet 和镜像，再看网络策略。单个：`kubectl describe pod`，再看日志。"),
+            false_alarm=Text(f"The job was renamed: these rules look for `job=\"{values.job}\"` (value `job`). A node that was taken away.", f"job 改名：规则查找 `job=\"{values.job}\"`（值 `job`）；节点已下线。"),
+            next=Text("Targets page of Prometheus: the error of the last scrape.", "Prometheus 的 Targets 页面：最近一次抓取错误。"),
+            dashboard="wk-monitor",
+        ),
+        cases=(
+            case("all are gone", "20m", up("1x5 0x30", job=values.job, node="n1", instance="n1:9464"),
+                 fires=(*fires("critical", {}, "1", 360), *fires("warning", {"node": "n1", "instance": "n1:9464"}, "0", 360))),
+            case("one of two", "20m", up("1x5 0x30", job=values.job, node="n1", instance="n1:9464"), up("1x40", job=values.job, node="n2", instance="n2:9464"),
+                 fires=fires("warning", {"node": "n1", "instance": "n1:9464"}, "0", 360)),
+            case("a restart", "20m", up("1x5 0x3 1x30", job=values.job, node="n1", instance="n1:9464")),
+        ),
+    )  # fmt: skip
+
+
+def _collector(scope: Scope) -> Alert:
+    parts = (
+        f"min by ({listed((*scope.node, 'source'))}) ({m(health.SOURCE_UP)}) == 0",
+        f"min by ({listed((*scope.node, 'hw_vendor'))}) ({m(devices.DRIVER_UP)}) == 0",
+        f"min by ({listed((*scope.node, 'server_address', 'server_port'))}) ({m(device_exporters.EXPORTER_UP)}) == 0",
+        f"min by ({listed(scope.node)}) ({m(devices.PLACEMENT_UP)}) == 0",
+    )
+    return Alert(
+        name="WatchkeeperCollectorDown",
+        area="monitor",
+        rules=(Rule("warning", "\nor\n".join(parts), "10m"),),
+        labels=(*scope.node, "source", "hw_vendor", "server_address", "server_port"),
+        title=Text("A source cannot be read", "采集器失效"),
+        summary=Text(f"{{source}}{{hw_vendor}}{{server_address}} of {scope.of_node} cannot be read since {{since}}", f"{scope.of_node} 的 {{source}}{{hw_vendor}}{{server_address}} 无法读取，自 {{since}}"),
+        detail=Text("A source, a vendor's driver, a device exporter, or (nothing named) the kubelet's placement of devices.", "数据源、厂商驱动、设备 exporter，或（未列出名称时）kubelet 的设备分配。"),
+        show=COUNT,
+        runbook=Runbook(
+            meaning=Text("One of the things that watchkeeper reads does not answer; its numbers are absent, not frozen.", "watchkeeper 读取的某个对象没有应答；其数值会消失，而不是冻结。"),
+            first=Text("`watchkeeper doctor` on that node says what is missing and what to do.", "在该节点运行 `watchkeeper doctor`，会说明缺什么、怎么做。"),
+            false_alarm=Text("A driver upgrade. A source that is on where its hardware is not: switch it off there.", "驱动升级；在没有该硬件的节点上开启了数据源：关掉它。"),
+            next=Text("`watchkeeper_source_failures_total` by reason; `watchkeeper_device_call_errors_total`.", "按原因看 `watchkeeper_source_failures_total`；`watchkeeper_device_call_errors_total`。"),
+            dashboard="wk-monitor",
+        ),
+        cases=(
+            case("a source", "20m", given(health.SOURCE_UP, "1x3 0x30", source="accelerators", node="n1"), fires=fires("warning", {"node": "n1", "source": "accelerators"}, "0", 240)),
+            case("a driver", "20m", given(devices.DRIVER_UP, "1x3 0x30", hw_vendor="ascend", node="n1"), fires=fires("warning", {"node": "n1", "hw_vendor": "ascend"}, "0", 240)),
+            case("all answer", "20m", given(health.SOURCE_UP, "1x30", source="otlp", node="n1"), given(devices.PLACEMENT_UP, "1x30", node="n1")),
+        ),
+    )  # fmt: skip
+
+
+def _engine(scope: Scope) -> Alert:
+    labels = (*scope.extra, NAMESPACE, POD, SERVICE, MODEL, "server_address", "server_port")
+    return Alert(
+        name="WatchkeeperEngineUnreadable",
+        area="monitor",
+        rules=(Rule("warning", f"max by ({listed(labels)}) ({m(engines.ENGINE_UP)}) == 0", "10m"),),
+        labels=labels,
+        title=Text("An engine's metrics cannot be read", "引擎指标无法读取"),
+        summary=Text("Engine {server_address}:{server_port} ({service_name}) cannot be read since {since}", "引擎 {server_address}:{server_port}（{service_name}）无法读取，自 {since}"),
+        detail=Text("Its queue, cache and token numbers are absent.", "它的排队、缓存、token 数据缺失。"),
+        show=COUNT,
+        runbook=Runbook(
+            meaning=Text("The metrics page of an engine is gone or not understood. Users may be served well.", "引擎的指标页不可达或无法识别，用户可能不受影响。"),
+            first=Text("`watchkeeper doctor --engine URL` says why in one line.", "`watchkeeper doctor --engine URL` 会用一行说明原因。"),
+            false_alarm=Text("A model that loads for more than ten minutes; an engine scaled down.", "模型加载超过十分钟；引擎已缩容。"),
+            next=Text("`watchkeeper_engine_fault` by reason; WatchkeeperAvailabilityBudgetBurn says whether users feel it.", "按原因看 `watchkeeper_engine_fault`；用户是否受影响看 WatchkeeperAvailabilityBudgetBurn。"),
+            dashboard="wk-monitor",
+        ),
+        cases=(
+            case("gone", "20m", given(engines.ENGINE_UP, "1x3 0x30", server_address="10.0.0.7", server_port="8000", **CHAT),
+                 fires=fires("warning", {**CHAT, "server_address": "10.0.0.7", "server_port": "8000"}, "0", 240)),
+            case("a restart", "20m", given(engines.ENGINE_UP, "1x3 0x4 1x30", server_address="10.0.0.7", server_port="8000", **CHAT)),
+        ),
+    )  # fmt: skip
+
+
+def _dropped(scope: Scope, values: Values) -> Alert:
+    by = listed((*scope.extra, "source"))
+    expr = (
+        f"sum by ({by}) (rate({m(health.DROPPED)['10m']}))\n/\n(sum by ({by}) (rate({m(health.RECEIVED)['10m']})) > 0)\n"
+        f"> {values.thresholds.dropped_share:g}"
+    )
+    return Alert(
+        name="WatchkeeperDataDropped",
+        area="monitor",
+        rules=(Rule("warning", expr, "10m"),),
+        labels=(*scope.extra, "source"),
+        title=Text("watchkeeper loses records", "监控数据丢弃"),
+        summary=Text("{value} of what {source} brought was lost inside watchkeeper since {since}", "{source} 的数据有 {value} 在 watchkeeper 内部丢失，自 {since}"),
+        detail=Text("Accepted and then lost: counts are too low by that share.", "已接收但丢失：计数相应偏低。"),
+        show=PERCENT,
+        runbook=Runbook(
+            meaning=Text("Records were acknowledged to their sender and then not counted.", "已向发送方确认的记录没有被计入。"),
+            first=Text("Read the reason: `fault` is an error of ours (log), a full queue needs more memory or a second replica.", "看原因：`fault` 是我们的错误（看日志）；队列满则加内存或加副本。"),
+            false_alarm=Text("None: sampling and refusals are counted elsewhere.", "无：采样和拒绝另有计数。"),
+            next=Text("`watchkeeper_pipeline_dropped_total` by reason; `watchkeeper_queue_size_bytes`.", "按原因看 `watchkeeper_pipeline_dropped_total`；`watchkeeper_queue_size_bytes`。"),
+            dashboard="wk-monitor",
+        ),
+        cases=(
+            case("one in ten", "30m", given(health.RECEIVED, "0+100x40", source="otlp", signal="traces"), given(health.DROPPED, "0+10x40", source="otlp", reason="fault"),
+                 fires=fires("warning", {"source": "otlp"}, "10%", 60)),
+            case("one in a thousand", "30m", given(health.RECEIVED, "0+1000x40", source="otlp", signal="traces"), given(health.DROPPED, "0+1x40", source="otlp", reason="fault")),
+        ),
+    )  # fmt: skip
+
+
+def _exporter(scope: Scope) -> Alert:
+    labels = (*scope.extra, "instance", "exporter")
+    return Alert(
+        name="WatchkeeperExporterDown",
+        area="monitor",
+        rules=(Rule("warning", f"max by ({listed(labels)}) ({m(health.EXPORTER_UP)}) == 0", "10m"),),
+        labels=labels,
+        title=Text("A destination takes nothing", "输出目标不可用"),
+        summary=Text("{exporter} of {instance} fails since {since}", "{instance} 的 {exporter} 输出失败，自 {since}"),
+        detail=Text("What it should have got is sent later as totals, or is late.", "应发送的数据会稍后以总量补发，或已延迟。"),
+        show=COUNT,
+        runbook=Runbook(
+            meaning=Text("A place that watchkeeper pushes to refuses or cannot be reached. Prometheus still has everything.", "推送目标拒绝或不可达；Prometheus 仍有全部数据。"),
+            first=Text("Is the collector at that address up? Then certificate, token, quota.", "该地址的 collector 是否在线？再查证书、令牌、配额。"),
+            false_alarm=Text("A collector being rolled out.", "collector 正在发布。"),
+            next=Text("`watchkeeper_exporter_failures_total` by reason.", "按原因看 `watchkeeper_exporter_failures_total`。"),
+            dashboard="wk-monitor",
+        ),
+        cases=(
+            case("fails", "20m", given(health.EXPORTER_UP, "1x3 0x30", exporter="otlp", instance="a"), fires=fires("warning", {"exporter": "otlp", "instance": "a"}, "0", 240)),
+            case("one that fails once", "20m", given(health.EXPORTER_UP, "1x3 0x2 1x30", exporter="otlp", instance="a")),
+        ),
+    )  # fmt: skip
+
+
+def _limits(scope: Scope) -> Alert:
+    labels = (*scope.extra, "instance", "label")
+    by = listed(labels)
+    return Alert(
+        name="WatchkeeperSeriesLimit",
+        area="monitor",
+        rules=(Rule("warning", f"sum by ({by}) (increase({m(health.LABEL_OVERFLOW)['1h']})) > 0\nor\nsum by ({by}) (increase({m(health.SERIES_FOLDED)['1h']})) > 0", "15m"),),
+        labels=labels,
+        title=Text("Too many series: some are folded", "序列数达到上限"),
+        summary=Text("{instance}: {value} series became `other` ({label}) since {since}", "{instance}：{value} 条序列并入 `other`（{label}），自 {since}"),
+        detail=Text("New values of a label, or new series, are counted together as `other`.", "标签的新取值或新序列被合并计为 `other`。"),
+        show=COUNT,
+        runbook=Runbook(
+            meaning=Text("A label has more values than allowed. Sums stay right, details of new ones are lost.", "某标签取值超过上限。合计仍正确，新取值的明细丢失。"),
+            first=Text("Which label? An id in a tenant's or model's name is the usual cause: fix the sender, or raise `limits`.", "哪个标签？租户名或模型名里带 ID 最常见：改发送方，或调高 `limits`。"),
+            false_alarm=Text("A fleet that has grown: raise `limits.max_series`.", "规模确实变大：调高 `limits.max_series`。"),
+            next=Text("`watchkeeper_labels_values` by label.", "按标签看 `watchkeeper_labels_values`。"),
+            dashboard="wk-monitor",
+        ),
+        cases=(
+            case("a label overflows", "40m", given(health.LABEL_OVERFLOW, "0+1x60", label="tenant", instance="a"), fires=fires("warning", {"instance": "a", "label": "tenant"}, "40", 60)),
+            case("long ago", "40m", given(health.LABEL_OVERFLOW, "9x60", label="tenant", instance="a")),
+        ),
+    )  # fmt: skip
+
+
+def _failing(scope: Scope) -> Alert:
+    labels = (*scope.extra, "instance", "signal", "reason")
+    by = listed(labels)
+    return Alert(
+        name="WatchkeeperPipelineFailing",
+        area="monitor",
+        rules=(Rule("warning", f"sum by ({by}) (increase({m(health.PIPELINE_FAILURES)['15m']})) > 0\nor\nsum by ({by}) (increase({m(health.SIGNAL_FAILURES)['15m']})) > 3"),),
+        labels=labels,
+        title=Text("watchkeeper fails inside", "watchkeeper 内部出错"),
+        summary=Text("{instance}: {value} failures ({signal} {reason}) since {since}", "{instance}：{value} 次内部错误（{signal} {reason}），自 {since}"),
+        detail=Text("A signal that fails judges nothing; the others go on.", "出错的信号不再判断；其他信号照常。"),
+        show=COUNT,
+        runbook=Runbook(
+            meaning=Text("An error in watchkeeper itself.", "watchkeeper 自身的错误。"),
+            first=Text("Read its log at that time and open an issue with it. A restart helps only where it is a damaged state.", "查看当时日志并提 issue；只有状态损坏时重启才有用。"),
+            false_alarm=Text("None.", "无。"),
+            next=Text("`watchkeeper_build_info`: did the version change?", "`watchkeeper_build_info`：版本是否变了？"),
+            dashboard="wk-monitor",
+        ),
+        cases=(
+            case("fails", "10m", given(health.PIPELINE_FAILURES, "0x3 2x20", reason="KeyError", instance="a"), fires=fires("warning", {"instance": "a", "reason": "KeyError"}, "2", 240)),
+            case("failed a day ago", "10m", given(health.PIPELINE_FAILURES, "2x20", reason="KeyError", instance="a")),
+        ),
+    )  # fmt: skip
