@@ -1,18 +1,23 @@
 """`watchkeeper reference ...` as it is typed, on real files."""
 
+import getpass
 import json
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from watchkeeper.agent.command_line import main
-from watchkeeper.agent.references import journal, store
+from watchkeeper.agent.references import journal, store, transfer
 from watchkeeper.agent.references.journal import Deed
+from watchkeeper.agent.references.observations import Wanted
+from watchkeeper.agent.references.standing import chosen
 from watchkeeper.agent.references.store import References
+from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.observed import Row, encode_frame
 
 SEGMENT = "shop/chat/qwen"
@@ -125,6 +130,85 @@ def test_the_list_has_a_line_for_each_that_matters_and_fits_the_terminal(
     run(state, "list", "--all", "--json")
     states = {one["signal"]: one["state"] for one in json.loads(capsys.readouterr().out)}
     assert states == {"input_tokens": "proposed", "refusal": "approved", "finish_reason": "retired"}
+    run(state, "list", "--all", "--signals", "finish_reason")
+    assert capsys.readouterr().out.splitlines()[-1].endswith("ana: no use")
+
+
+def test_all_takes_the_newest_proposal_and_the_others_are_superseded(state: Path, capsys: Captured) -> None:
+    proposed(state, "--signals", "refusal", "--until", "2026-03-01T08:30")
+    newest = proposed(state, "--signals", "refusal")["refusal"]
+    capsys.readouterr()
+
+    assert run(state, "approve", "--all", "--by", "ana", "--why", "longer") == 0
+    assert capsys.readouterr().out.count("in force: ") == 1
+    assert in_force(state) == {"refusal": newest}
+    run(state, "list")
+    assert "1 superseded" in capsys.readouterr().out
+    assert len(deeds(state)) == 3
+
+
+def test_an_id_must_be_long_enough_to_be_one(state: Path, capsys: Captured) -> None:
+    reference = proposed(state, "--signals", "refusal")["refusal"]
+    folder = state / "references"
+    twin = msgspec.structs.replace(store.load(folder).packs[reference], id=reference[:10] + "0" * 54)
+    shelf = store.Shelf({reference: twin, twin.id: twin}, journal.Journal(), {}, ())
+
+    assert run(state, "approve", reference[:3], "--why", "x") == 2
+    with pytest.raises(ConfigError, match="2 references begin with"):
+        chosen(shelf, [reference[:8]], Wanted(), ())
+
+
+def test_who_runs_this_must_be_known(state: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(getpass, "getuser", lambda: {}["no such user"])
+
+    assert run(state, "propose") == 2
+    assert "--by: who runs this cannot be told here" in capsys.readouterr().err
+    assert run(state, "propose", "--by", "ana") == 0
+
+
+def test_an_approval_from_the_future_is_not_imported_and_none_is_put_behind_one(
+    state: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    reference = proposed(state, "--signals", "refusal")["refusal"]
+    pack = store.load(state / "references").packs[reference].approved("ana", time.time() + 86_400, "tomorrow")
+    (tmp_path / "one.jsonl").write_bytes(pack.encode())
+
+    assert run(state, "import", str(tmp_path / "one.jsonl"), "--by", "bo") == 1
+    assert "approved in the future" in capsys.readouterr().err
+    store.put(state / "references", pack)
+    proposed(state, "--signals", "refusal", "--until", "2026-03-01T08:30")
+    [other] = store.load(state / "references").packs.keys() - {reference}
+    assert run(state, "approve", other, "--by", "bo", "--why", "today") == 2
+    assert "set the clock" in capsys.readouterr().err
+
+
+def test_an_import_that_ends_half_way_puts_nothing_in_force(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proposed(state, "--signals", "refusal")
+    run(state, "approve", "--all", "--by", "ana", "--why", "a usual Sunday")
+    run(state, "export", str(tmp_path / "one.jsonl"))
+    other = tmp_path / "other"
+    with monkeypatch.context() as patched:
+        patched.setattr(journal, "append", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        assert run(other, "import", str(tmp_path / "one.jsonl"), "--by", "bo") == 2
+
+    assert in_force(other) == {}
+    assert len(store.load(other / "references").packs) == 1
+    assert run(other, "import", str(tmp_path / "one.jsonl"), "--by", "bo") == 0
+    assert in_force(other) == in_force(state)
+
+
+def test_an_export_that_no_config_map_holds_says_so(
+    state: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proposed(state, "--signals", "refusal")
+    run(state, "approve", "--all", "--by", "ana", "--why", "a usual Sunday")
+    run(state, "export", str(tmp_path / "small"))
+    assert "ConfigMap" not in capsys.readouterr().out
+    monkeypatch.setattr(transfer, "CONFIG_MAP_BYTES", 100)
+    run(state, "export", str(tmp_path / "large"))
+    assert "More than a ConfigMap holds" in capsys.readouterr().out
 
 
 def test_show_tells_a_person_what_is_left_alone_and_who_said_so(

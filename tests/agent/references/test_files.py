@@ -3,6 +3,7 @@ import gzip
 import json
 import math
 import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -144,6 +145,16 @@ def test_parquet_without_pyarrow_says_what_to_install(tmp_path: Path, monkeypatc
 )
 def test_times_are_read_in_the_forms_that_logs_have(value: object, seconds: float | None) -> None:
     assert parse_time(value) == seconds
+
+
+def test_a_time_without_a_zone_is_utc_wherever_this_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    try:
+        assert parse_time("2026-03-01T08:00:00") == 1772352000.0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @settings(deadline=None, max_examples=200)

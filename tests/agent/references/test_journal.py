@@ -52,7 +52,8 @@ def test_an_unfinished_last_line_does_not_count_and_is_removed_by_the_next(tmp_p
     path = tmp_path / journal.NAME
     path.write_bytes(path.read_bytes()[:-20])
 
-    assert [one.deed for one in journal.read(tmp_path).events] == [Deed.PROPOSED, Deed.APPROVED]
+    told = journal.read(tmp_path)
+    assert ([one.deed for one in told.events], told.problems) == ([Deed.PROPOSED, Deed.APPROVED], ())
     journal.append(tmp_path, [event(Deed.IMPORTED, "b", 4.0)])
 
     told = journal.read(tmp_path)
@@ -64,6 +65,12 @@ def test_approving_again_takes_a_retirement_back(tmp_path: Path) -> None:
     journal.append(tmp_path, [*THREE, event(Deed.APPROVED, at=4.0), event(Deed.IMPORTED, at=5.0)])
 
     assert journal.read(tmp_path).retired == frozenset()
+
+
+def test_an_import_takes_no_retirement_back(tmp_path: Path) -> None:
+    journal.append(tmp_path, [*THREE, event(Deed.IMPORTED, at=4.0), event(Deed.PROPOSED, at=5.0)])
+
+    assert journal.read(tmp_path).retired == {"a"}
 
 
 def test_what_comes_after_a_broken_line_still_counts(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 import os
+import threading
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -137,6 +139,7 @@ def test_files_that_are_no_references_are_each_told_and_the_rest_go_on(tmp_path:
     (tmp_path / "notes.json").write_text("{}")
     (tmp_path / "folder.json").mkdir()
     (tmp_path / "README").write_text("not looked at")
+    (tmp_path / ".hidden.json").write_text("nor this")
     (tmp_path / "dangling.json").symlink_to("nowhere")
     references = References(tmp_path)
 
@@ -151,14 +154,15 @@ def test_unchanged_files_are_not_read_again(tmp_path: Path, monkeypatch: pytest.
     references = References(tmp_path)
     references.refresh()
     read: list[str] = []
-    whole = store.read_pack
+    whole, told = store.read_pack, journal.read
     monkeypatch.setattr(store, "read_pack", lambda path: (read.append(path.name), whole(path))[1])
+    monkeypatch.setattr(journal, "read", lambda folder: (read.append(journal.NAME), told(folder))[1])
 
     references.refresh()
     assert read == []
     other = approve(tmp_path, made(2, "loop"), 20.0)
     references.refresh()
-    assert read == [f"{other.id}.json"]
+    assert read == [journal.NAME, f"{other.id}.json"]
 
 
 def test_an_end_between_write_and_rename_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,3 +181,67 @@ def test_an_end_between_write_and_rename_leaves_what_was_there(tmp_path: Path, m
     with store.writing(tmp_path):
         assert list(tmp_path.glob(".*.tmp")) == []
     assert store.load(tmp_path).packs == {first.id: first, made(2).id: made(2)}
+
+
+def test_one_writes_at_a_time(tmp_path: Path) -> None:
+    entered = threading.Event()
+
+    def other() -> None:
+        with store.writing(tmp_path):
+            entered.set()
+
+    thread = threading.Thread(target=other)
+    with store.writing(tmp_path):
+        thread.start()
+        assert not entered.wait(0.3)
+    assert entered.wait(30)
+    thread.join()
+
+
+def test_of_two_files_of_one_reference_the_approved_one_counts(tmp_path: Path) -> None:
+    pack = made()
+    approved = pack.approved("ana", 10.0, "fits")
+    for name, one in (("1.json", pack), ("2.json", approved), ("3.json", pack)):
+        (tmp_path / name).write_bytes(one.encode())
+    references = References(tmp_path)
+
+    references.refresh()
+
+    assert references.active() == {KEY: approved}
+    assert store.load(tmp_path).packs == {pack.id: approved}
+
+
+def broken(**fields: object) -> bytes:
+    """A reference whose hash fits, and nothing else does."""
+    pack = msgspec.structs.replace(made(), **fields)
+    return msgspec.structs.replace(pack, id=packs.content_hash(pack)).encode()
+
+
+STRATUM = made().strata["all"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"segment": "chat"}, "segment"),
+        ({"edges": (0.2, 0.5)}, "counts do not fit"),
+        ({"strata": {}}, "counts do not fit"),
+        ({"strata": {"all": msgspec.structs.replace(STRATUM, counts=(-1, 5))}}, "counts do not fit"),
+        ({"strata": {"all": msgspec.structs.replace(STRATUM, counts=(0, 0))}}, "hours do not fit"),
+        ({"strata": {"01": STRATUM, "02": msgspec.structs.replace(STRATUM, bands={})}}, "hours do not fit"),
+        ({"strata": {"all": msgspec.structs.replace(STRATUM, bands={"x": STRATUM.bands["rate"]})}}, "score 'x'"),
+    ],
+)
+def test_what_would_break_a_detector_is_refused_though_its_hash_fits(fields: dict[str, object], said: str) -> None:
+    assert store.decoded(made().encode()) == made()
+
+    with pytest.raises(ValueError, match=said):
+        store.decoded(broken(**fields))
+
+
+def test_a_file_too_large_for_a_reference_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.json").write_bytes(made().encode())
+    monkeypatch.setattr(store, "MOST_BYTES", 100)
+
+    with pytest.raises(ValueError, match="larger than"):
+        store.read_pack(tmp_path / "a.json")
