@@ -187,3 +187,22 @@ def test_findings_go_out_with_the_tick_and_numbers_with_the_next() -> None:
 
     assert [len(batch.findings) for batch in batches] == [1, 0]
     assert [point.value for point in batches[1].points if point.metric == signals.STATE] == [2.0]
+
+
+def test_steps_leave_with_the_batch_of_the_next_tick_beside_findings() -> None:
+    batches: list[Batch] = []
+    ledger = Ledger()
+    ledger.steps.keep(share=1.0, slow_seconds=3600.0)
+    aggregate = Aggregate(ledger, max_series=500, max_values_per_label=50)
+    pipeline = Pipeline(
+        aggregate, ledger, [batches.append], signals=[Watched("hot", Hot(), (signals.SCORE,), 0.0, ledger)]
+    )
+    hot = Reading(samples=(Sample(signals.SCORE, 95.0, 1.0, ((signals.SIGNAL, "x"),)),), items=1)
+
+    pipeline.accept("otlp", hot, 1.0)
+    pipeline.tick(1.0)
+    pipeline.tick(2.0)
+
+    assert [[step.name for step in batch.steps] for batch in batches] == [["fold otlp"], ["signal hot"]]
+    assert dict(batches[0].steps[0].attributes) == {"source": "otlp", "items": 1}
+    assert [len(batch.findings) for batch in batches] == [1, 0]

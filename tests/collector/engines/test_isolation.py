@@ -112,3 +112,19 @@ def test_a_name_server_that_hangs_holds_up_no_other_engine_and_no_shutdown(
     assert pages == 3
     assert not closing.is_alive()
     assert asked.count("hung.invalid") == 1
+
+
+def test_each_page_is_a_step_of_the_read_and_says_what_was_wrong(
+    new_engine: Any, new_source: NewSource, answer: Any, ledger: Ledger
+) -> None:
+    well, ill = new_engine(), new_engine()
+    well.respond, ill.respond = answer(vllm_page()), answer("<html>", 500)
+    source = new_source(EngineTarget(url=well.url), EngineTarget(url=ill.url))
+    ledger.steps.keep(share=1.0, slow_seconds=3600.0)
+
+    with ledger.steps.timed("read engines"):
+        source.read(NOW)
+    [read] = ledger.steps.drain()
+
+    failures = {dict(step.attributes)["server.port"]: step.failure for step in read.inner}
+    assert failures == {well.url.rpartition(":")[2]: "", ill.url.rpartition(":")[2]: "server_error"}

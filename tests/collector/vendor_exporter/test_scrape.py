@@ -191,3 +191,17 @@ def test_doctor_says_what_it_finds(exporter: Any, page: Any) -> None:
     assert any("hw.power" in line for line in lines)
     assert any("what `accelerators` reads of nvidia devices counts" in line for line in lines)
     assert refused.startswith("! ")
+
+
+def test_a_page_is_a_step_of_the_read_and_says_what_was_wrong(
+    exporter: Any, page: Any, new_source: Any, ledger: Ledger
+) -> None:
+    exporter.respond = page("no", 401)
+    ledger.steps.keep(share=1.0, slow_seconds=3600.0)
+
+    with ledger.steps.timed("read vendor_exporter"):
+        new_source(ExporterTarget(exporter.url)).read(1000.0)
+    [read] = ledger.steps.drain()
+
+    assert [(step.name, step.failure) for step in read.inner] == [("scrape", "not_permitted")]
+    assert dict(read.inner[0].attributes) == {"server.address": "127.0.0.1", "server.port": str(exporter.port)}

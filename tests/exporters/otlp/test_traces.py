@@ -60,15 +60,29 @@ def test_a_step_is_a_trace_with_what_happened_within_it(collector, exporter_to):
     assert (scope.name, resource["service.name"]) == ("watchkeeper", "watchkeeper")
 
 
-@pytest.mark.parametrize("config", [{}, {"traces": True, "trace_share": 0.0, "trace_slow_seconds": NEVER}])
-def test_nothing_is_traced_unless_it_is_asked_for(collector, exporter_to, config):
+def test_no_traces_are_made_or_sent_unless_asked_for(collector, exporter_to):
     ledger = Ledger()
     with collector() as receiver:
-        with exporter_to(receiver.url, ledger, interval_seconds=NEVER, **config) as exporter:
-            with ledger.steps.timed("tick"):
+        with exporter_to(receiver.url, ledger, interval_seconds=NEVER) as exporter:
+            with ledger.steps.timed("start", always=True):
                 pass
-            exporter.write(Batch(at=time.time(), steps=ledger.steps.drain()))
+            exporter.write(Batch(at=time.time(), steps=(TICK,)))
         assert receiver.received["/v1/traces"] == []
+
+    assert ledger.steps.drain() == ()
+
+
+def test_the_share_and_what_is_slow_are_the_configured_ones(collector, exporter_to):
+    ledger = Ledger()
+    with collector() as receiver:
+        config = {"traces": True, "trace_share": 0.0, "trace_slow_seconds": 0.01}
+        with exporter_to(receiver.url, ledger, interval_seconds=NEVER, **config):
+            with ledger.steps.timed("fast"):
+                pass
+            with ledger.steps.timed("slow"):
+                time.sleep(0.01)
+
+    assert [step.name for step in ledger.steps.drain() if step.name != "push otlp"] == ["slow"]
 
 
 def test_its_own_sends_are_traced_and_a_failed_one_says_where(collector, exporter_to):
