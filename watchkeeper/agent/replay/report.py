@@ -81,7 +81,9 @@ def _finding(one: Raised, report: Report) -> Iterator[str]:
 def _stream(key: tuple[str, ...], stream: Watched) -> str:
     state = STATES[stream.state]
     word = _coloured(f"{state.value:<5}", _COLOURS[state])
-    return f"  {word} {stream.nearest:>5.0%}  {key[-1]}  of {'/'.join(key[:-1])}"
+    line = f"{key[-1]} of {'/'.join(key[:-1])}"
+    room = terminal_width() - 16
+    return f"  {word} {stream.nearest:>6.0%}  {line if len(line) <= room else line[: room - 1] + '…'}"
 
 
 def _coloured(text: str, colour: str) -> str:
