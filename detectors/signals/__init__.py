@@ -14,7 +14,10 @@ from detectors.signals import (
     link,
     memory_leak,
     schema,
+    share_over,
     straggler,
+    stuck,
+    tail,
     throttling,
     unreadable,
 )
@@ -32,7 +35,10 @@ PLUGINS: Final[tuple[Plugin, ...]] = (
     link.PLUGIN,
     memory_leak.PLUGIN,
     schema.PLUGIN,
+    share_over.PLUGIN,
     straggler.PLUGIN,
+    stuck.PLUGIN,
+    tail.PLUGIN,
     throttling.PLUGIN,
     unreadable.PLUGIN,
 )

@@ -7,7 +7,7 @@ from watchkeeper.core.metric import Kind, Metric
 SIGNAL: Final = "signal"
 SUBJECT: Final = (
     "hw.id", "hw.name", "hw.vendor", "k8s.namespace.name", "k8s.pod.name", "service.name", "gen_ai.request.model",
-    "link", "reason",
+    "server.address", "server.port", "link", "reason", "objective", "series",
 )  # fmt: skip
 """what a signal judges: as many of these as name it"""
 
@@ -24,5 +24,9 @@ FINDINGS: Final = Metric(
     "watchkeeper.findings", Kind.COUNTER, "{finding}", "Findings raised, by signal and severity.",
     (SIGNAL, "severity"),
 )  # fmt: skip
+UNWATCHED: Final = Metric(
+    "watchkeeper.signal.unwatched", Kind.GAUGE, "{series}",
+    "Series that a signal leaves out because it watches as many as its bound allows.", (SIGNAL,),
+)  # fmt: skip
 
-METRICS: Final = (STATE, SCORE, FINDINGS)
+METRICS: Final = (STATE, SCORE, FINDINGS, UNWATCHED)
