@@ -19,7 +19,8 @@ from watchkeeper.core.prepared import Prepared
 from watchkeeper.core.records import Batch, Completion, Finding, Reading, State
 from watchkeeper.core.vocabulary import drift
 
-_LEAST_TICK_SECONDS: Final = 1.0
+_LEAST_TICK_SECONDS: Final = 5.0
+"""half a tick of drift: finer ones would find nothing sooner"""
 _LONGEST_STEP_SECONDS: Final = 10.0
 """in a silence: signals judge it, too"""
 _LONGEST_SILENCE_SECONDS: Final = 6 * 3600.0

@@ -69,7 +69,8 @@ def _finding(one: Raised, report: Report) -> Iterator[str]:
     when = _utc(finding.at) if report.has_times else f"+{_length(finding.at - report.rehearsal.first_at)}"
     word = "over" if finding.resolved else finding.severity.value
     colour = "32" if finding.resolved else "31"
-    yield f"  {when}, after {one.calls:,} calls  {_coloured(word, colour)}  {finding.name}"
+    yield f"  {_coloured(f'{word:<8}', colour)} {finding.name}"
+    yield f"      {when}, after {one.calls:,} calls"
     if finding.resolved:
         return
     details = [finding.summary, *finding.evidence]
