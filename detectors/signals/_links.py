@@ -1,11 +1,11 @@
 """Who sends over which data link, and what is kept of a share: what it was at first, and what it is now."""
 
-from collections.abc import Callable, Hashable, Iterator
+from array import array
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from detectors.signals._spans import Spans
 from watchkeeper.core.labels import OTHER
-from watchkeeper.core.records import Labels
+from watchkeeper.core.records import Batch, Labels, Point, SeriesKey
 from watchkeeper.core.vocabulary import links
 
 Key = TypeVar("Key", bound=Hashable)
@@ -13,7 +13,8 @@ Kept = TypeVar("Kept")
 
 _FORGET_SECONDS: Final = 8 * 86_400.0
 _MINUTE: Final = 60.0
-_HOUR: Final = 3600.0
+_MINUTES: Final = 60
+"""an hour of them"""
 WINDOW_SECONDS: Final = 300.0
 """what `now` is, where it has calls enough"""
 WARMING_SECONDS: Final = 1800.0
@@ -110,25 +111,65 @@ class Usual:
             self.share = min(1.0, self._hits / self._calls)
 
 
-class Recent:
-    """Calls of the last hour, by the minute, and those of them that something is true of."""
-
-    __slots__ = ("calls", "hits")
+class Newest:
+    """
+    The newest point of each series that changed since it was asked last. Totals lose nothing by that, and a tick costs
+    what a dict does.
+    """
 
     def __init__(self) -> None:
-        self.calls = Spans(_MINUTE, int(_HOUR / _MINUTE) + 1)
-        self.hits = Spans(_MINUTE, int(_HOUR / _MINUTE) + 1)
+        self._points: dict[SeriesKey, Point] = {}
 
-    def add(self, hits: float, calls: float, at: float) -> None:
-        self.calls.add(calls, at)
-        self.hits.add(hits, at)
+    def see(self, batch: Batch) -> None:
+        for point in batch.points:
+            self._points[(point.metric, point.labels)] = point
+
+    def take(self) -> Iterable[Point]:
+        points, self._points = self._points, {}
+        return points.values()
+
+
+class Recent:
+    """Numbers that are added up by the minute, for the last hour; the first is how many calls there were."""
+
+    __slots__ = ("_columns", "_minutes", "_newest")
+
+    def __init__(self, columns: int = 2) -> None:
+        self._columns = columns
+        self._minutes = array("f", bytes(4 * columns * _MINUTES))
+        self._newest = 0
+
+    def add(self, numbers: Sequence[float], at: float) -> None:
+        minute = int(at // _MINUTE)
+        if not -1 <= minute - self._newest < _MINUTES:  # the clock was set back, or there was none for an hour
+            self._minutes = array("f", bytes(4 * self._columns * _MINUTES))
+            self._newest = minute
+        while self._newest < minute:
+            self._newest += 1
+            start = self._newest % _MINUTES * self._columns
+            self._minutes[start : start + self._columns] = array("f", bytes(4 * self._columns))
+        start = minute % _MINUTES * self._columns
+        for column, number in enumerate(numbers, start):
+            self._minutes[column] += number
+
+    def enough(self, now: float) -> tuple[Sequence[float], float] | None:
+        """Sums, and seconds, of the shortest time, 5 minutes to an hour, with 20 calls; None: not even that."""
+        newest = int(now // _MINUTE)
+        sums = [0.0] * self._columns
+        for back in range(_MINUTES):
+            if 0 <= self._newest - newest + back < _MINUTES:
+                start = (newest - back) % _MINUTES * self._columns
+                for column in range(self._columns):
+                    sums[column] += self._minutes[start + column]
+            seconds = (back + 1) * _MINUTE
+            if seconds >= WINDOW_SECONDS and sums[0] >= LEAST_CALLS:
+                return sums, seconds
+        return None
 
     def share(self, now: float) -> tuple[float, float, float] | None:
-        """Share, calls and seconds of the shortest time, 5 minutes to an hour, with 20 calls; None: not even that."""
-        seconds = WINDOW_SECONDS
-        while seconds <= _HOUR:
-            calls = self.calls.total(now, seconds)
-            if calls >= LEAST_CALLS:
-                return min(1.0, self.hits.total(now, seconds) / calls), calls, seconds
-            seconds += WINDOW_SECONDS
-        return None
+        """What part of the calls the second number is; how many calls; in how many seconds."""
+        enough = self.enough(now)
+        if enough is None:
+            return None
+        (calls, hits, *_), seconds = enough
+        return min(1.0, hits / calls), calls, seconds

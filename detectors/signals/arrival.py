@@ -26,7 +26,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from detectors.signals._links import Link, Ways, link_of
+from detectors.signals._links import Link, Newest, Ways, link_of
 from detectors.signals._memory import Memory
 from detectors.signals._spans import Increments, Spans
 from watchkeeper.core.interfaces import Plugin
@@ -78,6 +78,7 @@ class _Kept:
 class Arrival:
     def __init__(self, config: ArrivalConfig, ledger: Ledger) -> None:
         self._config = config
+        self._newest = Newest()
         self._increments = Increments()
         self._ways: Ways[Link, _Kept] = Ways(_Kept)
         self._told: dict[str, Spans] = {}
@@ -87,19 +88,7 @@ class Arrival:
 
     def update(self, batch: Batch) -> None:
         self._wake(batch.at)
-        for point in batch.points:
-            added = self._increments.of(point)
-            if not added:
-                continue
-            if point.metric is engines.FINISHED:
-                self._finished.add(added, batch.at)
-            elif (link := link_of(dict(point.labels))) is None:
-                continue
-            elif point.metric is links.CALLS:
-                self._told.setdefault(link.source, Spans(_MINUTE, _SPANS)).add(added, batch.at)
-            else:
-                for one in {link, Link(link.source)}:
-                    self._came(one, added, batch.at)
+        self._newest.see(batch)
         self._increments.forget(batch)
         for metric, labels in batch.gone:
             if metric is links.DELAY and (link := link_of(dict(labels))) is not None and link != Link(link.source):
@@ -118,7 +107,23 @@ class Arrival:
         kept.last_at = now
         kept.raised = None
 
+    def _take(self, now: float) -> None:
+        for point in self._newest.take():
+            added = self._increments.of(point)
+            if not added:
+                continue
+            if point.metric is engines.FINISHED:
+                self._finished.add(added, now)
+            elif (link := link_of(dict(point.labels))) is None:
+                continue
+            elif point.metric is links.CALLS:
+                self._told.setdefault(link.source, Spans(_MINUTE, _SPANS)).add(added, now)
+            else:
+                for one in {link, Link(link.source)}:
+                    self._came(one, added, now)
+
     def assess(self, now: float) -> list[Assessment]:
+        self._take(now)
         for link, kept in self._ways.present(now):
             self._judge(link, kept, now)
         return [self._told_of(link, kept, now) for link, kept in self._ways.present(now)]

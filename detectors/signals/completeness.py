@@ -12,7 +12,7 @@ and 40 % kept, 20 independent calls fall below by chance once in 10,000 windows.
 
 Catches: text capture switched off, token usage that a new SDK or proxy leaves out, a gateway that hides the model's
 name, after 2 to 6 minutes. Misses: a part that was never there, a loss among a minority of calls (less than half of
-them), calls of a model that is new itself. Leave out in `parts` what may come and go on purpose. Keeps 61 minutes for
+them), calls of a model that is new itself. Leave out in `parts` what may come and go on purpose. Keeps half a kB for
 each part of each model of a link.
 """
 
@@ -21,7 +21,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from detectors.signals._levels import Level
-from detectors.signals._links import Link, Recent, Usual, Ways, link_of
+from detectors.signals._links import Link, Newest, Recent, Usual, Ways, link_of
 from detectors.signals._spans import Increments
 from watchkeeper.core.interfaces import Plugin
 from watchkeeper.core.labels import OTHER
@@ -77,7 +77,7 @@ class _Part:
 
     def add(self, hits: float, calls: float, at: float) -> None:
         self.usual.add(hits, calls, at)
-        self.recent.add(hits, calls, at)
+        self.recent.add((calls, hits), at)
 
 
 _Subject = tuple[Link, str | None]
@@ -87,29 +87,38 @@ _Subject = tuple[Link, str | None]
 class Completeness:
     def __init__(self, config: CompletenessConfig, ledger: Ledger) -> None:
         self._config = config
+        self._newest = Newest()
         self._increments = Increments()
         self._ways: Ways[_Subject, dict[str, _Part]] = Ways(lambda _now: {})
 
     def update(self, batch: Batch) -> None:
+        self._newest.see(batch)
+        self._increments.forget(batch)
+        for metric, labels in batch.gone:
+            if metric is links.CALLS and (link := link_of(own := dict(labels))) is not None:
+                self._ways.hide((link, own.get(links.MODEL)))
+                if not any(known == link and model for (known, model), _ in self._ways.present(batch.at)):
+                    self._ways.hide((link, None))
+
+    def _take(self, now: float) -> None:
         calls: dict[tuple[Link, str], float] = {}
         having: dict[tuple[Link, str], dict[str, float]] = {}
-        for point in batch.points:
+        for point in self._newest.take():
             own = dict(point.labels)
             link, model = link_of(own), own.get(links.MODEL, "")
             added = self._increments.of(point)
             if link is None or model == OTHER:
                 continue
             if point.metric is links.CALLS:
-                calls[(link, model)] = calls.get((link, model), 0.0) + added
+                calls[(link, model)] = added
             else:
                 having.setdefault((link, model), {})[own.get(links.PART, "")] = added
         for link, model in calls.keys() | having.keys():
             brought = calls.get((link, model), 0.0)
             for part, hits in having.get((link, model), {}).items():
-                self._add((link, model or None), part, hits, brought, batch.at)
+                self._add((link, model or None), part, hits, brought, now)
             if brought:
-                self._add((link, None), _MODEL, brought if model else 0.0, brought, batch.at)
-        self._forget(batch)
+                self._add((link, None), _MODEL, brought if model else 0.0, brought, now)
 
     def _add(self, subject: _Subject, part: str, hits: float, calls: float, at: float) -> None:
         if part in self._config.parts and (hits or calls):
@@ -118,15 +127,8 @@ class Completeness:
                 parts[part] = _Part(1 - self._config.kept_ratio, at)
             parts[part].add(hits, calls, at)
 
-    def _forget(self, batch: Batch) -> None:
-        self._increments.forget(batch)
-        for metric, labels in batch.gone:
-            if metric is links.CALLS and (link := link_of(own := dict(labels))) is not None:
-                self._ways.hide((link, own.get(links.MODEL)))
-                if not any(known == link and model for (known, model), _ in self._ways.present(batch.at)):
-                    self._ways.hide((link, None))
-
     def assess(self, now: float) -> list[Assessment]:
+        self._take(now)
         return [self._judge(link, model, parts, now) for (link, model), parts in self._ways.present(now)]
 
     def _judge(self, link: Link, model: str | None, parts: dict[str, _Part], now: float) -> Assessment:

@@ -17,7 +17,7 @@ from typing import Annotated, Final
 import msgspec
 
 from detectors.signals._levels import Level
-from detectors.signals._links import Link, Recent, Usual, Ways, link_of
+from detectors.signals._links import Link, Newest, Recent, Usual, Ways, link_of
 from detectors.signals._spans import Increments
 from watchkeeper.core.interfaces import Plugin
 from watchkeeper.core.ledger import Ledger
@@ -51,25 +51,27 @@ class _Kept:
 class Duplicates:
     def __init__(self, config: DuplicatesConfig, ledger: Ledger) -> None:
         self._config = config
+        self._newest = Newest()
         self._increments = Increments()
         self._ways: Ways[Link, _Kept] = Ways(lambda now: _Kept(config.more_ratio, now))
 
     def update(self, batch: Batch) -> None:
-        for point in batch.points:
-            link = link_of(dict(point.labels))
-            added = self._increments.of(point)
-            if link is None or not added:
-                continue
-            kept = self._ways.see(link, batch.at)
-            repeated = added if point.metric is links.REPEATED else 0.0
-            kept.usual.add(repeated, added, batch.at)
-            kept.recent.add(repeated, added, batch.at)
+        self._newest.see(batch)
         self._increments.forget(batch)
         for metric, labels in batch.gone:
             if metric is links.DELAY and (link := link_of(dict(labels))) is not None:
                 self._ways.hide(link)
 
     def assess(self, now: float) -> list[Assessment]:
+        for point in self._newest.take():
+            link = link_of(dict(point.labels))
+            added = self._increments.of(point)
+            if link is None or not added:
+                continue
+            kept = self._ways.see(link, now)
+            repeated = added if point.metric is links.REPEATED else 0.0
+            kept.usual.add(repeated, added, now)
+            kept.recent.add((added, repeated), now)
         return [self._judge(link, kept, now) for link, kept in self._ways.present(now)]
 
     def _judge(self, link: Link, kept: _Kept, now: float) -> Assessment:

@@ -9,20 +9,21 @@ histogram is taken to lie evenly.
 Catches: exporters that batch for too long or retry, collectors with a backlog, clocks off by more than the bound. A
 clock that is behind looks like a delay of always the same length: the median beside the 95th percentile tells them
 apart. Misses: records more than an hour late or 5 minutes ahead; those are taken as of now, and counted as values that
-cannot be right (see `unreadable`). Time in watchkeeper's own queue is the signal `lag`. Keeps 61 minutes of 11 numbers
-for each link.
+cannot be right (see `unreadable`). Time in watchkeeper's own queue is the signal `lag`. Keeps 3 kB for each
+link.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import msgspec
 
 from detectors.signals._levels import Level
-from detectors.signals._links import Link, Recent, link_of
+from detectors.signals._links import Link, Newest, Recent, Ways, link_of
 from detectors.signals._spans import Increments
 from watchkeeper.core.interfaces import Plugin
 from watchkeeper.core.ledger import Ledger
-from watchkeeper.core.records import Assessment, Batch, HistogramValue, Labels, Point, State, Verdict
+from watchkeeper.core.records import Assessment, Batch, HistogramValue, Point, State, Verdict
 from watchkeeper.core.vocabulary import links
 
 _LATE_RATIO: Final = 0.05
@@ -30,6 +31,8 @@ _RAISE_SECONDS: Final = 360.0
 """longer than the window: what is in it only because of one late batch has left it by then"""
 _CLEAR_SECONDS: Final = 300.0
 _LATE, _AHEAD = "late", "clock ahead"
+_BUCKETS: Final = 3
+"""the first column of them"""
 _ACTIONS: Final = {
     _LATE: "compare median and 95th percentile: nearly equal is a clock that is behind, or one collector with a "
     "backlog; far apart is retries. Look at the exporter's batch delay and the collector's queue",
@@ -51,41 +54,42 @@ class LatenessConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Kept:
-    """`delays`: of each bucket, records in it of all records."""
+    """`recent`: records, late ones, those from the future, and how many there are in each bucket."""
 
-    __slots__ = ("ahead", "buckets", "counts", "is_ahead", "is_late", "late")
+    __slots__ = ("ahead", "counts", "late", "recent")
 
     def __init__(self, config: LatenessConfig) -> None:
-        self.late = Recent()
-        self.ahead = Recent()
+        self.recent = Recent(_BUCKETS + len(links.DELAY.buckets) + 1)
         self.counts: tuple[float, ...] = ()
-        self.buckets = [Recent() for _ in range(len(links.DELAY.buckets) + 1)]
-        self.is_late = Level(_LATE_RATIO, _RAISE_SECONDS, _CLEAR_SECONDS)
-        self.is_ahead = Level(config.ahead_ratio, _RAISE_SECONDS, _CLEAR_SECONDS)
+        self.late = Level(_LATE_RATIO, _RAISE_SECONDS, _CLEAR_SECONDS)
+        self.ahead = Level(config.ahead_ratio, _RAISE_SECONDS, _CLEAR_SECONDS)
 
 
 class Lateness:
     def __init__(self, config: LatenessConfig, ledger: Ledger) -> None:
         self._config = config
+        self._newest = Newest()
         self._increments = Increments()
-        self._kept: dict[Link, _Kept] = {}
+        self._ways: Ways[Link, _Kept] = Ways(lambda _now: _Kept(config))
 
     def update(self, batch: Batch) -> None:
-        for point in batch.points:
-            link = link_of(dict(point.labels))
-            if link is None:
-                continue
-            kept = self._kept.get(link)
-            if kept is None:
-                kept = self._kept[link] = _Kept(self._config)
-            if point.metric is links.AHEAD:
-                kept.ahead.add(self._increments.of(point), 0.0, batch.at)
-            else:
-                self._delays(kept, point, batch.at)
+        self._newest.see(batch)
         self._increments.forget(batch)
         for metric, labels in batch.gone:
             if metric is links.DELAY and (link := link_of(dict(labels))) is not None:
-                self._kept.pop(link, None)
+                self._ways.hide(link)
+
+    def assess(self, now: float) -> list[Assessment]:
+        for point in self._newest.take():
+            link = link_of(dict(point.labels))
+            if link is None:
+                continue
+            kept = self._ways.see(link, now)
+            if point.metric is links.AHEAD:
+                kept.recent.add((0.0, 0.0, self._increments.of(point)), now)
+            else:
+                self._delays(kept, point, now)
+        return [one for link, kept in self._ways.present(now) for one in self._judge(link, kept, now)]
 
     def _delays(self, kept: _Kept, point: Point, at: float) -> None:
         value = point.value
@@ -94,42 +98,36 @@ class Lateness:
         before = kept.counts if kept.counts and sum(kept.counts) <= sum(value.counts) else (0.0,) * len(value.counts)
         kept.counts = value.counts
         added = [max(0.0, now - then) for now, then in zip(value.counts, before, strict=True)]
-        records = sum(added)
-        kept.late.add(_over(self._config.late_seconds, value.bounds, added), records, at)
-        kept.ahead.add(0.0, records, at)
-        for bucket, hits in zip(kept.buckets, added, strict=True):
-            bucket.add(hits, records, at)
-
-    def assess(self, now: float) -> list[Assessment]:
-        return [one for link, kept in self._kept.items() for one in self._judge(link, kept, now)]
+        late = _over(self._config.late_seconds, value.bounds, added)
+        kept.recent.add((sum(added), late, 0.0, *added), at)
 
     def _judge(self, link: Link, kept: _Kept, now: float) -> list[Assessment]:
-        late, ahead = kept.late.share(now), kept.ahead.share(now)
-        subjects = [((*link.subject, ("reason", reason)), reason) for reason in (_LATE, _AHEAD)]
-        levels, shares = (kept.is_late, kept.is_ahead), (late, ahead)
+        enough = kept.recent.enough(now)
         return [
-            self._of(subject, link, reason, level, share, kept, now)
-            for (subject, reason), level, share in zip(subjects, levels, shares, strict=True)
+            self._of(link, _LATE, kept.late, 1, enough, now),
+            self._of(link, _AHEAD, kept.ahead, 2, enough, now),
         ]
 
     def _of(
         self,
-        subject: Labels,
         link: Link,
         reason: str,
         level: Level,
-        recent: tuple[float, float, float] | None,
-        kept: _Kept,
+        column: int,
+        enough: tuple[Sequence[float], float] | None,
         now: float,
     ) -> Assessment:
-        if recent is None and not level.is_on:
-            return Assessment(subject=subject, verdict=Verdict(State.WARMING, 0.0, level.threshold))
-        share, records, seconds = recent or (level.threshold, 0.0, 0.0)
+        subject = (*link.subject, ("reason", reason))
+        if enough is None:  # what is raised stays so
+            state = State.WARN if level.is_on else State.WARMING
+            return Assessment(subject=subject, verdict=Verdict(state, level.threshold, level.threshold))
+        numbers, seconds = enough
+        records, share = numbers[0], min(1.0, numbers[column] / numbers[0])
         is_on = level.update(share, now)
         verdict = Verdict(State.WARN if is_on else State.OK, share, level.threshold)
         if not is_on:
             return Assessment(subject=subject, verdict=verdict)
-        median, high = (_quantile(kept, q, now, seconds) for q in (0.5, 0.95))
+        median, high = (_quantile(numbers[_BUCKETS:], q) for q in (0.5, 0.95))
         if reason == _LATE:
             summary = f"records from {link} come late: 5 % after more than {high:.0f} s, half after {median:.0f} s"
         else:
@@ -157,9 +155,8 @@ def _over(limit: float, bounds: tuple[float, ...], counts: list[float]) -> float
     return over
 
 
-def _quantile(kept: _Kept, share: float, now: float, seconds: float) -> float:
-    """Seconds, from the buckets of the last `seconds`; the last edge stands for all beyond it."""
-    counts = [bucket.hits.total(now, seconds) for bucket in kept.buckets]
+def _quantile(counts: Sequence[float], share: float) -> float:
+    """Seconds; the last edge stands for all beyond it."""
     wanted, below = share * sum(counts), 0.0
     edges = (0.0, *links.DELAY.buckets)
     for low, high, count in zip(edges, links.DELAY.buckets, counts, strict=False):
