@@ -225,6 +225,7 @@ def test_show_tells_a_person_what_is_left_alone_and_who_said_so(
     assert "nine in ten from" in out
     assert "'stop' 90 %, 'length' 10 %, other 0 %" in out
     assert "twice as often: found after about" in out
+    assert out.index("'stop': ") < out.index("'length': ") < out.index("any other: ")
     assert out.count("by ana: a usual Sunday") == 6  # state and history, of three
 
     assert run(state, "show", ids["refusal"][:6], "--json") == 0

@@ -68,11 +68,11 @@ def test_more_detectors_wait_longer() -> None:
 @pytest.mark.parametrize(
     ("kind", "values", "changes"),
     [
-        (Kind.FLAG, np.zeros(500), ["in 1% of calls", "in 5% of calls"]),
+        (Kind.FLAG, np.zeros(500), ["in 1 % of calls", "in 5 % of calls"]),
         (Kind.FLAG, np.ones(500), ["twice as often"]),
         (Kind.NUMBER, np.full(500, 7.0), []),
         (Kind.NUMBER, np.linspace(-5, 5, 500), []),
-        (Kind.CATEGORY, ["stop"] * 500, ["a new word in 1% of calls", "a new word in 5% of calls"]),
+        (Kind.CATEGORY, ["stop"] * 500, ["a new word in 1 % of calls", "a new word in 5 % of calls"]),
     ],
 )
 def test_changes_are_those_that_the_signal_can_make(kind: Kind, values: list[float], changes: list[str]) -> None:

@@ -72,12 +72,12 @@ def _changes(pack: Pack, stratum: Stratum) -> Iterator[tuple[str, Floats]]:
         if rate > 0:
             yield "twice as often", _flag(min(1.0, 2 * rate))
         if rate < _RARE_FLAG:
-            yield from ((f"in {share:.0%} of calls", _flag(share)) for share in _RARE if share > 2 * rate)
+            yield from ((f"in {share * 100:g} % of calls", _flag(share)) for share in _RARE if share > 2 * rate)
     elif pack.kind is Kind.CATEGORY:
         for share in _RARE:
             now = held * (1 - share)
             now[-1] += share
-            yield f"a new word in {share:.0%} of calls", now
+            yield f"a new word in {share * 100:g} % of calls", now
     elif pack.edges and pack.edges[0] >= 0:
         yield from ((f"{factor:g} times as much", _scaled(pack.edges, held, factor)) for factor in _FACTORS)
 

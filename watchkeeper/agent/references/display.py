@@ -152,9 +152,10 @@ def _facts(pack: Pack, shelf: Shelf) -> Iterator[tuple[str, str]]:
 
 
 def _words(pack: Pack, stratum: Stratum) -> Iterator[tuple[str, str]]:
-    for place, (name, band) in enumerate(stratum.bands.items()):
-        shown = f"'{name}'" if name in pack.categories else "any other"
-        yield "" if place else "left alone", f"{shown}: {_share_band(band)}"
+    named = [name for name in pack.categories if name in stratum.bands]
+    for place, name in enumerate([*named, *(stratum.bands.keys() - set(named))]):
+        shown = f"'{name}'" if name in named else "any other"
+        yield "" if place else "left alone", f"{shown}: {_share_band(stratum.bands[name])}"
 
 
 def _band(pack: Pack, name: str, band: Band) -> str:
