@@ -132,7 +132,7 @@ PLUGIN: Final = Plugin(
     config=TailConfig,
     build=build,
     reads=tuple(dict.fromkeys(_NAMED.values())),
-    roles=("run", "node", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway"),
     interval_seconds=lambda config: config.interval_seconds,
     problems=problems,
 )

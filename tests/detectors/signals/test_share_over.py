@@ -6,10 +6,12 @@ import msgspec
 import pytest
 
 from detectors.signals.share_over import PLUGIN, Objective, ShareOverConfig, problems
+from watchkeeper.agent.aggregate import Aggregate
+from watchkeeper.agent.pipeline import Pipeline
 from watchkeeper.agent.signals import Watched
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.ledger import Ledger
-from watchkeeper.core.records import Batch, HistogramValue, Point, Severity
+from watchkeeper.core.records import Batch, Completion, HistogramValue, Outcome, Point, Reading, Severity
 from watchkeeper.core.vocabulary import health, requests, signals
 
 FIRST_TOKEN = {"metric": "time_to_first_token", "bound_seconds": 2.5}
@@ -362,6 +364,39 @@ def test_one_name_for_two_metrics_is_a_mistake():
     assert problems(ShareOverConfig(objectives=lines)) == (
         "signals.share_over.objectives[1].name: slo names availability already; take another",
     )
+
+
+def test_calls_as_the_pipeline_counts_them_are_found_late_by_the_one_and_failed_by_the_other():
+    ledger = Ledger()
+    config = ShareOverConfig(
+        objectives=(Objective("availability"), Objective("time_to_first_token", bound_seconds=2.5))
+    )
+    watched = Watched(PLUGIN.name, PLUGIN.build(config, ledger), PLUGIN.reads, 10.0, ledger)
+    batches = []
+    aggregate = Aggregate(ledger, max_series=1000, max_values_per_label=100)
+    pipeline = Pipeline(aggregate, ledger, [batches.append], signals=[watched])
+    for number in range(60):
+        at = 1_700_000_000.0 + 10 * number
+        fails = number >= 30
+        call = Completion(
+            at=at,
+            service="chat",
+            request_model="qwen",
+            duration_seconds=9.0,
+            time_to_first_token_seconds=5.0 if number < 30 else 0.2,
+            outcome=Outcome.ERROR if fails else Outcome.OK,
+            error_type="500" if fails else "",
+        )
+        pipeline.accept("otlp", Reading(completions=(call, call)), at)
+        pipeline.tick(at)
+
+    raised = [
+        (dict(finding.labels)["objective"], finding.at >= 1_700_000_300.0)
+        for batch in batches
+        for finding in batch.findings
+        if not finding.resolved and finding.severity is Severity.CRITICAL
+    ]
+    assert raised == [("time_to_first_token", False), ("availability", True)]
 
 
 def poisson_limit(mean):
