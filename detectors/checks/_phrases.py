@@ -160,10 +160,10 @@ def context_hits(call: Prepared) -> Hits:
     return find(lower(call.context))
 
 
-def find(low: str) -> Hits:
+def find(low: str, most: int | None = _MAX_HITS) -> Hits:
     """:param low: as `lower` makes it"""
     hits: Hits = {}
-    for pattern, start, _ in _automaton().find_matches_as_indexes(low, overlapping=True)[:_MAX_HITS]:
+    for pattern, start, _ in _automaton().find_matches_as_indexes(low, overlapping=True)[:most]:
         hits.setdefault(_GROUPS[pattern], []).append(start)
     return hits
 

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import date
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -28,6 +29,7 @@ _LEAST_DIGITS: Final = 11
 _CANDIDATES: Final = 500
 _NEAR: Final = 20
 _NUMBER: Final = re.compile(r"(?<![0-9A-Za-z_.])\+?[0-9](?:[ -]?[0-9]){9,21}[Xx]?(?![0-9A-Za-z_])")
+_PART: Final = re.compile(r"[0-9]{11,}[Xx]?")
 _LOCAL: Final = re.compile(r"[A-Za-z0-9._%+-]{1,64}\Z")
 _DOMAIN: Final = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})\.){1,5}[A-Za-z]{2,24}(?![A-Za-z0-9])")
 _EXAMPLES: Final = ("example.com", "example.org", "example.net", "test.com", "domain.com", "yourcompany.com")
@@ -75,15 +77,31 @@ def _flags(name: str, found: Counter[str]) -> tuple[Score, ...]:
 
 def kinds(text: str, data: bytes, hits: Hits) -> Counter[str]:
     """How often each kind of personal data is in a text; `data` is the text in UTF-8."""
-    found: Counter[str] = Counter()
+    return Counter(kind for kind, _, _ in spans(text, data, hits))
+
+
+def spans(text: str, data: bytes, hits: Hits, most: int = _CANDIDATES) -> Iterator[tuple[str, int, int]]:
+    """Kind, begin and end of what is found, numbers before mails; of each, so many candidates are looked at."""
     if has_number(data, _LEAST_DIGITS):
         phones = hits.get(Group.PHONE, ())
-        for candidate, _ in zip(_NUMBER.finditer(text), range(_CANDIDATES), strict=False):
-            if kind := _number(candidate[0], candidate.start(), phones):
-                found[kind] += 1
+        for candidate in islice(_NUMBER.finditer(text), most):
+            whole = _number(candidate[0], candidate.start(), phones)
+            if whole:
+                yield whole, candidate.start(), candidate.end()
+            else:
+                yield from _parts(candidate, phones)
     if b"@" in data:
-        found["mail"] += sum(1 for _ in _mails(text))
-    return +found
+        for begin, end in _mails(text, most):
+            yield "mail", begin, end
+
+
+def _parts(candidate: re.Match[str], phones: Sequence[int]) -> Iterator[tuple[str, int, int]]:
+    """Of a run that is nothing as a whole: several numbers beside each other."""
+    for part in _PART.finditer(candidate[0]):
+        if len(part[0]) < len(candidate[0]):
+            begin = candidate.start() + part.start()
+            if kind := _number(part[0], begin, phones):
+                yield kind, begin, begin + len(part[0])
 
 
 def _number(written: str, at: int, phones: Sequence[int]) -> str:
@@ -137,16 +155,16 @@ def is_card(number: str) -> bool:
     return total % 10 == 0
 
 
-def _mails(text: str) -> Iterator[str]:
+def _mails(text: str, most: int) -> Iterator[tuple[int, int]]:
     at = -1
-    for _ in range(_CANDIDATES):
+    for _ in range(most):
         at = text.find("@", at + 1)
         if at < 0:
             return
         local = _LOCAL.search(text[max(0, at - 64) : at])
         domain = _DOMAIN.match(text, at + 1)
         if local and domain and not domain[0].lower().endswith(_EXAMPLES):
-            yield domain[0]
+            yield at - len(local[0]), domain.end()
 
 
 PLUGIN: Final = Plugin(

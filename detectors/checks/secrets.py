@@ -11,6 +11,7 @@ that is worth a page. Misses secrets of no known form, encoded or split ones. Pl
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from math import log2
 from typing import Final
 
@@ -93,16 +94,19 @@ class Secrets:
 
 def kinds(text: str, hits: Hits) -> tuple[tuple[str, int], ...]:
     """How often each kind of secret is in a text. Every candidate is looked at from its literal on, in bounded time."""
-    found: Counter[str] = Counter()
+    return tuple(Counter(kind for kind, _, _ in spans(text, hits)).items())
+
+
+def spans(text: str, hits: Hits, most: int = _CANDIDATES) -> Iterator[tuple[str, int, int]]:
+    """Kind, begin and end of what is found, in order and apart; so many candidates are looked at."""
     end = -1
-    for start in sorted(hits.get(Group.SECRET, ())[:_CANDIDATES]):
+    for start in sorted(hits.get(Group.SECRET, ())[:most]):
         if start < end:
             continue
         kind, length = _at(text, start)
         if kind:
-            found[kind] += 1
             end = start + length
-    return tuple(found.items())
+            yield kind, start, end
 
 
 def _at(text: str, start: int) -> tuple[str, int]:

@@ -148,12 +148,22 @@ def test_lines_that_waited_for_the_disk_are_written_once_and_in_order(
     assert writer.problem == ""
 
 
-def test_what_was_put_before_the_close_is_written(tmp_path: Path) -> None:
-    counted = Counted()
-    writer = LineWriter(LineFile(tmp_path / "log", 100_000, 2), 100_000, counted)
+def test_what_was_put_before_the_close_is_written_also_while_the_disk_is_busy(tmp_path: Path) -> None:
+    busy, go_on = threading.Event(), threading.Event()
 
-    for line in numbered(1_000):
-        writer.put(line)
+    class Busy(LineFile):
+        def append(self, lines: deque[bytes]) -> int:
+            busy.set()
+            go_on.wait(20)
+            return super().append(lines)
+
+    writer = LineWriter(Busy(tmp_path / "log", 100_000, 2), 100_000, Counted())
+    writer.put(b"first\n")
+    assert busy.wait(20)
+    writer.put(b"second\n")
+    assert not writer.close(0.0)
+
+    go_on.set()
 
     assert writer.close(20)
-    assert (tmp_path / "log").read_bytes() == b"".join(numbered(1_000))
+    assert (tmp_path / "log").read_bytes() == b"first\nsecond\n"

@@ -7,6 +7,7 @@ import time
 from typing import Any, Final
 
 from watchkeeper import __version__
+from watchkeeper.agent.capture import configured_capture
 from watchkeeper.agent.process import ProcessMeter
 from watchkeeper.agent.supervisor import ExporterGuard, Failures, Readings, SourceRunner
 from watchkeeper.agent.web import Handler, WebServer
@@ -64,6 +65,11 @@ class Agent:
             self._web = WebServer(config.web.host, config.web.port, routes, is_alive=self.is_alive)
         except ConfigError as error:
             problems.extend(error.problems)
+        capture = None
+        try:
+            capture = configured_capture(config.capture, config.checks.secrets.canaries, self._ledger)
+        except ConfigError as error:
+            problems.extend(error.problems)
         if problems:
             for runner in self._runners:
                 runner.source.close()
@@ -76,8 +82,10 @@ class Agent:
             self._ledger,
             [guard.write for guard in self._exporters],
             is_tapped=any(runner.name == "tap" for runner in self._runners),
+            capture=capture,
         )
         self._pipeline = self._wired.pipeline
+        self._capture = capture
         self._process = ProcessMeter(self._ledger, time.time(), __version__, config.role)
         self._failures = Failures("agent", "pipeline", self._count)
         self._ticked_at = time.monotonic()
@@ -120,6 +128,8 @@ class Agent:
         self._judges.close()
         if self._wired.drift is not None:
             self._wired.drift.close(time.time())
+        if self._capture is not None:
+            self._capture.close()
         late += [guard.name for guard in self._exporters if not guard.close(left(1.0))]
         if late:
             _LOG.warning("stopped without waiting for %s: shutdown_seconds (%g) were over", ", ".join(late), budget)

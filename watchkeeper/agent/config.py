@@ -16,7 +16,8 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 import yaml
 
-from watchkeeper.agent import prices
+from watchkeeper.agent import capture, prices
+from watchkeeper.agent.capture import CaptureConfig
 from watchkeeper.agent.prices import CostConfig, Price
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.interfaces import Plugin
@@ -78,6 +79,7 @@ class Config(typing.Protocol):
     cost: CostConfig
     state_folder: str
     drift: DriftConfig
+    capture: CaptureConfig
 
 
 def root_type(
@@ -102,6 +104,7 @@ def root_type(
             ("cost", CostConfig, CostConfig()),
             ("state_folder", str, ""),
             ("drift", DriftConfig, DriftConfig()),
+            ("capture", CaptureConfig, CaptureConfig()),
             *(_field(plugin) for plugin in sources),
             ("signals", signalling, signalling()),
             ("checks", checking, checking()),
@@ -152,6 +155,7 @@ def mistakes(
     sections += [(plugin, getattr(config.checks, plugin.name)) for plugin in checks]
     on = [(plugin, section) for plugin, section in sections if config.role in plugin.roles and is_on(section)]
     found = [problem for plugin, section in on for problem in plugin.problems(section)]
+    found += capture.problems(config.capture)
     listeners = [("web", config.web), *(pair for plugin, section in on for pair in _listeners(plugin.name, section))]
     taken: list[tuple[int, str, str]] = []
     for name, section in listeners:
@@ -266,7 +270,7 @@ def _suggest(key: str, known: list[str]) -> str:
     return f"; known here: {', '.join(sorted(known))}"
 
 
-_HIDDEN: Final = re.compile(r"canaries|headers\b")
+_HIDDEN: Final = re.compile(r"canaries|capture\.patterns|headers\b")
 """keys whose values may be secrets: what is wrong with them is said without them"""
 
 

@@ -78,6 +78,7 @@ _AGENT_KEYS = {
     "limits": "bounds that keep memory flat whatever arrives",
     "state_folder": "what must survive a restart: evidence, references, observations; empty: nothing is kept on disk",
     "drift": "streams against their approved references",
+    "capture": "prompts and answers in a file, redacted; off unless it is asked for",
     "cost": "the price list that watchkeeper.cost is counted by",
     "signals": "what is judged, tick by tick; a change becomes a finding",
     "exporters": "destinations",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from watchkeeper.agent.aggregate import Aggregate
+from watchkeeper.agent.capture import Capture
 from watchkeeper.agent.checks import Checks
 from watchkeeper.agent.drift.streams import segment_of
 from watchkeeper.agent.explain import Explainer
@@ -44,6 +45,7 @@ class Pipeline:
         checks: Checks | None = None,
         drift: "Drift | None" = None,
         explainer: Explainer | None = None,
+        capture: Capture | None = None,
     ) -> None:
         self._aggregate = aggregate
         self._meter = RequestMeter(aggregate, prices)
@@ -56,6 +58,7 @@ class Pipeline:
         self._drift = drift
         self._judgements = Judgements(aggregate, ledger, drift.judged if drift is not None else None)
         self._explainer = explainer
+        self._capture = capture
         self._swept_at = 0.0
 
     def accept(self, source: str, reading: Reading, now: float) -> None:
@@ -81,6 +84,8 @@ class Pipeline:
             if self._explainer is not None:
                 self._explainer.see(call, now)
             scores = self._checks.read(call) if self._checks is not None else ()
+            if self._capture is not None:
+                self._capture.take(call, scores)
             if self._drift is not None:
                 self._drift.observe(call, scores, now)
         for judgement in reading.judgements:
@@ -101,6 +106,8 @@ class Pipeline:
             for call, scores in self._checks.tick():
                 if self._drift is not None:
                     self._drift.judged(segment_of(call), {score.name: score.value for score in scores}, now)
+        if self._capture is not None:
+            self._capture.tick()
         self._judgements.tick(now)
         self._ledger.set(health.SERIES, len(self._aggregate))
         self._ledger.add(health.STEPS_DROPPED, self._ledger.steps.dropped())

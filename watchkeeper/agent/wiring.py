@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from watchkeeper.agent.aggregate import Aggregate
+from watchkeeper.agent.capture import Capture
 from watchkeeper.agent.checks import Checks, Running
 from watchkeeper.agent.config import is_on, price_list
 from watchkeeper.agent.explain import Explainer
@@ -77,7 +78,14 @@ def judges(
 
 
 def wire(
-    config: Any, found: Judges, drift: "Drift | None", ledger: Ledger, writes: Sequence[Write], *, is_tapped: bool
+    config: Any,
+    found: Judges,
+    drift: "Drift | None",
+    ledger: Ledger,
+    writes: Sequence[Write],
+    *,
+    is_tapped: bool,
+    capture: Capture | None = None,
 ) -> Wired:
     """
     :param is_tapped: calls may be seen by a tap and be reported by somebody else, too
@@ -96,6 +104,7 @@ def wire(
         checks=checks,
         drift=drift,
         explainer=Explainer(ledger) if found.watched or drift is not None else None,
+        capture=capture,
     )
     return Wired(pipeline, checks, drift)
 

@@ -141,12 +141,14 @@ class LineWriter:
         return not self._thread.is_alive() and not self._waiting
 
     def _run(self) -> None:
-        while not self._stop.is_set():
+        is_last = False
+        while not is_last:
             if self.problem:
                 self._stop.wait(RETRY_SECONDS)
             else:
                 self._wake.wait()
             self._wake.clear()
+            is_last = self._stop.is_set()  # asked before, so that what was put meanwhile is written
             self._write()
 
     def _write(self) -> None:

@@ -14,6 +14,7 @@ from detectors.checks.pii import is_resident_id
         ("Card 4111 1111 1111 1111 and 6222021234567890128?", {"card": 2}),
         ("write to wang.wei@corp.com.cn now", {"mail": 1}),
         ("a@b.io, c@d.io", {"mail": 2}),
+        ("手机 13812345678 13912345679", {"mobile": 2}),
     ],
 )
 def test_personal_data_is_counted_by_kind(look, text: str, hits: dict[str, int]) -> None:

@@ -4,6 +4,7 @@ from typing import Final
 
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.vocabulary import (
+    capture,
     cost,
     device_exporters,
     devices,
@@ -20,6 +21,7 @@ from watchkeeper.core.vocabulary import (
 )
 
 _SUBJECTS: Final = (
+    capture,
     cost,
     device_exporters,
     devices,
