@@ -84,7 +84,7 @@ TABLE: Final[tuple[Rows, ...]] = (
     _rows("either_model", "langfuse.observation.model.name", "embedding.model_name", label_like=True),
     _rows("response_id", "gen_ai.response.id", "ai.response.id", "gen_ai.request.id"),
     _rows("server_address", "server.address", label_like=True),
-    _rows("server_port", "time", "server.port", parse=values.port, label_like=True),
+    _rows("server_port", "server.port", parse=values.port, label_like=True),
     _rows("api_base", "gen_ai.openai.api_base", label_like=True),
     # tokens
     _tokens("input_tokens", "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt",
@@ -236,7 +236,7 @@ def slots() -> dict[str, Slot]:
 INVALID_FIELDS: Final = (
     "duration", "time_to_first_token", "input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens",
     "reasoning_tokens", "max_output_tokens", "temperature", "server_port", "evaluation_name", "evaluation_score",
-    "evaluation_label", "name",
+    "evaluation_label", "time", "name",
 )  # fmt: skip
 """What a wrong value is counted under; names and everything else count as `name`."""
 

@@ -209,3 +209,19 @@ def test_an_older_name_fills_in_where_the_canonical_value_is_no_use(otlp: Any) -
 
     assert call.input_tokens == 5
     assert otlp.invalid == {"input_tokens": 1}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model", "gen_ai.response.model", "server.address",
+     "server.port", "gen_ai.request.stream", "gen_ai.request.max_tokens", "gen_ai.response.finish_reasons",
+     "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"],
+)  # fmt: skip
+def test_what_repeats_from_span_to_span_in_the_convention_is_decoded_once(name: str) -> None:
+    slot = fields.slots()[name]
+
+    assert (slot.rank, slot.label_like, slot.mark) == (0, True, "")
+
+
+def test_an_attribute_called_time_is_nobodys_port(otlp: Any) -> None:
+    assert otlp.call({"gen_ai.operation.name": "chat", "time": 8000}).server_port == ""
