@@ -74,6 +74,22 @@ def test_a_failure_is_logged_when_it_begins_and_when_it_ends_not_every_time(capl
     ]
 
 
+def test_an_error_nobody_foresaw_is_told_by_kind_and_place_without_its_words(caplog: pytest.LogCaptureFixture) -> None:
+    prompt, answer = "what the user said", "what the model said"
+
+    def quoting() -> None:
+        try:
+            int(prompt)
+        except ValueError as error:
+            raise KeyError(answer) from error
+
+    Failures("source", "x", lambda _: None).attempt(quoting)
+
+    assert "x failed (KeyError):" in caplog.text
+    assert "test_supervisor.py" in caplog.text
+    assert "said" not in caplog.text
+
+
 def test_a_source_that_recovers_is_up_again_and_brings_its_reading() -> None:
     readings: Readings = queue.Queue()
     ledger = Ledger()

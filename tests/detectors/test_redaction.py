@@ -109,12 +109,11 @@ def test_what_is_cut_in_two_is_still_replaced_whole(secret: str) -> None:
 
 
 def test_more_than_the_checks_look_at_is_replaced_too() -> None:
-    text = " ".join([*(f"138{number:08d}" for number in range(1_000)), *["password"] * 2_500, "ann@acme.io", AWS])
+    rest = [*["12345678901,"] * 600, *["@"] * 600, *["password"] * 2_500]
 
-    redacted = Redactor().redact(text, MOST_CHARACTERS)
+    redacted = Redactor().redact(" ".join([*rest, f"13812345678, ann@acme.io {AWS}"]), MOST_CHARACTERS)
 
-    assert redacted.text.endswith("[mail] [secret:aws]")
-    assert not re.search(r"\d{11}", redacted.text)
+    assert redacted.text == " ".join([*rest, "[mobile], [mail] [secret:aws]"])
 
 
 def test_a_text_that_does_not_come_to_an_end_is_withheld() -> None:

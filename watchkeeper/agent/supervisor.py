@@ -5,6 +5,7 @@ import queue
 import random
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from typing import Final
 
@@ -22,7 +23,10 @@ Readings = queue.Queue[tuple[str, Reading]]
 
 
 class Failures:
-    """How often a part failed in a row; logs when the state changes and counts every time."""
+    """
+    How often a part failed in a row; logs when the state changes and counts every time. Of an error that nobody
+    foresaw the kind and the place are logged and not its words: they may quote what was read.
+    """
 
     def __init__(self, kind: str, name: str, count: Callable[[str], None]) -> None:
         self._log = logging.getLogger(f"watchkeeper.{kind}.{name}")
@@ -48,8 +52,11 @@ class Failures:
     def _failed(self, reason: str, error: Exception, wait_seconds: float) -> float:
         self._count(reason)
         if self.in_a_row == 0:
-            unforeseen = not isinstance(error, Unavailable | Retryable)
-            self._log.error("%s failed (%s): %s", self._name, reason, error, exc_info=unforeseen)
+            if isinstance(error, Unavailable | Retryable):
+                said = f" {error}"
+            else:
+                said = "\n" + "".join(traceback.format_tb(error.__traceback__)).rstrip()
+            self._log.error("%s failed (%s):%s", self._name, reason, said)
         self.in_a_row += 1
         return wait_seconds
 
