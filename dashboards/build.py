@@ -42,7 +42,7 @@ def problems(values: Values) -> tuple[str, ...]:
 def _unknown_alerts(values: Values) -> Iterator[str]:
     everything = catalogue(Values(budgets=values.budgets))
     known = {alert.name: alert for chapter in everything for alert in chapter.alerts}
-    for key, names in (("off", values.off), ("hold", tuple(values.hold))):
+    for key, names in (("leave_out", values.leave_out), ("hold", tuple(values.hold))):
         for name in names:
             if name not in known:
                 yield f"{key}: there is no alert {name}; `watchkeeper rules list` names them all"

@@ -203,7 +203,7 @@ class Values(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """services that must be seen"""
     budgets: tuple[Budget, ...] = ()
     """money; without any no forecast is made"""
-    off: tuple[str, ...] = ()
+    leave_out: tuple[str, ...] = ()
     """alerts left out, by name"""
     hold: dict[str, str] = {}
     """by alert: how long it must be true before it fires, such as {WatchkeeperQueueSaturated: 20m}"""

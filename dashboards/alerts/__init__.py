@@ -31,12 +31,12 @@ class Chapter(msgspec.Struct, frozen=True):
 
 
 def catalogue(values: Values) -> tuple[Chapter, ...]:
-    """All areas, without the alerts that are `off`."""
+    """All areas, without those that are left out."""
     chapters = []
     for area, module in AREAS:
         make_alerts: Callable[[Values], tuple[Alert, ...]] = module.alerts
         make_groups: Callable[[Values], tuple[Group, ...]] = getattr(module, "groups", _none)
-        wanted = tuple(alert for alert in make_alerts(values) if alert.name not in values.off)
+        wanted = tuple(alert for alert in make_alerts(values) if alert.name not in values.leave_out)
         chapters.append(Chapter(area, make_groups(values), wanted, getattr(module, "PROOFS", ())))
     return tuple(chapters)
 

@@ -32,9 +32,10 @@ def _serving(scope: Scope) -> str:
     """
     Each device that a pod has or had a moment ago, with the pod and what it serves; above 0. Of several pods, or models
     with their adapters, the busiest is named: a rule must not fail where there are many, nor name another each time.
+    What an engine served is known for hours after it ended: else the page would change its name, and be a second one.
     """
     held = f"max by ({listed((*scope.device, NAMESPACE, POD))}) (last_over_time({m(devices.ALLOCATION, k8s_pod_name=like('.+'))['15m']}))"
-    busy = f"sum by ({listed((*scope.pod, SERVICE, MODEL))}) (avg_over_time({m(engines.RUNNING)['15m']}))"
+    busy = f"sum by ({listed((*scope.pod, SERVICE, MODEL))}) (avg_over_time({m(engines.RUNNING)['6h']}))"
     pod = listed(scope.pod)
     return (
         f"topk by ({listed(scope.device)}) (1,\n  {held}\n  * on ({pod}) group_left ({SERVICE}, {MODEL})\n"

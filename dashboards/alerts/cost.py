@@ -97,7 +97,7 @@ def _budget_cases(budget: Budget) -> tuple[Case, ...]:
     labels = {"currency": budget.currency} | ({NAMESPACE: "ml"} if budget.namespace else {})
     return (
         case("the budget is gone in two hours", "31h", given(cost.COST, f"0+{budget.amount / 100:g}x2000", **who),
-             fires=fires("info", labels, f"{0.432 * budget.amount:g}k", 180)),
+             fires=fires("info", labels, f"{0.432 * budget.amount:g}k", 240)),
         case("half of it in a month", "31h", given(cost.COST, f"0+{budget.amount / 86_400:g}x2000", **who)),
     )  # fmt: skip
 

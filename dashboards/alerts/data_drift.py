@@ -17,7 +17,9 @@ SHARE_FLOOR: Final = 1e-4
 LEAST_OBSERVATIONS: Final = 300
 """in a window, below which no distance is given"""
 LINK_SIGNALS: Final = ("arrival", "lateness", "lag")
-CONTENT_SIGNALS: Final = ("unreadable", "completeness", "schema", "duplicates")
+CONTENT_SIGNALS: Final = ("unreadable", "completeness", "duplicates")
+PLANNED: Final = "schema"
+"""most often somebody's release: nobody is troubled, but it is on record"""
 
 _STREAM: Final = frozenset((NAMESPACE, SERVICE, MODEL, "signal", "reference"))
 BIN_SHARE: Final = Recorded(f"wk:drift_bin_share:ratio_rate{WINDOW}", _STREAM | {"bin"})
@@ -163,7 +165,7 @@ def _stalled(scope: Scope, values: Values) -> Alert:
     seconds = values.thresholds.silent_seconds
     source = listed((*scope.extra, "source"))
     expr = (
-        f"max by ({listed((*scope.segment, 'signal'))}) ({m(signals.STATE, signal=one_of(*LINK_SIGNALS))}) == 2\nor\n"
+        f"max by ({listed((*scope.segment, 'signal', 'link'))}) ({m(signals.STATE, signal=one_of(*LINK_SIGNALS))}) >= 1\nor\n"
         f"(\n  time() - max by ({source}) ({m(health.LAST_RECORD)}) > {seconds:g}\n"
         f"  and on ({source})\n"
         f"  sum by ({source}) (increase({m(health.ACCEPTED)['1h']} offset {duration(seconds)})) > {LEAST_OBSERVATIONS}\n)"
@@ -172,9 +174,9 @@ def _stalled(scope: Scope, values: Values) -> Alert:
         name="WatchkeeperDataLinkStalled",
         area="data_drift",
         rules=(Rule("warning", expr, "5m"),),
-        labels=(*scope.segment, "signal", "source"),
+        labels=(*scope.segment, "signal", "link", "source"),
         title=Text("Records no longer arrive", "数据链路中断"),
-        summary=Text(f"Records of {{source}}{{signal}} ({OF_SEGMENT.en}) stopped or come late since {{since}}", f"{{source}}{{signal}}（{OF_SEGMENT.zh}）的数据中断或迟到，自 {{since}}"),
+        summary=Text(f"Records over {{link}}{{source}} ({OF_SEGMENT.en}) stopped or come late ({{signal}}) since {{since}}", f"{{link}}{{source}}（{OF_SEGMENT.zh}）的数据中断或迟到（{{signal}}），自 {{since}}"),
         detail=Text("A source that was busy an hour ago brings nothing, or a signal of the link alarms. Value: {value}.", "一小时前还繁忙的来源现在没有数据，或链路信号报警。数值：{value}。"),
         runbook=Runbook(
             meaning=Text("watchkeeper sees no calls any more although it did; everything that is judged from them is out of date.", "watchkeeper 之前能看到调用，现在看不到；由它判断的一切都已过时。"),
@@ -184,7 +186,7 @@ def _stalled(scope: Scope, values: Values) -> Alert:
             dashboard="wk-monitor",
         ),
         cases=(
-            case("the signal says so", "12m", given(signals.STATE, "0x2 2x20", signal="arrival", **CHAT), fires=fires("warning", CHAT | {"signal": "arrival"}, "2", 180)),
+            case("the signal says so", "12m", given(signals.STATE, "0x2 2x20", signal="arrival", link="otlp", **CHAT), fires=fires("warning", CHAT | {"signal": "arrival", "link": "otlp"}, "2", 180)),
             case("a busy source goes quiet", "60m", given(health.LAST_RECORD, "0+60x30 1800x60", source="otlp"),
                  given(health.ACCEPTED, "0+100x30 3000x60", source="otlp", signal="traces"), fires=fires("warning", {"source": "otlp"}, "1.8e+03", 2460)),
             case("one that was always quiet", "60m", given(health.LAST_RECORD, "60x90", source="otlp"), given(health.ACCEPTED, "1x90", source="otlp", signal="traces")),
@@ -193,15 +195,19 @@ def _stalled(scope: Scope, values: Values) -> Alert:
 
 
 def _quality(scope: Scope) -> Alert:
-    labels = (*scope.segment, "signal")
+    labels = (*scope.segment, "signal", "link")
+    by = listed(labels)
     return Alert(
         name="WatchkeeperDataQuality",
         area="data_drift",
-        rules=(Rule("warning", f"max by ({listed(labels)}) ({m(signals.STATE, signal=one_of(*CONTENT_SIGNALS))}) == 2", "5m"),),
+        rules=(
+            Rule("warning", f"max by ({by}) ({m(signals.STATE, signal=one_of(*CONTENT_SIGNALS))}) >= 1", "5m"),
+            Rule("info", f"max by ({by}) ({m(signals.STATE, signal=PLANNED)}) >= 1", "5m"),
+        ),
         labels=labels,
         title=Text("Records are not what they were", "数据质量异常"),
         summary=Text(f"{OF_SEGMENT.en}: {{signal}} of records since {{since}}", f"{OF_SEGMENT.zh}：数据{{signal}}异常，自 {{since}}"),
-        detail=Text("unreadable, completeness (no tokens or text where there were), schema or duplicates.", "unreadable 无法读取、completeness 缺字段、schema 结构变化、duplicates 重复。"),
+        detail=Text("Over {link}. unreadable, completeness (no tokens or text where there were), duplicates; schema (another sender or version) is for the record.", "来自 {link}。unreadable 无法读取、completeness 缺字段、duplicates 重复；schema 表示发送方或版本变化，仅作记录。"),
         show=COUNT,
         runbook=Runbook(
             meaning=Text("Records arrive, but some of what they should say is missing, new, unreadable or said twice.", "数据能到，但内容缺失、变样、无法读取或重复。"),
@@ -211,8 +217,11 @@ def _quality(scope: Scope) -> Alert:
             dashboard="wk-drift",
         ),
         cases=(
-            case("a schema that changed", "12m", given(signals.STATE, "0x2 2x20", signal="schema", **CHAT), fires=fires("warning", CHAT | {"signal": "schema"}, "2", 180)),
-            case("well", "12m", given(signals.STATE, "0x20", signal="schema", **CHAT)),
+            case("text is missing", "12m", given(signals.STATE, "0x2 1x20", signal="completeness", link="otlp", **CHAT),
+                 fires=fires("warning", CHAT | {"signal": "completeness", "link": "otlp"}, "1", 180)),
+            case("a schema that changed", "12m", given(signals.STATE, "0x2 1x20", signal="schema", link="otlp", **CHAT),
+                 fires=fires("info", CHAT | {"signal": "schema", "link": "otlp"}, "1", 180)),
+            case("well", "12m", given(signals.STATE, "0x20", signal="schema", link="otlp", **CHAT), given(signals.STATE, "0x20", signal="unreadable", link="otlp", **CHAT)),
         ),
     )  # fmt: skip
 

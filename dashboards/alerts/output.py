@@ -227,7 +227,7 @@ def _blind(scope: Scope, values: Values) -> Alert:
         runbook=Runbook(
             meaning=Text("The safety monitor is blind. It fails open: users get answers that nobody looked at.", "安全监控失明且默认放行：用户收到的是未经检查的回答。"),
             first=Text("Is text still sent to watchkeeper? Is the classifier reachable? Restore it, or switch the service to its strict filter. Note the blind interval.", "正文是否还在发送？分类器是否可达？恢复它，或切换到严格过滤。记录失明时段。"),
-            false_alarm=Text("Text was switched off on purpose: then name no check objective for that service (`off`).", "有意关闭正文：则该服务不应设检查目标（`off`）。"),
+            false_alarm=Text("Text was switched off on purpose: then name no check objective for that service (`leave_out`).", "有意关闭正文：则该服务不应设检查目标（`leave_out`）。"),
             next=Text("`watchkeeper_check_failures_total` and `_dropped_total` by reason; WatchkeeperDataQuality (completeness).", "按原因看 `watchkeeper_check_failures_total` 和 `_dropped_total`；WatchkeeperDataQuality（completeness）。"),
             dashboard="wk-output",
         ),

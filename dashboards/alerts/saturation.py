@@ -4,13 +4,12 @@ from typing import Final
 
 from dashboards.alert import COUNT, PERCENT, Alert, Rule, Runbook, Text
 from dashboards.cases import CHAT, case, fires, given, timed
-from dashboards.promql import m, one_of
+from dashboards.promql import m
 from dashboards.scope import OF_SEGMENT, POD, Scope, listed, scope_of
 from dashboards.values import Values
 from watchkeeper.core.vocabulary import engines, signals, tap
 
 _REPLICA: Final = {**CHAT, "k8s_pod_name": "chat-0"}
-_LATENCY_SIGNALS: Final = ("share_over", "tail")
 
 
 def alerts(values: Values) -> tuple[Alert, ...]:
@@ -46,7 +45,7 @@ def _queue(scope: Scope, values: Values) -> Alert:
         runbook=Runbook(
             meaning=Text("More requests arrive than the replicas can take. First tokens come late soon, if not now.", "到达的请求超过副本处理能力，首 token 即将变慢。"),
             first=Text("Compare arrivals with last week and count the ready replicas. Scale out, or refuse the lowest tier.", "与上周到达量比较，数一数就绪副本；扩容，或拒绝最低优先级。"),
-            false_alarm=Text("Batch services that queue on purpose: leave them out by `off` or a silence. A cold start after scaling to zero.", "有意排队的离线服务：用 `off` 或静默排除；缩容到零后的冷启动。"),
+            false_alarm=Text("Batch services that queue on purpose: leave them out by `leave_out` or a silence. A cold start after scaling to zero.", "有意排队的离线服务：用 `leave_out` 或静默排除；缩容到零后的冷启动。"),
             next=Text("Running, waiting and queue time by pod; one pod alone: WatchkeeperEngineStalled.", "按 Pod 看运行、等待和排队时间；只有一个 Pod：WatchkeeperEngineStalled。"),
             dashboard="wk-service",
         ),
@@ -159,8 +158,14 @@ def _stalled(scope: Scope) -> Alert:
 
 
 def _unusual(scope: Scope) -> Alert:
-    labels = (*scope.engine, "signal")
-    expr = f"max by ({listed(labels)}) ({m(signals.STATE, signal=one_of(*_LATENCY_SIGNALS))}) == 2"
+    labels = (*scope.engine, "signal", "objective", "series")
+    by = listed(labels)
+    said = (
+        f"max by ({by}) ({m(signals.STATE, signal='share_over')}) == 2",
+        f"max by ({by}) ({m(signals.STATE, signal='tail')}) >= 1",
+        f"max by ({by}) ({m(signals.STATE, signal='stuck')}) == 1",
+    )
+    expr = "\nor\n".join(said)
     return Alert(
         name="WatchkeeperServiceUnusual",
         area="saturation",
@@ -168,7 +173,7 @@ def _unusual(scope: Scope) -> Alert:
         labels=labels,
         title=Text("A service behaves as it never did", "服务表现异常"),
         summary=Text(f"{OF_SEGMENT.en}: signal {{signal}} alarms since {{since}}", f"{OF_SEGMENT.zh}：信号 {{signal}} 报警，自 {{since}}"),
-        detail=Text("share_over: more slow requests than promised. tail: a series far outside what it has been.", "share_over：慢请求超过承诺；tail：某条序列远超以往范围。"),
+        detail=Text("share_over: more slow or failed calls than objective {objective} allows. tail: {series} is far outside of what it was. stuck: behind all its peers.", "share_over：慢或失败的调用超过目标 {objective}；tail：{series} 远超以往范围；stuck：落后于所有同伴。"),
         show=COUNT,
         runbook=Runbook(
             meaning=Text("A signal of watchkeeper left its band; users may not feel it yet, else a budget alert comes too.", "watchkeeper 的信号越界；用户可能还没感觉，若有感觉会同时出现预算告警。"),
@@ -178,7 +183,7 @@ def _unusual(scope: Scope) -> Alert:
             dashboard="wk-service",
         ),
         cases=(
-            case("tail", "15m", given(signals.STATE, "0x2 2x20", signal="tail", **CHAT), fires=fires("warning", CHAT | {"signal": "tail"}, "2", 180)),
+            case("tail", "15m", given(signals.STATE, "0x2 1x20", signal="tail", series="queue", **CHAT), fires=fires("warning", CHAT | {"signal": "tail", "series": "queue"}, "1", 180)),
             case("a warning only", "15m", given(signals.STATE, "1x20", signal="share_over", **CHAT)),
         ),
     )  # fmt: skip

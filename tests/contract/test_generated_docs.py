@@ -14,6 +14,7 @@ DOCS = Path(__file__).parents[2] / "docs"
         ("config.md", ["config-schema", "--format", "markdown"]),
         ("engines.md", ["engines", "--format", "markdown"]),
         ("devices.md", ["devices", "--format", "markdown"]),
+        ("alerts.md", ["rules", "list", "--format", "markdown"]),
     ],
 )
 def test_a_generated_page_is_current(page: str, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,5 @@
 """
-`watchkeeper run | check-config | config-schema | metrics | doctor | engines | devices | demo | reference |
+`watchkeeper run | check-config | config-schema | metrics | doctor | engines | devices | rules | demo | reference |
 replay | version`.
 
 Only this exits the process.

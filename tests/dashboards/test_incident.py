@@ -1,0 +1,378 @@
+"""
+A service on two devices, for hours: busy and well, and then one device falls off the bus. Prometheus's own evaluator
+says which alerts fire when; a real Alertmanager is told of them in that order and must page once.
+"""
+
+import http.server
+import itertools
+import json
+import subprocess
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+import yaml
+
+import dashboards
+from dashboards import routing
+from dashboards.cases import CHAT, given, timed, up
+from dashboards.values import Receivers, Values, Waits
+from watchkeeper.core.testkit import free_port, require
+from watchkeeper.core.vocabulary import devices, drift, engines, health, outputs, requests
+
+RULES = Path(dashboards.__file__).parent / "generated" / "rules"
+POD = {"k8s_namespace_name": "ml", "k8s_pod_name": "chat-0"}
+REPLICA = {**CHAT, "k8s_pod_name": "chat-0"}
+STREAM = {**CHAT, "signal": "output_tokens", "reference": "p1"}
+
+
+def card(number):
+    return {"node": "n1", "hw_vendor": "nvidia", "hw_name": str(number), "hw_id": f"GPU-{number}"}
+
+
+def steady(per_minute, minutes=240):
+    return f"0+{per_minute}x{minutes}"
+
+
+def stops(per_minute, at=120, minutes=240):
+    return f"0+{per_minute}x{at} {per_minute * at}x{minutes - at}"
+
+
+def begins(per_minute, at=120, minutes=240):
+    return f"0x{at} {per_minute}+{per_minute}x{minutes - at}"
+
+
+HEALTHY = (
+    up("1x240", job="watchkeeper", node="n1", instance="n1:9464"),
+    given(requests.REQUESTS, steady(600), outcome="ok", **CHAT),
+    given(requests.REQUESTS, steady(1), outcome="error", **CHAT),
+    given(requests.REQUESTS, steady(60), outcome="cancelled", **CHAT),
+    given(requests.REQUESTS, "0x240", outcome="rejected", **CHAT),
+    *timed(requests.SERVER_FIRST_TOKEN, 2.5, 590, 10, 240, watchkeeper_vantage="page", **CHAT),
+    *timed(requests.SERVER_PER_TOKEN, 0.1, 590, 10, 240, watchkeeper_vantage="page", **CHAT),
+    given(engines.RUNNING, "60x240", **REPLICA), given(engines.WAITING, "0x240", **REPLICA),
+    given(engines.KV_CACHE, "0.99x240", **REPLICA),
+    given(engines.TOKENS, steady(90000), gen_ai_token_type="output", **REPLICA),
+    given(engines.ENGINE_UP, "1x240", **REPLICA),
+    *(given(devices.ALLOCATION, "1x240", **card(n), **POD) for n in (0, 1)),
+    *(given(devices.STATUS, "0x240", hw_state="failed", **card(n), **POD) for n in (0, 1)),
+    *(given(devices.THROTTLED, "1x240", reason="sw_power_cap", **card(n)) for n in (0, 1)),
+    *(given(devices.FAULTS, "0x240", fault_class="bus", severity="critical", **card(n)) for n in (0, 1)),
+    given(devices.FAULTS, "0x60 1x180", fault_class="application", severity="info", **card(0)),
+    given(devices.DEVICES, "2x240", node="n1", hw_vendor="nvidia", hw_state="addressable"),
+    *(given(outputs.CHECKED, steady(600), check=check, **CHAT) for check in ("secrets", "pii", "tail_loop", "refusal")),
+    *(given(outputs.FLAGGED, steady(3), check=check, **CHAT) for check in ("pii", "tail_loop", "refusal")),
+    given(outputs.FLAGGED, "0x240", check="secrets", **CHAT),
+    given(drift.OBSERVATIONS, steady(600), bin="0", **STREAM),
+    given(drift.STATE, "0x240", **CHAT | {"signal": "output_tokens"}),
+    given(health.SOURCE_UP, "1x240", source="otlp", node="n1"),
+    given(health.RECEIVED, steady(600), source="otlp", signal="traces"),
+    given(health.DROPPED, "0x240", source="otlp", reason="fault"),
+)  # fmt: skip
+
+BROKEN = (
+    up("1x240", job="watchkeeper", node="n1", instance="n1:9464"),
+    given(requests.REQUESTS, stops(600), outcome="ok", **CHAT),
+    given(requests.REQUESTS, begins(600), outcome="error", **CHAT),
+    given(requests.SERVER_FIRST_TOKEN, stops(600), "bucket", le="2.5", watchkeeper_vantage="client", **CHAT),
+    given(requests.SERVER_FIRST_TOKEN, steady(600), "count", watchkeeper_vantage="client", **CHAT),
+    given(engines.RUNNING, "60x120 _x120", **REPLICA), given(engines.WAITING, "0x120 _x120", **REPLICA),
+    given(engines.ENGINE_UP, "1x120 0x120", **REPLICA),
+    *(given(devices.ALLOCATION, "1x240", **card(n), **POD) for n in (0, 1)),
+    given(devices.FAULTS, "0x120 1x120", fault_class="bus", severity="critical", **card(0)),
+    given(devices.DEVICE_FAULT, "0x120 1x120", reason="lost", **card(0)),
+    *(given(devices.UP, text, **card(n)) for n, text in ((0, "1x120 0x120"), (1, "1x240"))),
+    given(devices.DEVICES, "2x120 1x120", node="n1", hw_vendor="nvidia", hw_state="addressable"),
+    given(outputs.CHECKED, stops(600), check="secrets", **CHAT),
+    given(outputs.FLAGGED, "0x240", check="secrets", **CHAT),
+    given(drift.OBSERVATIONS, stops(600), bin="0", **STREAM),
+    given(drift.STATE, "0x125 2x115", **CHAT | {"signal": "error"}),
+)  # fmt: skip
+
+LOST = {**card(0), **REPLICA, "area": "accelerator"}
+COUNTED = {"node": "n1", "hw_vendor": "nvidia", "area": "accelerator"}
+AVAILABILITY = {"area": "slo", **CHAT, "slo": "availability", "sli": "availability"}
+FIRST_TOKEN = {"area": "slo", **CHAT, "slo": "first-token", "sli": "ttft"}
+HAPPENS = (
+    ("122m", "WatchkeeperDeviceFaultFatal", "critical", LOST),
+    ("126m", "WatchkeeperDeviceLost", "warning", COUNTED),
+    ("126m", "WatchkeeperDeviceLost", "critical", COUNTED),
+    ("150m", "WatchkeeperAvailabilityBudgetBurn", "critical", AVAILABILITY),
+    ("150m", "WatchkeeperAvailabilityBudgetBurn", "warning", AVAILABILITY),
+    ("150m", "WatchkeeperDriftDetected", "warning", {"area": "data_drift", **CHAT, "signal": "error"}),
+    ("150m", "WatchkeeperEngineUnreadable", "warning", {"area": "monitor", **REPLICA}),
+    ("150m", "WatchkeeperDetectorStalled", "warning", {"area": "data_drift", **CHAT}),
+    ("150m", "WatchkeeperErrorBudgetExhausted", "warning", AVAILABILITY),
+    ("150m", "WatchkeeperErrorBudgetExhausted", "warning", FIRST_TOKEN),
+    ("180m", "WatchkeeperTtftBudgetBurn", "critical", FIRST_TOKEN),
+    ("150m", "WatchkeeperTtftBudgetBurn", "warning", FIRST_TOKEN),
+)
+"""when it is known to fire, at the latest; with the labels that its rule gives"""
+HEARTBEAT = ("WatchkeeperWatchdog", "none", {"area": "monitor"})
+
+
+def labels(name, severity, rest):
+    return {"alertname": name, "severity": severity, "component": "watchkeeper", **rest}
+
+
+def selector(given_labels):
+    return "{" + ", ".join(f'{key}="{value}"' for key, value in given_labels.items()) + "}"
+
+
+def fire(tmp_path, series, expected):
+    """promtool's word on which alerts fire: `expected` by time, and no others."""
+    tests = [
+        {
+            "expr": 'group without () (ALERTS{alertstate="firing"})',
+            "eval_time": at,
+            "exp_samples": [{"labels": selector({**one, "alertstate": "firing"}), "value": 1} for one in alerts],
+        }
+        for at, alerts in expected.items()
+    ]  # fmt: skip
+    files = sorted(RULES.glob("*.yaml"))
+    order = [group["name"] for path in files for group in yaml.safe_load(path.read_text())["groups"]]
+    recorded = [name for name in order if name.startswith("watchkeeper-sli")]
+    document = {
+        "rule_files": [str(path) for path in files],
+        "evaluation_interval": "1m",
+        "group_eval_order": recorded + [name for name in order if name not in recorded],
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [{"series": name, "values": values} for name, values in series],
+                "promql_expr_test": tests,
+            }
+        ],
+    }
+    path = tmp_path / "estate.yaml"
+    path.write_text(json.dumps(document))
+    return subprocess.run(
+        [require("promtool", "prometheus"), "test", "rules", str(path)], capture_output=True, text=True, cwd=tmp_path
+    )
+
+
+def test_an_estate_that_is_busy_and_well_fires_nothing_but_the_heartbeat(tmp_path):
+    done = fire(tmp_path, HEALTHY, {"100m": [labels(*HEARTBEAT)], "240m": [labels(*HEARTBEAT)]})
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_device_that_falls_off_the_bus_fires_these_in_this_order(tmp_path):
+    times = list(dict.fromkeys(at for at, *_ in HAPPENS))
+    expected = {"119m": [labels(*HEARTBEAT)]}
+    for at in times:
+        known = [one for when, *one in HAPPENS if times.index(when) <= times.index(at)]
+        expected[at] = [labels(*HEARTBEAT), *(labels(*one) for one in known)]
+    done = fire(tmp_path, BROKEN, expected)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+class Webhook:
+    """Keeps every message by the path it came to."""
+
+    def __init__(self):
+        self.messages = []
+        keep = self.messages
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                keep.append((self.path.strip("/"), body))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()
+
+    def to(self, receiver):
+        """Names of the alerts in each message that says something fires."""
+        return [
+            sorted({alert["labels"]["alertname"] for alert in body["alerts"]})
+            for path, body in list(self.messages)
+            if path == receiver and body["status"] == "firing"
+        ]
+
+
+class Alertmanager:
+    """A real one, with the generated routing and waits of a second."""
+
+    def __init__(self, folder, webhook):
+        self._program = require("prometheus-alertmanager", "prometheus-alertmanager")
+        addresses = {name: f"{webhook.url}/{name}" for name in Receivers.__struct_fields__}
+        values = Values(
+            receivers=Receivers(**addresses),
+            waits=Waits(page_seconds=0, ticket_seconds=1, update_seconds=1, repeat_seconds=3600),
+        )
+        self._config = folder / "alertmanager.yaml"
+        self._config.write_text(routing.file(values))
+        self._folder = folder
+        self.url = f"http://127.0.0.1:{free_port()}"
+
+    def __enter__(self):
+        command = [
+            self._program, f"--config.file={self._config}", f"--storage.path={self._folder / 'data'}",
+            f"--web.listen-address={self.url.removeprefix('http://')}", "--cluster.listen-address=",
+        ]  # fmt: skip
+        with (self._folder / "alertmanager.log").open("wb") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            try:
+                with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5):
+                    return self
+            except OSError:
+                time.sleep(0.05)
+        raise RuntimeError((self._folder / "alertmanager.log").read_text())
+
+    def __exit__(self, *_):
+        self._process.terminate()
+        self._process.wait(timeout=10)
+
+    def tell(self, *alerts):
+        body = json.dumps([{"labels": one} for one in alerts]).encode()
+        request = urllib.request.Request(
+            f"{self.url}/api/v2/alerts", body, {"Content-Type": "application/json"}, method="POST"
+        )
+        urllib.request.urlopen(request, timeout=10).close()
+
+    def suppressed(self):
+        """Names of alerts that something mutes."""
+        with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=10) as answer:
+            alerts = json.load(answer)
+        return sorted(one["labels"]["alertname"] for one in alerts if one["status"]["state"] == "suppressed")
+
+
+@pytest.fixture
+def webhook():
+    with Webhook() as webhook:
+        yield webhook
+
+
+@pytest.fixture
+def alertmanager(tmp_path, webhook):
+    with Alertmanager(tmp_path, webhook) as alertmanager:
+        yield alertmanager
+
+
+def wait_for(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.05)
+
+
+def test_one_incident_is_one_page_and_its_tickets_stay_inhibited(alertmanager, webhook):
+    for _, group in itertools.groupby(HAPPENS, key=lambda one: one[0]):
+        alertmanager.tell(*(labels(*one) for _, *one in group))
+        wait_for(lambda: webhook.to("pager"))
+    sentinel = {**CHAT, "gen_ai_request_model": "another", "area": "saturation"}
+    alertmanager.tell(labels("WatchkeeperQueueSaturated", "warning", sentinel))
+    wait_for(lambda: webhook.to("tickets"))  # by now, whatever could be sent has been
+    time.sleep(2)
+
+    assert webhook.to("pager") == [["WatchkeeperDeviceFaultFatal"]]
+    assert webhook.to("tickets") == [["WatchkeeperQueueSaturated"]]
+    assert [webhook.to(name) for name in ("hardware", "governance", "cost")] == [[], [], []]
+    assert len(alertmanager.suppressed()) == len(HAPPENS) - 1
+
+
+def test_without_the_page_the_same_tickets_are_sent(alertmanager, webhook):
+    tickets = [labels(*one) for _, *one in HAPPENS if one[1] == "warning"]
+    alertmanager.tell(*tickets)
+    wait_for(lambda: webhook.to("tickets") and webhook.to("hardware") and webhook.to("governance"))
+
+    assert webhook.to("pager") == []
+    assert webhook.to("hardware") == [["WatchkeeperDeviceLost"]]
+
+
+def test_many_nodes_that_lose_devices_at_once_are_one_page(alertmanager, webhook):
+    lost = [
+        labels("WatchkeeperDeviceFaultFatal", "critical", LOST | {"node": f"n{n}", "hw_id": f"g{n}"}) for n in range(5)
+    ]
+    alertmanager.tell(*lost)
+    wait_for(lambda: webhook.to("pager"))
+    time.sleep(2)
+
+    assert len(webhook.to("pager")) == 1
+
+
+def test_a_lost_device_does_not_mute_the_pages_of_another_model(alertmanager, webhook):
+    other = AVAILABILITY | {"gen_ai_request_model": "another"}
+    alertmanager.tell(labels("WatchkeeperDeviceFaultFatal", "critical", LOST))
+    alertmanager.tell(labels("WatchkeeperAvailabilityBudgetBurn", "critical", other))
+    wait_for(lambda: len(webhook.to("pager")) == 2)
+
+    assert alertmanager.suppressed() == []
+
+
+def test_a_device_of_which_no_model_is_known_mutes_no_page(alertmanager, webhook):
+    nameless = {key: value for key, value in LOST.items() if key != "gen_ai_request_model"}
+    alertmanager.tell(labels("WatchkeeperDeviceFaultFatal", "critical", nameless))
+    alertmanager.tell(labels("WatchkeeperTapRefusing", "critical", {"area": "saturation", "service_name": "chat"}))
+    wait_for(lambda: len(webhook.to("pager")) == 2)
+
+    assert alertmanager.suppressed() == []
+
+
+def test_when_all_of_watchkeeper_is_gone_nothing_that_is_silent_by_it_is_told(alertmanager, webhook):
+    alertmanager.tell(labels("WatchkeeperAgentDown", "critical", {"area": "monitor"}))
+    wait_for(lambda: webhook.to("pager"))
+    alertmanager.tell(
+        *(labels("WatchkeeperAgentDown", "warning", {"area": "monitor", "node": f"n{n}"}) for n in range(3)),
+        labels("WatchkeeperSliAbsent", "warning", {"area": "slo", **CHAT}),
+    )
+    time.sleep(3)
+
+    assert (len(webhook.to("pager")), webhook.to("tickets")) == (1, [])
+    assert len(alertmanager.suppressed()) == 4
+
+
+@pytest.mark.parametrize(
+    ("told", "receivers"),
+    [
+        ({"alertname": "WatchkeeperWatchdog", "severity": "none", "area": "monitor"}, "deadman"),
+        ({"severity": "critical", "area": "slo"}, "pager"),
+        ({"severity": "critical", "area": "accelerator"}, "pager"),
+        ({"severity": "critical", "area": "monitor"}, "pager"),
+        ({"severity": "critical", "area": "output"}, "governance,pager"),
+        ({"severity": "warning", "area": "output"}, "governance"),
+        ({"severity": "warning", "area": "data_drift"}, "governance"),
+        ({"severity": "warning", "area": "accelerator"}, "hardware"),
+        ({"severity": "info", "area": "accelerator"}, "nobody"),
+        ({"severity": "warning", "area": "saturation"}, "tickets"),
+        ({"severity": "warning", "area": "monitor"}, "tickets"),
+        ({"severity": "info", "area": "cost"}, "cost"),
+        ({"severity": "warning", "area": "cost"}, "cost"),
+    ],
+)
+def test_alerts_go_where_they_belong(told, receivers):
+    config = RULES.parent / "alertmanager.yaml"
+    command = [require("amtool", "prometheus-alertmanager"), "config", "routes", "test", f"--config.file={config}"]
+    command += [f"--verify.receivers={receivers}", *(f"{key}={value}" for key, value in told.items())]
+    done = subprocess.run(command, capture_output=True, text=True)
+
+    assert (done.returncode, done.stdout.strip()) == (0, receivers), done.stderr
+
+
+def test_amtool_takes_the_routing():
+    amtool = require("amtool", "prometheus-alertmanager")
+    done = subprocess.run(
+        [amtool, "check-config", str(RULES.parent / "alertmanager.yaml")], capture_output=True, text=True
+    )
+
+    assert done.returncode == 0, done.stderr
