@@ -1,8 +1,9 @@
 """The series of one device: labels made once, running totals to increments, what stays as it was told seldom."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
+from collector.accelerators.driver import Measured
 from collector.accelerators.sanity import can_gain
 from watchkeeper.core.metric import Kind, Metric
 from watchkeeper.core.records import Gap, Labels, Reason, Sample
@@ -17,22 +18,32 @@ EVERY_TIME: Final = frozenset(
     )
 )  # fmt: skip
 """what detectors follow over time: told at every sample, changed or not"""
+_FOLLOWED: Final = ((), (("hw.gpu.task", "general"),), (("clock", "core"),))
+"""the labels with which they are: neither the encoder's share nor the clock of memory"""
+_NEVER: Final = float("-inf")
 FORGET_TICKS: Final = 1024
 """a series of whoever had the device (a container, a process) is let go so long after it was last put in"""
 
 
 class _Series:
-    __slots__ = ("at", "every_time", "is_counter", "is_shown", "labels", "metric", "seen", "total", "total_at", "value")
+    """`value` is the one told last, of a counter the newest total; equal until `until` it need not be told again."""
 
-    def __init__(self, metric: Metric, labels: Labels) -> None:
+    __slots__ = (
+        "at", "every_time", "extra", "is_counter", "is_shown", "labels", "metric", "seen", "total", "total_at", "until",
+        "value",
+    )  # fmt: skip
+
+    def __init__(self, metric: Metric, extra: Labels, labels: Labels) -> None:
         self.metric = metric
+        self.extra = extra
         self.labels = labels
         self.is_counter = metric.kind is Kind.COUNTER
-        self.every_time = metric in EVERY_TIME
+        self.every_time = metric in EVERY_TIME and extra in _FOLLOWED
         self.is_shown = False
         self.seen = 0
         self.value = 0.0
         self.at = 0.0
+        self.until = _NEVER
         self.total: float | None = None
         self.total_at = 0.0
 
@@ -51,6 +62,11 @@ class DeviceSeries:
         self._who = who
         self._own = dict(who)
         self._series: dict[tuple[Metric, Labels], _Series] = {}
+        self._places: dict[str, list[_Series]] = {}
+        """by group the series of what was put in last, in its order"""
+        self._shown = 0
+        self._fresh = 0
+        """gauges put in at this tick; as many as are shown: none is stale"""
         self._tick = 0
         self._power: tuple[float, float] | None = None
 
@@ -58,30 +74,42 @@ class DeviceSeries:
         """What was told with other labels, if the device has been given to somebody else."""
         self.samples = []
         self._tick += 1
+        self._fresh = 0
         if who == self._who:
             return []
         gaps = self.forget(Reason.OFF)
         self._who, self._own = who, dict(who)
         for (_, extra), series in self._series.items():
             series.labels = self._named(series.metric, extra)
-            series.at = 0.0  # told anew, counters too
+            series.at, series.until = 0.0, _NEVER  # told anew, counters too
         return gaps
 
     def put(self, metric: Metric, value: float, at: float, extra: Labels = ()) -> None:
         """A gauge's value or a counter's running total. `extra` are labels beside the device's own."""
-        series = self._series.get((metric, extra)) or self._find(metric, extra)
-        series.seen = self._tick
-        if series.is_counter:
-            last, series.total = series.total, value
-            since, series.total_at = series.total_at, at
-            if value != last or not 0 <= at - series.at < RENEW_SECONDS:
-                gained = 0.0 if last is None else value - last if value >= last else value
-                self._tell(series, gained if can_gain(gained, metric, at - since) else 0.0, at)
-            return
-        if series.is_shown and value == series.value and not series.every_time and 0 <= at - series.at < RENEW_SECONDS:
-            return
-        series.value = value
-        self._tell(series, value, at)
+        self._put(self._find(metric, extra), value, at)
+
+    def put_all(self, group: str, measured: Sequence[Measured], at: float) -> None:
+        """
+        As `put` for each, without looking up those that come in the place of last time. Nearly all do, and nearly all
+        are as they were: this is the hot path.
+        """
+        places = self._places.get(group)
+        if places is None or len(places) != len(measured):
+            places = self._places[group] = [self._find(one.metric, one.labels) for one in measured]
+        tick, fresh = self._tick, 0
+        for place, one in enumerate(measured):
+            series = places[place]
+            if series.metric is not one.metric or (series.extra is not one.labels and series.extra != one.labels):
+                series = places[place] = self._find(one.metric, one.labels)
+            if one.value == series.value and series.at <= at < series.until:
+                if series.is_counter:
+                    series.total_at = at
+                elif series.seen != tick:
+                    fresh += 1
+                series.seen = tick
+            else:
+                self._put(series, one.value, at)
+        self._fresh += fresh
 
     def add(self, metric: Metric, amount: float, at: float, extra: Labels = ()) -> None:
         """An increment of a counter."""
@@ -108,11 +136,14 @@ class DeviceSeries:
         """Gauges shown before and not put this time: they go stale, for this reason."""
         if self._tick % FORGET_TICKS == 0:
             self._let_go()
+        if self._fresh == self._shown:
+            return []
         stale = [series for series in self._series.values() if series.is_shown and series.seen != self._tick]
-        return list(_hide(stale, reason))
+        return self._hide(stale, reason)
 
     def _let_go(self) -> None:
         """Those nobody put in for long; running totals stay, so that their next one is not taken for the first."""
+        self._places.clear()
         oldest = self._tick - FORGET_TICKS
         self._series = {
             key: series
@@ -124,7 +155,7 @@ class DeviceSeries:
         """All gauges shown go stale, and the totals of whoever had the device are at their end."""
         ended = [series for series in self._series.values() if series.is_counter and series.at]
         return [
-            *_hide([series for series in self._series.values() if series.is_shown], reason),
+            *self._hide([series for series in self._series.values() if series.is_shown], reason),
             *(Gap(series.metric, reason, series.labels, is_one_series=True) for series in ended),
         ]
 
@@ -132,15 +163,35 @@ class DeviceSeries:
         """A number that this device should have brought and did not."""
         return Gap(metric, reason, self._named(metric, ()))
 
+    def _put(self, series: _Series, value: float, at: float) -> None:
+        if series.is_counter:
+            last, series.total = series.total, value
+            since, series.total_at = series.total_at, at
+            if value != last or not 0 <= at - series.at < RENEW_SECONDS:
+                gained = 0.0 if last is None else value - last if value >= last else value
+                self._tell(series, gained if can_gain(gained, series.metric, at - since) else 0.0, at)
+            series.value = value
+        else:
+            if series.seen != self._tick:
+                self._fresh += 1
+            is_known = series.is_shown and value == series.value
+            if not is_known or series.every_time or not 0 <= at - series.at < RENEW_SECONDS:
+                series.value = value
+                self._tell(series, value, at)
+        series.seen = self._tick
+
     def _tell(self, series: _Series, value: float, at: float) -> None:
         series.at = at
-        series.is_shown = not series.is_counter
+        series.until = _NEVER if series.every_time else at + RENEW_SECONDS
+        if not (series.is_counter or series.is_shown):
+            series.is_shown = True
+            self._shown += 1
         self.samples.append(Sample(series.metric, value, at, series.labels))
 
     def _find(self, metric: Metric, extra: Labels) -> _Series:
         series = self._series.get((metric, extra))
         if series is None:
-            series = self._series[(metric, extra)] = _Series(metric, self._named(metric, extra))
+            series = self._series[(metric, extra)] = _Series(metric, extra, self._named(metric, extra))
         return series
 
     def _named(self, metric: Metric, extra: Labels) -> Labels:
@@ -148,8 +199,8 @@ class DeviceSeries:
         values = {**self._own, **dict(extra)} if extra else self._own
         return tuple((name, values[name]) for name in metric.labels if values.get(name))
 
-
-def _hide(stale: Sequence[_Series], reason: Reason) -> Iterator[Gap]:
-    for series in stale:
-        series.is_shown = False
-        yield Gap(series.metric, reason, series.labels, is_one_series=True)
+    def _hide(self, stale: Sequence[_Series], reason: Reason) -> list[Gap]:
+        for series in stale:
+            series.is_shown, series.until = False, _NEVER
+        self._shown -= len(stale)
+        return [Gap(series.metric, reason, series.labels, is_one_series=True) for series in stale]

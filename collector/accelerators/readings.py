@@ -2,10 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from operator import is_not
 from typing import Final
 
 from collector.accelerators.device_series import RENEW_SECONDS, DeviceSeries
-from collector.accelerators.driver import Device, Fault, ProcessUse, Sampled
+from collector.accelerators.driver import Device, Fault, Measured, ProcessUse, Sampled
 from collector.accelerators.places import Place, Placement, only_pod
 from collector.accelerators.status import LOOKED_AT, STATES, derived, status
 from collector.accelerators.vendor import FAILING, UNREADABLE, Vendor
@@ -22,8 +23,24 @@ _GAPS: Final = {
 _MOST_CODES: Final = 128
 """of one device, far more than any vendor has in use; what comes then is `other`"""
 _INTEGRATED: Final = (("watchkeeper.obtained", "integrated"),)
-_UNREADABLE: Final = tuple((reason, ((vocabulary.REASON, reason),)) for reason in UNREADABLE)
-_STATES: Final = tuple((state, (("hw.type", "gpu"), ("hw.state", state))) for state in STATES)
+_READABLE: Final = {
+    reason: (
+        Measured(vocabulary.UP, 0.0 if reason else 1.0),
+        *(
+            Measured(vocabulary.DEVICE_FAULT, float(reason == known), ((vocabulary.REASON, known),))
+            for known in UNREADABLE
+        ),
+    )
+    for reason in ("", *UNREADABLE)
+}
+"""by why it cannot be read, empty when it is"""
+_STATUS: Final = {
+    state: tuple(
+        Measured(vocabulary.STATUS, float(state == known), (("hw.type", "gpu"), ("hw.state", known)))
+        for known in (STATES if state else ())
+    )
+    for state in ("", *STATES)
+}
 _FAULTS: Final = tuple(
     (("fault.class", kind.value), ("severity", severity.value)) for kind in FaultClass for severity in Severity
 )
@@ -45,70 +62,64 @@ class Readings:
         known = self._devices.setdefault(vendor.name, {})
         for device in vendor.devices.values():
             holders = self._placement.holders(device)
-            who = labels_of(device, holders)
             kept = known.get(device.id)
             if kept is None:
-                kept = known[device.id] = _Kept(who)
-            moved = kept.series.begin(who)
+                kept = known[device.id] = _Kept(device, holders)
+            kept.identify(device, holders)
+            moved = kept.series.begin(kept.who)
             if moved:
                 kept.faults_at = float("-inf")
             gaps += moved
             reason = vendor.unreadable.get(device.id, "" if device.id in vendor.samples else FAILING)
             sampled = vendor.samples.get(device.id)
-            self._state(kept.series, sampled, reason, now)
+            self._state(kept, sampled, reason, now)
             if not device.parent and not 0 <= now - kept.faults_at < RENEW_SECONDS:
                 kept.faults_at = now
                 for labels in _FAULTS:
                     kept.series.add(vocabulary.FAULTS, 0.0, now, labels)
             if sampled is not None:
-                gaps += self._sampled(kept, device, holders, sampled, now)
-            _count_faults(kept.series, [fault for fault in faults if fault.device_id == device.id], now)
+                gaps += self._sampled(kept, sampled, now)
+            if faults:
+                _count_faults(kept.series, [fault for fault in faults if fault.device_id == device.id], now)
             gaps += kept.series.end(_GAPS.get(reason, Reason.UNSUPPORTED))
             samples += kept.series.samples
         for gone in known.keys() - vendor.devices.keys():
             gaps += known.pop(gone).series.forget(Reason.LOST)
         return samples, gaps
 
-    def _state(self, series: DeviceSeries, sampled: Sampled | None, reason: str, now: float) -> None:
-        series.put(vocabulary.UP, 0.0 if reason else 1.0, now)
-        for known, reason_label in _UNREADABLE:
-            series.put(vocabulary.DEVICE_FAULT, float(reason == known), now, reason_label)
+    def _state(self, kept: "_Kept", sampled: Sampled | None, reason: str, now: float) -> None:
+        series = kept.series
+        series.put_all("readable", _READABLE[reason], now)
         measured = sampled.measured if sampled else ()
-        said = {(one.metric, one.labels): one.value for one in measured if one.metric in LOOKED_AT}
+        said = {(one.metric, one.labels): one.value for one in kept.looked_at(measured)}
         named = {metric for metric, _ in said}
         missing = sampled.missing if sampled else ()
         if vocabulary.STATUS not in named and all(metric is not vocabulary.STATUS for metric, _ in missing):
-            state = status(said, reason)
-            for known, state_labels in _STATES if state else ():
-                series.put(vocabulary.STATUS, float(state == known), now, state_labels)
+            series.put_all("status", _STATUS[status(said, reason)], now)
         for one in derived(said):
             series.put(one.metric, one.value, now, one.labels)
         power = said.get((vocabulary.POWER, ()))
         if power is not None and vocabulary.ENERGY not in named:
             series.add(vocabulary.ENERGY, series.integrate(power, now, self._longest_gap_seconds), now, _INTEGRATED)
 
-    def _sampled(
-        self, kept: "_Kept", device: Device, holders: Sequence[Place], sampled: Sampled, now: float
-    ) -> list[Gap]:
+    def _sampled(self, kept: "_Kept", sampled: Sampled, now: float) -> list[Gap]:
         series = kept.series
-        for measured in sampled.measured:
-            series.put(measured.metric, measured.value, now, measured.labels)
+        series.put_all("measured", sampled.measured, now)
         series.put(vocabulary.SAMPLED_AT, now, now)
-        series.put(vocabulary.INFO, 1.0, now, _inventory(device))
-        self._held(kept, holders, now)
+        series.put_all("lasting", kept.lasting, now)
+        self._held(kept, now)
         kept.read_at = now
         if sampled.processes is not None:
-            self._processes(series, sampled.processes, holders, now)
+            self._processes(series, sampled.processes, kept.holders, now)
         new = [(metric, why) for metric, why in sampled.missing if metric not in kept.missing]
         kept.missing = frozenset(metric for metric, _ in sampled.missing)
         return [series.gap(metric, why) for metric, why in new]
 
-    def _held(self, kept: "_Kept", holders: Sequence[Place], now: float) -> None:
+    def _held(self, kept: "_Kept", now: float) -> None:
         since = kept.read_at
         seconds = now - since if since is not None and 0 < now - since <= self._longest_gap_seconds else 0.0
-        for place in holders:
-            kept.series.put(vocabulary.ALLOCATION, 1.0, now, place.labels)
-            kept.series.add(vocabulary.ALLOCATED_TIME, seconds / len(holders), now, place.labels)
+        for labels in kept.places:
+            kept.series.add(vocabulary.ALLOCATED_TIME, seconds / len(kept.places), now, labels)
 
     def _processes(
         self, series: DeviceSeries, processes: Sequence[ProcessUse], holders: Sequence[Place], now: float
@@ -129,14 +140,43 @@ class Readings:
 class _Kept:
     """What is remembered of one device."""
 
-    __slots__ = ("faults_at", "missing", "read_at", "series")
+    __slots__ = (
+        "_device", "_looked_at", "_metrics", "faults_at", "holders", "lasting", "missing", "places", "read_at",
+        "series", "who",
+    )  # fmt: skip
 
-    def __init__(self, who: Labels) -> None:
-        self.series = DeviceSeries(who)
+    def __init__(self, device: Device, holders: Sequence[Place]) -> None:
+        self._remember(device, holders)
+        self._metrics: tuple[Metric, ...] = ()
+        self._looked_at: tuple[int, ...] = ()
+        self.series = DeviceSeries(self.who)
         self.read_at: float | None = None
         self.faults_at = float("-inf")
         """when the fault series that stay at their number were told last"""
         self.missing: frozenset[Metric] = frozenset()
+
+    def identify(self, device: Device, holders: Sequence[Place]) -> None:
+        """Who it is and who has it now."""
+        if device is not self._device or holders != self.holders:
+            self._remember(device, holders)
+
+    def _remember(self, device: Device, holders: Sequence[Place]) -> None:
+        self._device = device
+        self.holders = holders
+        self.who = labels_of(device, holders)
+        self.places = tuple(place.labels for place in holders)
+        self.lasting = (
+            Measured(vocabulary.INFO, 1.0, _inventory(device)),
+            *(Measured(vocabulary.ALLOCATION, 1.0, labels) for labels in self.places),
+        )
+
+    def looked_at(self, measured: Sequence[Measured]) -> list[Measured]:
+        """Those of LOOKED_AT, whose places are found anew only when other numbers come than last time."""
+        metrics = tuple([one.metric for one in measured])
+        if len(metrics) != len(self._metrics) or any(map(is_not, metrics, self._metrics)):
+            self._metrics = metrics
+            self._looked_at = tuple(place for place, metric in enumerate(metrics) if metric in LOOKED_AT)
+        return [measured[place] for place in self._looked_at]
 
 
 def labels_of(device: Device, holders: Sequence[Place]) -> Labels:

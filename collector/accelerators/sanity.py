@@ -1,6 +1,6 @@
 """What can be true of a device, whatever its driver or exporter says."""
 
-from math import isfinite
+import sys
 from typing import Final
 
 from watchkeeper.core.metric import Kind, Metric
@@ -15,13 +15,24 @@ _SLACK_SECONDS: Final = 60.0
 """totals that a driver renews seldom gain much at once"""
 
 
+class _Bounds(dict[Metric, tuple[float, float]]):
+    """The least and the most that a quantity in the metric's unit can be; by metric, found once."""
+
+    def __missing__(self, metric: Metric) -> tuple[float, float]:
+        most = _HIGHEST.get(metric.unit, sys.float_info.max)
+        if metric.unit == "By" and metric.kind is Kind.GAUGE:
+            most = _MOST_BYTES
+        self[metric] = bounds = (_COLDEST if metric.unit == "Cel" else 0.0, most)
+        return bounds
+
+
+_BOUNDS: Final = _Bounds()
+
+
 def is_sane(value: float, metric: Metric) -> bool:
     """Whether a quantity in the metric's unit can be true."""
-    if not isfinite(value) or value > _HIGHEST.get(metric.unit, float("inf")):
-        return False
-    if metric.unit == "By" and value > _MOST_BYTES and metric.kind is Kind.GAUGE:
-        return False
-    return value >= (_COLDEST if metric.unit == "Cel" else 0.0)
+    least, most = _BOUNDS[metric]
+    return least <= value <= most
 
 
 def can_gain(amount: float, metric: Metric, seconds: float) -> bool:

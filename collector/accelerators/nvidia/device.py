@@ -70,6 +70,7 @@ class Gpu:
         self._processes = Processes(library, handle)
         self._element = library.binding.c_nvmlFieldValue_t
         self._fast = fields.Batch(fields.FAST_WANTED, self._element)
+        self._meanings = fields.Meanings()
         self._slow = fields.Batch(((fields.LINK_COUNT, 0),), self._element)
         self._knows_links = False
         self._seldom: Sequence[Measured] = ()
@@ -127,7 +128,7 @@ class Gpu:
         def ask() -> Sequence[Measured]:
             values.update(self._fast.read(self._library.raw(fields.CALL), self.handle))
             self._fast.settle(values)
-            return tuple(fields.measured(values))
+            return self._meanings.of(values)
 
         self._ask("fields", ask, vocabulary.ENERGY, vocabulary.POWER, vocabulary.ERRORS)
         return values

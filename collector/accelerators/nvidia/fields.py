@@ -15,11 +15,9 @@ from watchkeeper.core.vocabulary import devices as vocabulary
 
 CALL: Final = "nvmlDeviceGetFieldValues"
 ALL_LINKS: Final = 0xFFFFFFFF
-_ELEMENT: Final = struct.Struct("=IIqqII8s")
-_VALUES: Final = (
-    struct.Struct("=d"), struct.Struct("=I4x"), struct.Struct("=Q"), struct.Struct("=Q"), struct.Struct("=q"),
-    struct.Struct("=i4x"), struct.Struct("=H6x"),
-)  # fmt: skip
+_HEAD: Final = "IIqqII"
+_ELEMENT: Final = struct.Struct(f"={_HEAD}8s")
+_VALUES: Final = ("d", "I4x", "Q", "Q", "q", "i4x", "H6x")
 """by valueType; unsigned long has 8 bytes wherever there is NVML for Linux"""
 
 
@@ -125,6 +123,9 @@ class Batch:
     def __init__(self, wanted: Wanted, element: type[ctypes.Structure]) -> None:
         self._element = element
         self._array: Any = None
+        self._view = memoryview(b"")
+        self._kinds: tuple[int, ...] = ()
+        self._whole = struct.Struct("")
         self._is_settled = False
         self._all = tuple(wanted)
         self._want(wanted)
@@ -140,12 +141,20 @@ class Batch:
         code = get(handle, len(self._wanted), self._array)
         if code:
             raise codes.error(code, CALL)
+        if self._kinds:
+            told = self._whole.unpack(self._view)
+            if told[4::7] == self._kinds and not any(told[5::7]):
+                return dict(zip(self._wanted, told[6::7], strict=True))
+        return self._one_by_one()
+
+    def _one_by_one(self) -> dict[tuple[int, int], float]:
+        """Where something failed or changed; the kinds of values that were all told are remembered for next time."""
         values: dict[tuple[int, int], float] = {}
         dropped = set()
         for field, scope, _, _, kind, status, value in _ELEMENT.iter_unpack(self._view):
             if status == 0:
                 if kind < len(_VALUES):
-                    (values[(field, scope)],) = _VALUES[kind].unpack(value)
+                    (values[(field, scope)],) = struct.unpack(f"={_VALUES[kind]}", value)
                 continue
             meaning = codes.error(status, CALL).meaning
             if meaning in (Meaning.LOST, Meaning.RESET_REQUIRED, Meaning.RESTARTED):
@@ -154,6 +163,9 @@ class Batch:
                 dropped.add((field, scope))
         if dropped:
             self._want([one for one in self._wanted if one not in dropped])
+        elif len(values) == len(self._wanted):
+            self._kinds = tuple(kind for _, _, _, _, kind, _, _ in _ELEMENT.iter_unpack(self._view))
+            self._whole = struct.Struct("=" + "".join(_HEAD + _VALUES[kind] for kind in self._kinds))
         return values
 
     def renew(self) -> None:
@@ -173,6 +185,7 @@ class Batch:
 
     def _want(self, wanted: Wanted) -> None:
         self._wanted = tuple(wanted)
+        self._kinds = ()
         self._array = (self._element * (len(wanted) + 1))()
         self._view = memoryview(self._array).cast("B")[: len(wanted) * _ELEMENT.size]
         for place, (field, scope) in enumerate(wanted):
@@ -180,20 +193,32 @@ class Batch:
             self._array[place].scopeId = scope
 
 
-def measured(values: Mapping[tuple[int, int], float]) -> Iterator[Measured]:
-    """What the fast fields mean, in the vocabulary."""
-    for key, value in values.items():
-        field = _BY_KEY.get(key)
-        if field is not None:
-            yield Measured(field.metric, value * field.factor, field.labels)
-    energy = values.get((ENERGY, 0))
-    if energy is not None:
-        yield Measured(vocabulary.ENERGY, energy / 1000, _METER)
-    action = values.get((RECOVERY_ACTION, 0))
-    if action is not None:
+class Meanings:
+    """What the fast fields of one device mean, in the vocabulary. Most stay as they are, and are made once."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[int, int], tuple[float, tuple[Measured, ...]]] = {}
+
+    def of(self, values: Mapping[tuple[int, int], float]) -> list[Measured]:
+        found: list[Measured] = []
+        for key, value in values.items():
+            made = self._made.get(key)
+            if made is None or made[0] != value:
+                made = self._made[key] = (value, tuple(_meaning(key, value)))
+            found += made[1]
+        return found
+
+
+def _meaning(key: tuple[int, int], value: float) -> Iterator[Measured]:
+    field = _BY_KEY.get(key)
+    if field is not None:
+        yield Measured(field.metric, value * field.factor, field.labels)
+    elif key == (ENERGY, 0):
+        yield Measured(vocabulary.ENERGY, value / 1000, _METER)
+    elif key == (RECOVERY_ACTION, 0):
         for number, label in enumerate(_ACTION_LABELS):
             if number:
-                yield Measured(vocabulary.RECOVERY_ACTION, float(number == int(action)), label)
+                yield Measured(vocabulary.RECOVERY_ACTION, float(number == int(value)), label)
 
 
 def links(values: Mapping[tuple[int, int], float]) -> Iterator[Measured]:

@@ -4,9 +4,9 @@ Who a process is, from /proc: its pod's UID, its container, its systemd unit, it
 Programs by their name alone (comm, 15 characters): a command line may hold secrets and has no bound.
 """
 
+import os
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -53,13 +53,13 @@ class Processes:
 
     def __init__(self, proc_path: str, keep_seconds: float) -> None:
         """:param keep_seconds: for how long what was read holds; a process may rename itself and change its group"""
-        self._proc = Path(proc_path)
+        self._proc = proc_path
         self._keep_seconds = keep_seconds
         self._kept: dict[int, _Kept] = {}
 
     def sees_the_host(self) -> bool:
         """Pids of drivers are the host's. In a pid namespace of its own the same numbers are other processes."""
-        return _read(self._proc / "2" / "comm").strip() == "kthreadd"
+        return _read(f"{self._proc}/2/comm").strip() == "kthreadd"
 
     def of(self, pids: Sequence[int], now: float) -> dict[int, Process]:
         """Those that live; a pid that is gone, or may not be looked at, is left out."""
@@ -71,15 +71,15 @@ class Processes:
         return {pid: one.process for pid, one in kept.items()}
 
     def _one(self, pid: int, now: float) -> _Kept | None:
-        folder = self._proc / str(pid)
-        started = _started(_read(folder / "stat"))
+        folder = f"{self._proc}/{pid}"
+        started = _started(_read(f"{folder}/stat"))
         if not started:
             return None
         kept = self._kept.get(pid)
         if kept is not None and kept.started == started and 0 <= now - kept.read_at < self._keep_seconds:
             return kept
-        read = Process(origin(_read(folder / "cgroup")), _name(_read(folder / "comm").rstrip("\n")))
-        if _started(_read(folder / "stat")) != started:
+        read = Process(origin(_read(f"{folder}/cgroup")), _name(_read(f"{folder}/comm").rstrip("\n")))
+        if _started(_read(f"{folder}/stat")) != started:
             return None  # ended while it was read; what was read may be another's
         return _Kept(read, started, now)
 
@@ -134,9 +134,18 @@ def _name(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in text)[:_MAX_NAME]
 
 
-def _read(path: Path) -> str:
+def _read(path: str) -> str:
+    """Of every process at every sample: a file object would cost more than the reading."""
     try:
-        with path.open("rb") as file:
-            return file.read(_MAX_READ_BYTES).decode("utf-8", "replace")
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return ""
+    text = b""
+    try:
+        while more := os.read(file, _MAX_READ_BYTES - len(text)):
+            text += more
+        return text.decode("utf-8", "replace")
+    except OSError:
+        return ""
+    finally:
+        os.close(file)

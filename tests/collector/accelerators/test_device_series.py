@@ -1,4 +1,5 @@
 from collector.accelerators.device_series import FORGET_TICKS, DeviceSeries
+from collector.accelerators.driver import Measured
 from watchkeeper.agent.aggregate import Aggregate
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Reason
@@ -52,3 +53,64 @@ def test_a_running_total_that_was_silent_for_long_goes_on_where_it_stood():
     series.put(devices.ERRORS, 9.0, at + 1)
 
     assert [sample.value for sample in series.samples] == [2.0]
+
+
+GPU = (("hw.id", "GPU-0"),)
+CHIP, MEMORY = (("hw.sensor_location", "chip"),), (("hw.sensor_location", "memory"),)
+
+
+def told(series, measured, at, who=GPU):
+    """What one tick tells, and what goes stale."""
+    moved = series.begin(who)
+    series.put_all("measured", measured, at)
+    gone = [*moved, *series.end(Reason.LOST)]
+    values = [(sample.metric.name, sample.value) for sample in series.samples]
+    return values, [(gap.metric.name, dict(gap.labels).get("hw.sensor_location")) for gap in gone]
+
+
+def test_numbers_that_come_in_another_order_or_number_keep_their_series():
+    series, at = DeviceSeries(GPU), 1_800_000_000.0
+    chip, memory = Measured(devices.TEMPERATURE, 50.0, CHIP), Measured(devices.TEMPERATURE, 60.0, MEMORY)
+    limit = Measured(devices.POWER_LIMIT, 700.0)
+    assert told(series, (chip, memory, limit), at)[0] == [
+        ("hw.temperature", 50.0), ("hw.temperature", 60.0), ("watchkeeper.device.power.limit", 700.0)
+    ]  # fmt: skip
+
+    assert told(series, (memory, chip, limit), at + 1) == ([], [])
+    assert told(series, (memory, limit), at + 2) == ([], [("hw.temperature", "chip")])
+    assert told(series, (chip, memory, limit), at + 3) == ([("hw.temperature", 50.0)], [])
+
+
+def test_what_stays_is_told_once_a_minute_also_when_the_clock_was_set_back():
+    series, at = DeviceSeries(GPU), 1_800_000_000.0
+    same = (Measured(devices.POWER_LIMIT, 700.0), Measured(devices.ENERGY, 5.0))
+    ticks = [bool(told(series, same, at + second)[0]) for second in range(62)]
+
+    assert [second for second, is_told in enumerate(ticks) if is_told] == [0, 60]
+    assert len(told(series, same, at - 3600)[0]) == 2
+
+
+def test_of_what_is_followed_the_core_clock_is_told_every_time_and_that_of_memory_when_it_changes():
+    series, at = DeviceSeries(GPU), 1_800_000_000.0
+    clocks = [Measured(devices.CLOCK, hertz, (("clock", name),)) for name, hertz in (("core", 1e9), ("memory", 2e9))]
+    told(series, clocks, at)
+
+    assert told(series, clocks, at + 1)[0] == [("watchkeeper.device.clock", 1e9)]
+
+
+def test_all_is_told_anew_when_the_device_has_another_owner():
+    series, at = DeviceSeries(GPU), 1_800_000_000.0
+    same = (Measured(devices.POWER_LIMIT, 700.0), Measured(devices.ENERGY, 5.0))
+    told(series, same, at)
+    values, gone = told(series, same, at + 1, (*GPU, ("k8s.pod.name", "a")))
+
+    assert values == [("watchkeeper.device.power.limit", 700.0), ("hw.energy", 0.0)]
+    assert [name for name, _ in gone] == ["watchkeeper.device.power.limit", "hw.energy"]
+
+
+def test_a_number_put_twice_at_a_tick_hides_none_that_went():
+    series, at = DeviceSeries(GPU), 1_800_000_000.0
+    chip, memory = Measured(devices.TEMPERATURE, 50.0, CHIP), Measured(devices.TEMPERATURE, 60.0, MEMORY)
+    told(series, (chip, memory), at)
+
+    assert told(series, (chip, chip), at + 1)[1] == [("hw.temperature", "memory")]

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from collector import accelerators
 from collector.accelerators import placement
-from collector.accelerators.config import AcceleratorsConfig, PlacementConfig
+from collector.accelerators.config import PlacementConfig
 from collector.accelerators.driver import Device
 from collector.accelerators.places import Nobody, Place, Placement, only_pod
 from watchkeeper.core.ledger import Ledger
@@ -178,8 +177,6 @@ class TestDoctor:
         assert blind.startswith("! placement: ")
 
     def test_it_tells_what_is_switched_off(self, proc):
-        off = AcceleratorsConfig(vendors=("nvidia",), placement=PlacementConfig(enabled=False))
-
-        assert "placement: off; devices are placed on nobody" in accelerators.PLUGIN.probe(off)
+        assert placement.probe(PlacementConfig(enabled=False)) == ("placement: off; devices are placed on nobody",)
         assert "placement: no kubelet is asked (pod_resources_socket is empty)" in self._lines("", proc)
         assert f"placement: {proc} shows the host's processes" in self._lines("", proc)
