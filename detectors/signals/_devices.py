@@ -1,6 +1,6 @@
 """Who a device is, and what a signal keeps of each. Forgotten some minutes after its last number."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -11,7 +11,6 @@ from watchkeeper.core.records import Labels
 FORGET_SECONDS: Final = 300.0
 """as long as a gauge that nobody sets is kept: one bad sample, or a driver that is loaded anew, costs no evidence"""
 _HARDWARE: Final = ("hw.id", "hw.name", "hw.vendor")
-_CHANGING: Final = ("hw.name", "k8s.namespace.name", "k8s.pod.name")
 
 Kept = TypeVar("Kept")
 
@@ -47,7 +46,7 @@ class Device(msgspec.Struct, frozen=True):
         return f"{self.namespace}/{self.pod}" if self.namespace else self.pod
 
 
-def device_of(own: dict[str, str]) -> Device | None:
+def device_of(own: Mapping[str, str]) -> Device | None:
     """None for labels of no device, or of several that were folded into one."""
     key = own.get("hw.id", OTHER)
     if key == OTHER:
@@ -62,9 +61,13 @@ def device_of(own: dict[str, str]) -> Device | None:
     )
 
 
-def _who(device: Device) -> tuple[str, ...]:
-    """As _CHANGING: what is told anew of a device, by a reboot or another pod."""
-    return device.name, device.namespace, device.pod
+def _is_told(device: Device, own: Mapping[str, str]) -> bool:
+    """Whether these labels name it as before: a reboot or another pod changes that. For every number that comes."""
+    return (
+        device.name == own.get("hw.name", "")
+        and device.pod == own.get("k8s.pod.name", "")
+        and device.namespace == own.get("k8s.namespace.name", "")
+    )
 
 
 class Known(Generic[Kept]):
@@ -85,7 +88,7 @@ class Roster(Generic[Kept]):
         self._make = make
         self._known: dict[str, Known[Kept]] = {}
 
-    def see(self, own: dict[str, str], now: float) -> Known[Kept] | None:
+    def see(self, own: Mapping[str, str], now: float) -> Known[Kept] | None:
         """
         The device whose series this is; from now on with the place that these labels tell.
 
@@ -97,7 +100,7 @@ class Roster(Generic[Kept]):
             if device is None:
                 return None
             known = self._known[device.id] = Known(device, self._make(), now)
-        elif _who(known.device) != tuple(own.get(label, "") for label in _CHANGING):
+        elif not _is_told(known.device, own):
             known.device = device_of(own) or known.device
         known.seen_at = now
         return known

@@ -25,6 +25,7 @@ from typing import Annotated, Final
 import msgspec
 
 from detectors.signals._devices import Device, Roster
+from detectors.signals._labels import named
 from detectors.signals._levels import Ladder
 from detectors.signals._spans import Increments, number
 from watchkeeper.core.interfaces import Plugin
@@ -120,7 +121,7 @@ class AllocatedIdle:
         activity: dict[str, float] = {}
         worked: set[Place] = set()
         for point in batch.points:
-            own = dict(point.labels)
+            own = named(point.labels)
             place = own.get("k8s.namespace.name", ""), own.get("k8s.pod.name", "")
             if point.metric in _TOKENS:
                 if self._increments.of(point) > 0:

@@ -14,12 +14,14 @@ for each of a pod's totals.
 """
 
 from collections import defaultdict
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Final
 
 import msgspec
 
 from detectors.signals._devices import FORGET_SECONDS
+from detectors.signals._labels import named
 from detectors.signals._levels import Ladder
 from detectors.signals._spans import Increments, Spans
 from watchkeeper.core.interfaces import Plugin
@@ -131,7 +133,7 @@ class Efficiency:
 
     def update(self, batch: Batch) -> None:
         for point in batch.points:
-            own = dict(point.labels)
+            own = named(point.labels)
             added = self._increments.of(point)
             place = own.get("k8s.namespace.name", ""), own.get("k8s.pod.name", "")
             if place[1] in ("", OTHER):
@@ -159,7 +161,7 @@ class Efficiency:
         pod.seen_at = now
         return pod
 
-    def _charge(self, pod: _Pod, own: dict[str, str], seconds: float, now: float) -> None:
+    def _charge(self, pod: _Pod, own: Mapping[str, str], seconds: float, now: float) -> None:
         model = own.get("hw.model", "").casefold()
         price = next((line for line in self._config.prices if fnmatchcase(model, line.model.casefold())), None)
         if price is None:

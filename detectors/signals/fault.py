@@ -15,11 +15,13 @@ and severity.
 """
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 import msgspec
 
 from detectors.signals._devices import Device, Known, Roster
+from detectors.signals._labels import named
 from detectors.signals._levels import Ladder
 from detectors.signals._spans import Increments, number
 from watchkeeper.core.interfaces import Plugin
@@ -127,12 +129,12 @@ class Fault:
 
     def update(self, batch: Batch) -> None:
         for metric, labels in batch.gone:
-            own = dict(labels)
+            own = named(labels)
             known = self._roster.find(own.get("hw.id", ""))
             if known is not None:
                 known.kept.states.pop((metric.name, _said(own)), None)
         for point in batch.points:
-            own = dict(point.labels)
+            own = named(point.labels)
             known = self._roster.see(own, batch.at)
             if known is None:
                 continue
@@ -221,7 +223,7 @@ class Fault:
         )
 
 
-def _said(own: dict[str, str]) -> str:
+def _said(own: Mapping[str, str]) -> str:
     """The value of the label that a state is told by; empty for one that is a plain flag."""
     return own.get("hw.state") or own.get("action") or own.get(devices.REASON) or ""
 

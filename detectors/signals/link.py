@@ -23,6 +23,7 @@ from typing import Annotated, Final
 import msgspec
 
 from detectors.signals._devices import Device, Roster
+from detectors.signals._labels import named
 from detectors.signals._levels import Ladder
 from detectors.signals._spans import Increments, Spans, number
 from watchkeeper.core.interfaces import Plugin
@@ -143,7 +144,7 @@ class Link:
     def update(self, batch: Batch) -> None:
         self._lose(batch)
         for point in batch.points:
-            own = dict(point.labels)
+            own = named(point.labels)
             known = self._roster.see(own, batch.at)
             if known is None:
                 continue

@@ -25,6 +25,7 @@ from typing import Annotated, Final
 import msgspec
 
 from detectors.signals._devices import Device, Roster
+from detectors.signals._labels import named
 from detectors.signals._levels import Ladder
 from detectors.signals._spans import GIB, number
 from watchkeeper.core.interfaces import Plugin
@@ -173,7 +174,7 @@ class MemoryLeak:
 
     def update(self, batch: Batch) -> None:
         for point in batch.points:
-            own = dict(point.labels)
+            own = named(point.labels)
             if own.get("hw.gpu.task", "") not in _TASK:
                 continue
             known = self._roster.see(own, batch.at)

@@ -26,6 +26,7 @@ from typing import Annotated, Final
 import msgspec
 
 from detectors.signals._devices import Known, Roster
+from detectors.signals._labels import named
 from detectors.signals._levels import Ladder
 from detectors.signals._spans import number
 from watchkeeper.core.interfaces import Plugin
@@ -183,7 +184,7 @@ class Straggler:
 
     def update(self, batch: Batch) -> None:
         for point in batch.points:
-            own = dict(point.labels)
+            own = named(point.labels)
             if own.get("clock", "core") != "core" or own.get("hw.gpu.task", "") not in _TASK:
                 continue
             known = self._roster.see(own, batch.at)

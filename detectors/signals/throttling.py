@@ -19,6 +19,7 @@ from typing import Annotated, Final
 import msgspec
 
 from detectors.signals._devices import Device, Known, Roster
+from detectors.signals._labels import named
 from detectors.signals._levels import Ladder
 from detectors.signals._spans import Increments, Spans, number
 from watchkeeper.core.interfaces import Plugin
@@ -132,7 +133,7 @@ class Throttling:
 
     def update(self, batch: Batch) -> None:
         for point in batch.points:
-            own = dict(point.labels)
+            own = named(point.labels)
             known = self._roster.see(own, batch.at)
             if known is None:
                 continue

@@ -27,13 +27,18 @@ class Page:
 
     def update(self, batch: Batch) -> dict[str, int]:
         """What was left out, by reason."""
-        whole = [point for point in batch.points if point.is_whole]
+        malformed = refused = 0
         with self._lock:
             for metric, labels in batch.gone:
                 self._remove(metric, labels)
-            put = sum(map(self._put, whole))
-        refused = {MALFORMED: len(batch.points) - len(whole), SERIES_LIMIT: len(whole) - put}
-        return {reason: count for reason, count in refused.items() if count}
+            for point in batch.points:
+                family = self._families.get(point.metric)
+                if not ((family is not None and family.is_number and type(point.value) is float) or point.is_whole):
+                    malformed += 1
+                elif not self._put(family, point):
+                    refused += 1
+        counts = {MALFORMED: malformed, SERIES_LIMIT: refused}
+        return {reason: count for reason, count in counts.items() if count}
 
     def draw(self, *, openmetrics: bool) -> Iterator[list[bytes]]:
         """The page as UTF-8 pieces, one list per family, sorted."""
@@ -51,9 +56,8 @@ class Page:
                 (family, series, [one.point for one in series]) for family in families for series in [family.in_order()]
             ]
 
-    def _put(self, point: Point) -> bool:
+    def _put(self, family: "_Family | None", point: Point) -> bool:
         """False where there is no room for another series."""
-        family = self._families.get(point.metric)
         series = family.series.get(point.labels) if family else None
         if series is not None:
             series.point = point
@@ -116,6 +120,7 @@ class _Family:
     def __init__(self, metric: Metric) -> None:
         self.metric = metric
         self.name = metric.prometheus_name
+        self.is_number = metric.kind is not Kind.HISTOGRAM
         self.series: dict[Labels, _Series] = {}
         self._plain_header = _encoded(header(metric, openmetrics=False))
         self._open_header = _encoded(header(metric, openmetrics=True))

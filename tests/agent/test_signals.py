@@ -5,7 +5,7 @@ import pytest
 
 from watchkeeper.agent.aggregate import Aggregate
 from watchkeeper.agent.pipeline import Pipeline
-from watchkeeper.agent.signals import Watched
+from watchkeeper.agent.signals import Changes, Watched
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Kind, Metric
 from watchkeeper.core.records import (
@@ -206,3 +206,11 @@ def test_steps_leave_with_the_batch_of_the_next_tick_beside_findings() -> None:
     assert [[step.name for step in batch.steps] for batch in batches] == [["fold otlp"], ["signal hot"]]
     assert dict(batches[0].steps[0].attributes) == {"source": "otlp", "items": 1}
     assert [len(batch.findings) for batch in batches] == [1, 0]
+
+
+def test_a_signal_is_handed_what_it_reads_in_the_order_in_which_it_names_it():
+    points = tuple(Point(metric, GPU, float(number)) for number, metric in enumerate((NOISE, HEAT, NOISE)))
+    changes = Changes(Batch(5.0, points, ((HEAT, GPU), (NOISE, GPU))))
+
+    assert changes.of((HEAT, NOISE)) == Batch(5.0, (points[1], points[0], points[2]), ((HEAT, GPU), (NOISE, GPU)))
+    assert changes.of((HEAT,)) == Batch(5.0, (points[1],), ((HEAT, GPU),))

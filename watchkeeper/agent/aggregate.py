@@ -20,10 +20,11 @@ SERIES_IDLE_SECONDS: Final = 86_400.0
 
 
 class CounterSeries:
-    __slots__ = ("_changed", "dirty", "labels", "metric", "touched_at", "value")
+    __slots__ = ("_changed", "dirty", "is_counter", "labels", "metric", "touched_at", "value")
 
     def __init__(self, metric: Metric, labels: Labels, changed: "list[Series]") -> None:
         self.metric = metric
+        self.is_counter = metric.kind is Kind.COUNTER
         self.labels = labels
         self.value = 0.0
         self.touched_at = 0.0
@@ -39,7 +40,10 @@ class CounterSeries:
 
     def set(self, value: float, at: float) -> None:
         self.value = value
-        self.touch(at)
+        self.touched_at = at
+        if not self.dirty:
+            self.dirty = True
+            self._changed.append(self)
 
     def touch(self, at: float) -> None:
         self.touched_at = at
@@ -142,6 +146,14 @@ class Aggregate:
     def apply(self, sample: Sample) -> None:
         """Fold one sample in. A number that cannot be right is left out and counted."""
         value = sample.value
+        series = self._by_raw.get((sample.metric, sample.labels))
+        if type(series) is CounterSeries and type(value) is float and isfinite(value):  # nearly all, hundreds a second
+            if not series.is_counter:
+                series.set(value, sample.at)
+                return
+            if value >= 0:
+                series.add(value, sample.at)
+                return
         if isinstance(value, Distribution):
             if _sane(value):
                 self.histogram(sample.metric, sample.labels).merge(value, sample.at)

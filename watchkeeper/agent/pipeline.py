@@ -15,7 +15,7 @@ from watchkeeper.agent.links import LinkMeter
 from watchkeeper.agent.once import Once
 from watchkeeper.agent.prices import PriceList
 from watchkeeper.agent.requests import RequestMeter
-from watchkeeper.agent.signals import Watched
+from watchkeeper.agent.signals import Changes, Watched
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Batch, Finding, Labels, Reading
 from watchkeeper.core.vocabulary import health
@@ -129,7 +129,8 @@ class Pipeline:
         findings: list[Finding] = []
         if self._explainer is not None:
             self._explainer.update(batch)
-        said = [signal.update(batch) for signal in self._signals]
+        changes = Changes(batch)
+        said = [signal.see(changes) for signal in self._signals]
         if self._drift is not None:
             with self._ledger.steps.timed("drift"):
                 said.append(self._drift.tick(batch.at))

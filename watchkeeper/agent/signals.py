@@ -1,7 +1,8 @@
 """Signals kept running: each sees every tick, is asked now and then, and a change of its mind becomes a finding."""
 
 import logging
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import msgspec
@@ -10,7 +11,7 @@ from watchkeeper.agent.supervisor import Failures
 from watchkeeper.core.interfaces import Signal
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Metric
-from watchkeeper.core.records import Assessment, Batch, Finding, Gap, Labels, Reason, Sample, Severity, State
+from watchkeeper.core.records import Assessment, Batch, Finding, Gap, Labels, Point, Reason, Sample, Severity, State
 from watchkeeper.core.vocabulary import health, signals
 
 _VALUES: Final = {State.OK: 0.0, State.WARN: 1.0, State.ALARM: 2.0}
@@ -27,6 +28,23 @@ class Judged(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...] = ()
 
 
+class Changes:
+    """What a batch brings, sorted by metric once for all signals."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.at = batch.at
+        self._points: defaultdict[Metric, list[Point]] = defaultdict(list)
+        for point in batch.points:
+            self._points[point.metric].append(point)
+        self._gone = batch.gone
+
+    def of(self, metrics: Collection[Metric]) -> Batch:
+        """Of these alone, in their order."""
+        points = [point for metric in metrics for point in self._points.get(metric, ())]
+        gone = tuple(key for key in self._gone if key[0] in metrics) if self._gone else ()
+        return Batch(self.at, tuple(points), gone)
+
+
 class Watched:
     """
     One signal under guard. It is handed the points of the metrics it reads and is asked every `interval_seconds`.
@@ -38,7 +56,7 @@ class Watched:
     ) -> None:
         self._name = name
         self._signal = signal
-        self._reads = frozenset(reads)
+        self._reads = dict.fromkeys(reads)
         self._interval_seconds = interval_seconds
         self._ledger = ledger
         self._failures = Failures("signal", name, self._count)
@@ -48,18 +66,20 @@ class Watched:
         self._log = logging.getLogger(f"watchkeeper.signals.{name}")
 
     def update(self, batch: Batch) -> Judged:
+        """As `see`, where nobody else looks at this batch."""
+        return self.see(Changes(batch))
+
+    def see(self, changes: Changes) -> Judged:
         """Never raises: what fails in a signal is counted, and the signal is asked again."""
-        judged = Judged()
+        judged, at = Judged(), changes.at
 
         def work() -> None:
             nonlocal judged
             with self._ledger.steps.timed(f"signal {self._name}", (("signal", self._name),)):
-                points = tuple(point for point in batch.points if point.metric in self._reads)
-                gone = tuple(key for key in batch.gone if key[0] in self._reads)
-                self._signal.update(Batch(batch.at, points, gone))
-                if not 0 <= batch.at - self._asked_at < self._interval_seconds:
-                    self._asked_at = batch.at
-                    judged = self._judge(self._signal.assess(batch.at), batch.at)
+                self._signal.update(changes.of(self._reads))
+                if not 0 <= at - self._asked_at < self._interval_seconds:
+                    self._asked_at = at
+                    judged = self._judge(self._signal.assess(at), at)
 
         self._failures.attempt(work)
         return judged
