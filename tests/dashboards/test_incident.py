@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 import dashboards
-from dashboards import routing
+from dashboards import build, routing
 from dashboards.cases import CHAT, given, timed, up
 from dashboards.values import Receivers, Values, Waits
-from watchkeeper.core.testkit import free_port, require
+from watchkeeper.core.testkit import PrometheusServer, free_port, require
 from watchkeeper.core.vocabulary import devices, drift, engines, health, outputs, requests
 
 RULES = Path(dashboards.__file__).parent / "generated" / "rules"
@@ -157,6 +157,33 @@ def test_an_estate_that_is_busy_and_well_fires_nothing_but_the_heartbeat(tmp_pat
     done = fire(tmp_path, HEALTHY, {"100m": [labels(*HEARTBEAT)], "240m": [labels(*HEARTBEAT)]})
 
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_it_is_the_same_when_two_observers_tell_of_each_thing(tmp_path):
+    twice = [
+        (name.replace("}", f',instance="{who}"}}') if "instance=" not in name else name, values)
+        for name, values in HEALTHY
+        for who in ("a", "b")
+    ]
+    done = fire(tmp_path, dict(twice).items(), {"240m": [labels(*HEARTBEAT)]})
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_real_prometheus_evaluates_every_rule(tmp_path):
+    made = build.files(Values(evaluation_seconds=1, scrape_seconds=1))
+    paths = []
+    for name, text in made.items():
+        if name.startswith("generated/rules/"):
+            paths.append(tmp_path / Path(name).name)
+            paths[-1].write_text(text, encoding="utf-8")
+    (tmp_path / "server").mkdir()
+    with PrometheusServer(tmp_path / "server", {}, rule_files=paths) as prometheus:
+        prometheus.wait_for('ALERTS{alertname="WatchkeeperWatchdog",alertstate="firing"}')
+        rules = [rule for group in prometheus.api("rules")["groups"] for rule in group["rules"]]
+
+    assert len(rules) == sum(text.count(" expr: ") for name, text in made.items() if "/rules/" in name)
+    assert [(rule["name"], rule["lastError"]) for rule in rules if rule["health"] == "err"] == []
 
 
 def test_a_device_that_falls_off_the_bus_fires_these_in_this_order(tmp_path):

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from dashboards import build
 from dashboards.alerts_page import alerts_page, alerts_text
 from dashboards.values import DEFAULTS, Values
 from watchkeeper.agent import config as configuration
+from watchkeeper.agent.documentation import field_docs
 from watchkeeper.core.errors import ConfigError
 
 HERE = Path(dashboards.__file__).parent
@@ -81,7 +83,53 @@ def verify(values: Values, folder: Path) -> Iterator[tuple[bool, str]]:
 
 
 def listing(values: Values, *, markdown: bool) -> str:
-    return alerts_page(values) if markdown else alerts_text(values)
+    return alerts_page(values) + _values_page() if markdown else alerts_text(values)
+
+
+def _values_page() -> str:
+    """Every key that a file of values may have."""
+    lines = [
+        "",
+        "## Values",
+        "",
+        "One YAML file, `--values FILE`. What would make a rule dead is refused with what works.",
+    ]
+    rows = ["", "| key | default | meaning |", "|---|---|---|", *_value_rows(Values, "")]
+    return "\n".join(lines + rows) + "\n"
+
+
+def _value_rows(struct: type[msgspec.Struct], path: str) -> Iterator[str]:
+    docs = field_docs(struct)
+    for field in msgspec.structs.fields(struct):
+        key = f"{path}{field.encode_name}"
+        inner = [one for one in (field.type, *typing.get_args(field.type)) if _is_struct(one)]
+        if not inner:
+            yield f"| `{key}` | {_default(field)} | {docs[field.encode_name]} |"
+            continue
+        many = typing.get_origin(field.type) is tuple
+        names = ", ".join(_in_short(one) for one in field.default) if many else ""
+        yield f"| `{key}{'[]' if many else ''}` | {names} | {docs[field.encode_name]} |"
+        yield from _value_rows(inner[0], f"{key}[]." if many else f"{key}.")
+
+
+def _in_short(one: msgspec.Struct) -> str:
+    """
+    >>> from dashboards.values import Burn
+    >>> _in_short(Burn("critical", 0.02, "1h", "5m"))
+    '`critical 0.02 1h 5m`'
+    """
+    return f"`{' '.join(str(value) for value in msgspec.structs.astuple(one) if value)}`"
+
+
+def _is_struct(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    if field.required:
+        return "required"
+    value = None if field.default is msgspec.NODEFAULT else field.default
+    return f"`{value}`" if value not in (None, "", ()) else ""
 
 
 def _run(tool: str, package: str, arguments: tuple[str, ...], where: Path) -> tuple[bool, str]:
