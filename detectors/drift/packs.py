@@ -233,7 +233,10 @@ def _strata(plan: Plan, times: Sequence[float] | Floats | None, size: int) -> ND
 
 
 def _edges(kind: Kind, numbers: Floats) -> tuple[float, ...]:
-    """Where bins begin. Few distinct values get a bin each; otherwise quantiles, equal ones once."""
+    """
+    Where bins begin: at values themselves, so that it does not matter whether others were cut down to them. Few
+    distinct values get a bin each; otherwise quantiles, equal ones once.
+    """
     if kind is Kind.FLAG:
         return (0.5,)
     if kind is Kind.SHARE:
@@ -241,7 +244,7 @@ def _edges(kind: Kind, numbers: Floats) -> tuple[float, ...]:
     bins = BINS if numbers.size >= _FEW // 2 else _FEW_BINS
     distinct = np.unique(numbers)
     if distinct.size <= bins:
-        return tuple(((distinct[1:] + distinct[:-1]) / 2).tolist())
+        return tuple(distinct[1:].tolist())
     ordered = np.sort(numbers)
     chosen = np.unique(ordered[np.arange(1, bins) * ordered.size // bins])
     return tuple(chosen[chosen > ordered[0]].tolist())
@@ -273,8 +276,8 @@ def _bands(
                 for key, by in values.items()
             }
 
-        mean = max(_mean(values[key][name], counts[key]) for key in usable)
-        floor = _RANK_FLOOR if kind is Kind.NUMBER else max(_FLAG_FLOOR, _FLAG_PART * mean)
+        rarer = max(min(mean, 1 - mean) for mean in (_mean(values[key][name], counts[key]) for key in usable))
+        floor = _RANK_FLOOR if kind is Kind.NUMBER else max(_FLAG_FLOOR, _FLAG_PART * rarer)
         given = plan.tolerance.get(name)
         chosen = banded(tolerance.least(floor, banded, replay) if given is None else given)
         for key in usable:

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import set_span_in_context
 
-from watchkeeper.core.observed import iter_frames
+from watchkeeper.core.observed import cell, iter_frames
 from watchkeeper.core.testkit import RunningWatchkeeper
 
 DOCS = (Path(__file__).parents[2] / "docs/judgements.md").read_text(encoding="utf-8")
@@ -72,11 +72,11 @@ def test_an_evaluators_result_counts_for_the_judged_call(tmp_path: Path, protoco
         assert "MARKER" not in watchkeeper.page() + watchkeeper.log()
     [file] = (state / "observed").iterdir()
     with file.open("rb") as recorded:
-        rows = list(iter_frames(recorded))
-    assert [row.values for row in rows if "quality.relevance" in row.values] == [
-        {"quality.relevance": 0.25, "verdict.relevance": "off topic"}
-    ]
-    assert {row.segment for row in rows} == {"/shop/m"}
+        tallies = list(iter_frames(recorded))
+    [judged] = [tally.counts for tally in tallies if "quality.relevance" in tally.counts]
+    assert judged["quality.relevance"] == [(cell(0.25), 1)]
+    assert judged["verdict.relevance"] == [("off topic", 1)]
+    assert {tally.segment for tally in tallies} == {"/shop/m"}
 
 
 def test_the_thumb_of_the_documentation_counts_for_the_answer_it_names(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ class DriftConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_segments: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 64
     """services and models told apart; calls of further ones are not watched"""
     observed_mebibytes: Annotated[int, msgspec.Meta(ge=0)] = 64
-    """room in `state_folder` for rows of observations (never text), which references are proposed from; 0 keeps none"""
+    """room in `state_folder` for what was observed (never text), which references are proposed from; 0 keeps none"""
 
 
 class Config(typing.Protocol):

@@ -121,7 +121,7 @@ def configured_drift(config: Any, ledger: Ledger, now: float) -> "Drift | None":
     folder = Path(section.references_folder or f"{config.state_folder}/references")
     recorder = None
     if state is not None and section.observed_mebibytes:
-        recorder = Recorder(state / "observed", section.observed_mebibytes << 20, ledger, now)
+        recorder = Recorder(state / "observed", section.observed_mebibytes << 20, ledger)
     return Drift(
         References(folder),
         recorder,

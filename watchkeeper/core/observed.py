@@ -1,5 +1,6 @@
 """What is watched of a call once its text is gone: numbers, flags and short words, by signal. A row is never text."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, Final, NamedTuple
 
@@ -37,39 +38,71 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     values: dict[str, float | str]
 
 
+class Tally(msgspec.Struct, frozen=True, gc=False):
+    """
+    What all calls of a segment gave to watch in one tick that began `at` (unix seconds) and lasted `seconds`.
+
+    `counts` has by signal each value and how often it came; numbers are cut down to the beginning of their `cell`.
+    """
+
+    at: float
+    seconds: float
+    segment: str
+    counts: dict[str, list[tuple[float | str, int]]]
+
+
+CELLS_PER_DECADE: Final = 256
+
+
+def cell(value: float) -> float:
+    """
+    The beginning of the cell that a number lies in: cells are 0.9 % wide, the same at every scale.
+
+    Bins that begin where cells do hold the same numbers, cut down or not: hence the beginning, not the middle.
+    """
+    if value == 0.0 or not math.isfinite(value):
+        return value
+    place = math.log10(abs(value)) * CELLS_PER_DECADE
+    nearest = round(place)
+    if abs(place - nearest) > _GRID_ERROR:
+        nearest = math.floor(place) if value > 0 else math.ceil(place)
+    return math.copysign(10.0 ** (nearest / CELLS_PER_DECADE), value)
+
+
+_GRID_ERROR: Final = 1e-9
 MOST_FRAME_BYTES: Final = 8 << 20
 """of a frame, packed and unpacked"""
 _LENGTH_BYTES: Final = 4
 _ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODER: Final = msgspec.msgpack.Decoder(list[Row])
+_DECODER: Final = msgspec.msgpack.Decoder(list[Tally])
 
 
-def encode_frame(rows: Sequence[Row]) -> bytes:
+def encode_frame(tallies: Sequence[Tally]) -> bytes:
     """
-    Rows as they stand in a file of rows: four bytes of length, most significant first, and that much LZ4 of msgpack.
-    Many together take far less than one by one: names repeat.
+    As they stand in a file: four bytes of length, most significant first, and that much LZ4 of msgpack. Many together
+    take far less than one by one: names repeat.
     """
-    body: bytes = lz4.block.compress(_ENCODER.encode(rows), store_size=True)
+    body: bytes = lz4.block.compress(_ENCODER.encode(tallies), store_size=True)
     return len(body).to_bytes(_LENGTH_BYTES, "big") + body
 
 
-def iter_frames(file: BinaryIO) -> Iterator[Row]:
+def iter_frames(file: BinaryIO) -> Iterator[Tally]:
     """
-    The rows of a file, one frame in memory at a time. A last one that was not written to its end is left out.
+    The tallies of a file, one frame in memory at a time. A last one that was not written to its end is left out.
 
-    :raises ValueError: what comes next is no frame of rows; nothing behind it can be read
+    :raises ValueError: what comes next is no frame; nothing behind it can be read
     """
     while len(prefix := file.read(_LENGTH_BYTES)) == _LENGTH_BYTES:
         length = int.from_bytes(prefix, "big")
         if length > MOST_FRAME_BYTES:
-            raise ValueError(f"rows of {length} bytes are none")
+            raise ValueError(f"tallies of {length} bytes are none")
         body = file.read(length)
         if len(body) < length:
             return
         try:
             if int.from_bytes(body[:_LENGTH_BYTES], "little") > MOST_FRAME_BYTES:
                 raise ValueError
-            rows = _DECODER.decode(lz4.block.decompress(body))
+            tallies = _DECODER.decode(lz4.block.decompress(body))
         except (msgspec.MsgspecError, lz4.block.LZ4BlockError, ValueError):
-            raise ValueError("what stands where rows should be is none") from None
-        yield from rows
+            raise ValueError("what stands where tallies should be is none") from None
+        yield from tallies

@@ -10,10 +10,11 @@ from detectors.drift import packs
 from detectors.drift.kinds import Kind
 from watchkeeper.agent.drift.drift import Drift
 from watchkeeper.agent.drift.recorder import Recorder
+from watchkeeper.agent.references.observations import Wanted, gather, read_rows
 from watchkeeper.agent.references.store import References
 from watchkeeper.agent.signals import Judged
 from watchkeeper.core.ledger import Ledger
-from watchkeeper.core.observed import Row, Segment, iter_frames
+from watchkeeper.core.observed import Segment, cell, iter_frames
 from watchkeeper.core.records import Completion, Finding, Flag, Outcome, Score, Severity
 from watchkeeper.core.vocabulary import drift, health
 
@@ -244,17 +245,39 @@ def test_segments_past_the_bound_are_not_watched(tmp_path: Path) -> None:
     assert stream.newest(drift.STREAMS)[("warming",)] == 6.0  # input_tokens and error of three
 
 
-def test_what_was_observed_is_kept_in_rows_without_anything_else(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path / "observed", 1 << 20, Ledger(), START)
+def test_what_was_observed_is_kept_in_tallies_without_anything_else(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "observed", 1 << 20, Ledger())
     stream = Stream(runner(tmp_path, recorder=recorder))
-    for place in range(19):
+    for place in range(25):
         stream.send(call(place, error_type="the text of an error"), (Flag("refusal"),))
     stream.drift.close(stream.now)
     [file] = (tmp_path / "observed").iterdir()
-    rows = list(iter_frames(file.open("rb")))
+    first, second = iter_frames(file.open("rb"))
 
-    assert [row.values["input_tokens"] for row in rows] == [float(place) for place in range(19)]
-    assert rows[3] == Row(START + 1.5, CHAT.text, {"refusal": 0.0, "input_tokens": 3.0, "error": 0.0})
+    assert (first.at, first.seconds, first.segment) == (START, 10.0, CHAT.text)
+    assert first.counts["refusal"] == [(0.0, 21)]
+    assert first.counts["input_tokens"] == [(cell(float(place)), 1) for place in range(21)]
+    assert second.counts.keys() == {"refusal", "input_tokens", "error"}
+
+
+def test_a_reference_of_tallies_has_the_bins_that_live_calls_fall_into(tmp_path: Path) -> None:
+    """Bins begin where cells do: that values were cut down to be kept moves none into another bin."""
+    chance = random.Random(7)
+    values = lognormal(chance, 300, 3000)
+    recorder = Recorder(tmp_path / "observed", 1 << 22, Ledger())
+    for place in range(0, 3000, 30):
+        for value in values[place : place + 30]:
+            recorder.add(CHAT.text, {"duration": value})
+        recorder.flush(START + place, 10.0, START + place)
+    said: list[str] = []
+    times, kept = gather(read_rows(tmp_path / "observed", said.append), Wanted())[CHAT.text, "duration"].in_order()
+    pack = packs.build("duration", Kind.NUMBER, kept, made_at=START, times=times)
+    counts = [0] * pack.bins
+    for value in values:
+        counts[pack.bin(value) or 0] += 1
+
+    assert said == []
+    assert tuple(counts) == pack.strata["all"].counts
 
 
 def test_a_failure_in_drift_is_counted_and_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -18,7 +18,7 @@ from watchkeeper.agent.references.observations import Wanted
 from watchkeeper.agent.references.standing import chosen
 from watchkeeper.agent.references.store import References
 from watchkeeper.core.errors import ConfigError
-from watchkeeper.core.observed import Row, encode_frame
+from watchkeeper.core.observed import Tally, encode_frame
 
 SEGMENT = "shop/chat/qwen"
 START = 1772352000.0
@@ -31,23 +31,24 @@ Captured = pytest.CaptureFixture[str]
 def state(tmp_path: Path) -> Path:
     """A state folder with an hour of observed traffic."""
     random = np.random.default_rng(1)
-    rows = [
-        Row(
+    tallies = [
+        Tally(
             START + 3.0 * number,
+            3.0,
             SEGMENT,
             {
-                "input_tokens": float(random.lognormal(6, 0.7) // 1),
-                "refusal": float(random.random() < 0.03),
-                "finish_reason": str(random.choice(["stop", "length"], p=[0.9, 0.1])),
+                "input_tokens": [(float(random.lognormal(6, 0.7) // 1), 1)],
+                "refusal": [(float(random.random() < 0.03), 1)],
+                "finish_reason": [(str(random.choice(["stop", "length"], p=[0.9, 0.1])), 1)],
             },
         )
         for number in range(1200)
     ]
-    rows += [Row(START, "shop/search/qwen", {"input_tokens": 5.0})] * 40
+    tallies += [Tally(START, 3.0, "shop/search/qwen", {"input_tokens": [(5.0, 40)]})]
     folder = tmp_path / "state" / "observed"
     folder.mkdir(parents=True)
-    (folder / "1.rows").write_bytes(encode_frame(rows[:600]))
-    (folder / "2.rows").write_bytes(encode_frame(rows[600:]))
+    (folder / "1.tallies").write_bytes(encode_frame(tallies[:600]))
+    (folder / "2.tallies").write_bytes(encode_frame(tallies[600:]))
     return tmp_path / "state"
 
 
@@ -252,7 +253,7 @@ def test_a_file_of_somebody_elses_gives_the_same_reference_as_observed_traffic(
     for path in sorted((state / "observed").iterdir()):
         with path.open("rb") as file:
             lines += [
-                json.dumps({"when": row.at, "usage": {"prompt": row.values["input_tokens"]}, "prompt": "secret"})
+                json.dumps({"when": row.at, "usage": {"prompt": row.counts["input_tokens"][0][0]}, "prompt": "secret"})
                 for row in store_rows(file)
                 if row.segment == SEGMENT
             ]
@@ -275,8 +276,8 @@ def store_rows(file):
 
 def test_observed_traffic_of_several_replicas_is_one_reference(state: Path, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
-    (state / "observed" / "2.rows").rename(tmp_path / "other" / "2.rows")
-    folders = [str(state / "observed"), str(tmp_path / "other" / "2.rows")]
+    (state / "observed" / "2.tallies").rename(tmp_path / "other" / "2.tallies")
+    folders = [str(state / "observed"), str(tmp_path / "other" / "2.tallies")]
 
     assert run(state, "propose", *folders, "--signals", "refusal", "--service", "chat") == 0
 
@@ -312,7 +313,7 @@ def test_a_tolerance_is_taken_and_one_for_no_score_is_refused(state: Path, capsy
         ("propose", ["--confidence", "99"], "--confidence: 99 is not from"),
         ("propose", ["--field", "input_tokens=a"], "tell of a FILE"),
         ("propose", ["gone.jsonl"], "gone.jsonl: No such file"),
-        ("propose", ["gone.rows"], "gone.rows: nothing was observed yet"),
+        ("propose", ["gone.tallies"], "gone.tallies: nothing was observed yet"),
         ("approve", ["--why", "x"], "give ids, or --all"),
         ("approve", ["--all", "--why", "x"], "nothing here is proposed"),
         ("approve", ["abcdef", "--why", "x"], "no reference here begins with 'abcdef'"),

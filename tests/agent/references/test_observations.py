@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from watchkeeper.agent.references import observations
 from watchkeeper.agent.references.observations import Wanted, gather, read_rows, span
-from watchkeeper.core.observed import Row, encode_frame
+from watchkeeper.core.observed import Row, Tally, encode_frame
 
 ONE, OTHER = "shop/chat/qwen", "shop/search/qwen/8b"
 ROWS = [
@@ -59,14 +60,36 @@ def test_a_value_of_the_wrong_kind_is_left_out() -> None:
     assert [len(series.values) for series in found.values()] == [0, 0]
 
 
-def test_files_of_rows_are_read_in_order_and_damage_costs_one_file_its_rest(tmp_path: Path) -> None:
-    frames = [encode_frame([row]) for row in ROWS]
-    (tmp_path / "2.rows").write_bytes(frames[2] + frames[3][:-1])
-    (tmp_path / "1.rows").write_bytes(frames[0] + frames[1] + b"\xff" * 8 + frames[3])
-    (tmp_path / "3.rows").mkdir()
+def test_a_tally_gives_each_observation_its_time_in_an_order_that_is_not_that_of_the_values() -> None:
+    tally = Tally(100.0, 10.0, ONE, {"input_tokens": [(1.0, 50), (2.0, 50)], "finish_reason": [("stop", 2)]})
+    found = gather([tally], Wanted())
+    times, values = found[ONE, "input_tokens"].in_order()
+
+    assert list(times or ()) == pytest.approx([100 + place / 10 for place in range(100)])
+    assert sorted(values) == [1.0] * 50 + [2.0] * 50
+    assert 15 < list(values[:50]).count(1.0) < 35
+    assert list(gather([tally], Wanted())[ONE, "input_tokens"].in_order()[1]) == list(values)
+    assert found[ONE, "finish_reason"].in_order()[1] == ["stop", "stop"]
+
+
+def test_of_a_busy_signal_the_newest_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observations, "MOST_OBSERVATIONS", 1000)
+    tallies = [Tally(10.0 * place, 10.0, ONE, {"input_tokens": [(float(place), 100)]}) for place in range(100)]
+    times, values = gather(tallies, Wanted())[ONE, "input_tokens"].in_order()
+
+    assert len(values) == len(times or ()) == 1000
+    assert set(values) == {float(place) for place in range(90, 100)}
+
+
+def test_files_of_tallies_are_read_in_order_and_damage_costs_one_file_its_rest(tmp_path: Path) -> None:
+    tallies = [Tally(row.at, 10.0, row.segment, {"x": [(1.0, 2)]}) for row in ROWS]
+    frames = [encode_frame([tally]) for tally in tallies]
+    (tmp_path / "2.tallies").write_bytes(frames[2] + frames[3][:-1])
+    (tmp_path / "1.tallies").write_bytes(frames[0] + frames[1] + b"\xff" * 8 + frames[3])
+    (tmp_path / "3.tallies").mkdir()
     (tmp_path / "4.tmp").write_bytes(frames[3])
     said: list[str] = []
 
-    assert list(read_rows(tmp_path, said.append)) == ROWS[:3]
-    assert [line.partition(":")[0] for line in said] == ["1.rows", "3.rows"]
-    assert "damaged after 2 rows" in said[0]
+    assert list(read_rows(tmp_path, said.append)) == tallies[:3]
+    assert [line.partition(":")[0] for line in said] == ["1.tallies", "3.tallies"]
+    assert "damaged after 2 tallies" in said[0]

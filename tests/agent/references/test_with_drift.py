@@ -19,7 +19,7 @@ def test_what_the_agent_observed_becomes_its_reference_and_a_change_is_found(
 ) -> None:
     drift = Drift(
         References(tmp_path / "references"),
-        Recorder(tmp_path / "observed", 1 << 20, Ledger(), START),
+        Recorder(tmp_path / "observed", 1 << 20, Ledger()),
         tmp_path / "evidence",
         Ledger(),
         now=START,

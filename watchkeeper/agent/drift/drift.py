@@ -16,7 +16,7 @@ from watchkeeper.agent.drift.recorder import Recorder
 from watchkeeper.agent.drift.streams import values_of
 from watchkeeper.agent.signals import Judged
 from watchkeeper.core.ledger import Ledger
-from watchkeeper.core.observed import Row, Segment
+from watchkeeper.core.observed import Segment
 from watchkeeper.core.records import Completion, Finding, Sample, Score, Severity, State
 from watchkeeper.core.vocabulary import drift, health, outputs, signals
 
@@ -86,7 +86,7 @@ class Drift:
         try:
             watched = self._segment((call.namespace, call.service, call.request_model))
             if watched is not None:
-                self._take(watched, values_of(call, scores), now)
+                self._take(watched, values_of(call, scores))
         except Exception as error:  # noqa: BLE001 - what is wrong with drift stops nothing else
             self._failed(error)
 
@@ -95,7 +95,7 @@ class Drift:
         try:
             watched = self._segment(segment)
             if watched is not None:
-                self._take(watched, values, now)
+                self._take(watched, values)
         except Exception as error:  # noqa: BLE001 - as above
             self._failed(error)
 
@@ -118,7 +118,7 @@ class Drift:
         if now - self._saved_at >= _SAVED_EVERY_SECONDS:
             self._save(now)
         if self._recorder is not None:
-            self._recorder.flush(now)
+            self._recorder.flush(before * self._tick_seconds, self._tick_seconds, now)
         samples += self._census(now)
         for finding in findings:
             is_over = finding.resolved and finding.severity is not Severity.INFO
@@ -141,7 +141,7 @@ class Drift:
     def close(self, now: float) -> None:
         """Keep what is held. :param now: unix seconds"""
         if self._recorder is not None:
-            self._recorder.flush(now)
+            self._recorder.flush(self._number * self._tick_seconds, self._tick_seconds, now)
         self._save(now)
 
     def _segment(self, key: tuple[str, str, str]) -> _Watched | None:
@@ -150,9 +150,9 @@ class Drift:
             watched = self._segments[key] = _Watched(Segment(*key).text, {})
         return watched
 
-    def _take(self, watched: _Watched, values: Mapping[str, float | str], now: float) -> None:
-        if self._recorder is not None and values:
-            self._recorder.add(Row(now, watched.text, dict(values)))
+    def _take(self, watched: _Watched, values: Mapping[str, float | str]) -> None:
+        if self._recorder is not None:
+            self._recorder.add(watched.text, values)
         for signal, value in values.items():
             try:
                 stream = watched.streams[signal]

@@ -1,70 +1,83 @@
 """
-Rows of observations kept on disk, for references to be proposed from. Numbers and short words, never text.
+What was observed, kept on disk for references to be proposed from. Numbers and short words, never text.
 
-Of each segment a few rows of every tick are kept, drawn at random, so that a busy one costs no more than a quiet one.
-The folder is bounded: the oldest file makes room.
+Of each segment and tick every value is kept with how often it came, numbers cut down to cells of 0.9 %: a reference
+must hold the wandering that evidence sees, so nothing may be left out. The folder is bounded: the oldest file goes.
 """
 
 import logging
 import os
-import random
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from watchkeeper.core.labels import OTHER
 from watchkeeper.core.ledger import Ledger
-from watchkeeper.core.observed import Row, encode_frame
+from watchkeeper.core.observed import Tally, cell, encode_frame
 from watchkeeper.core.vocabulary import drift
 
 _LOG: Final = logging.getLogger("watchkeeper.drift")
-ROWS_PER_TICK: Final = 20
-"""of one segment"""
+_WORDS: Final = 50
+"""of one signal in one tick; further ones are `other`"""
 _FILES: Final = 8
-_SUFFIX: Final = ".rows"
+_SUFFIX: Final = ".tallies"
 
 
 class Recorder:
     """
-    Belongs to the pipeline's thread. A folder that cannot be written costs rows, which are counted; nothing else.
+    Belongs to the pipeline's thread. A folder that cannot be written costs what a tick brought, which is counted;
+    nothing else.
 
     :param most_bytes: of all files together
-    :param started_at: unix seconds; names the first file
     """
 
-    def __init__(self, folder: Path, most_bytes: int, ledger: Ledger, started_at: float) -> None:
+    def __init__(self, folder: Path, most_bytes: int, ledger: Ledger) -> None:
         self._folder = folder
         self._file_bytes = max(1, most_bytes // _FILES)
         self._most_bytes = most_bytes
         self._ledger = ledger
-        self._chance = random.Random(started_at)  # noqa: S311 - which rows are kept is no secret
-        self._drawn: dict[str, tuple[int, list[Row]]] = {}
+        self._open: dict[str, dict[str, Counter[float | str]]] = {}
+        self._observations = 0
         self._file: Path | None = None
         self._problem = ""
 
-    def add(self, row: Row) -> None:
-        """Reservoir of the tick: each row of a segment is kept with the same probability."""
-        seen, kept = self._drawn.get(row.segment, (0, []))
-        self._drawn[row.segment] = (seen + 1, kept)
-        if len(kept) < ROWS_PER_TICK:
-            kept.append(row)
-            return
-        self._ledger.add(drift.ROWS, 1, (("outcome", "thinned"),))
-        place = self._chance.randrange(seen + 1)
-        if place < ROWS_PER_TICK:
-            kept[place] = row
+    def add(self, segment: str, values: Mapping[str, float | str]) -> None:
+        """What one record of a call gave to watch."""
+        signals = self._open.get(segment)
+        if signals is None:
+            signals = self._open[segment] = {}
+        for signal, value in values.items():
+            counts = signals.get(signal)
+            if counts is None:
+                counts = signals[signal] = Counter()
+            if isinstance(value, str):
+                if len(counts) >= _WORDS and value not in counts:
+                    value = OTHER
+            elif value != value:  # no number
+                continue
+            else:
+                value = cell(value)
+            counts[value] += 1
+        self._observations += len(values)
 
-    def flush(self, now: float) -> None:
-        """Write what the tick brought. :param now: unix seconds"""
-        rows = sorted((row for _, kept in self._drawn.values() for row in kept), key=lambda row: row.at)
-        self._drawn.clear()
-        if not rows:
+    def flush(self, at: float, seconds: float, now: float) -> None:
+        """Write the tick that began `at` and lasted `seconds`. :param now: unix seconds"""
+        tallies = [
+            Tally(at, seconds, segment, {signal: list(counts.items()) for signal, counts in signals.items()})
+            for segment, signals in self._open.items()
+        ]
+        self._open.clear()
+        count, self._observations = self._observations, 0
+        if not tallies:
             return
         try:
-            self._write(encode_frame(rows), now)
+            self._write(encode_frame(tallies), now)
         except OSError as error:
-            self._ledger.add(drift.ROWS, len(rows), (("outcome", "lost"),))
+            self._ledger.add(drift.RECORDED, count, (("outcome", "lost"),))
             self._say(f"{self._folder}: {error.strerror}; observations are not kept until it can be written")
             return
-        self._ledger.add(drift.ROWS, len(rows), (("outcome", "kept"),))
+        self._ledger.add(drift.RECORDED, count, (("outcome", "kept"),))
         self._say("")
 
     def _write(self, frame: bytes, now: float) -> None:

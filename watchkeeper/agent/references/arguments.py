@@ -14,7 +14,11 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
     propose = _verb(verbs, "propose", "make references out of observed traffic, or of a file")
     propose.add_argument(
-        "files", type=Path, nargs="*", metavar="FILE", help="JSON lines, CSV, Parquet, .rows or a folder of these last"
+        "files",
+        type=Path,
+        nargs="*",
+        metavar="FILE",
+        help="JSON lines, CSV, Parquet, .tallies or a folder of these last",
     )
     _choice(propose)
     propose.add_argument("--since", metavar="TIME", help="ISO 8601, in UTC unless it says otherwise")

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -29,7 +29,7 @@ from watchkeeper.agent.references.proposals import propose
 from watchkeeper.agent.references.standing import SHOWN_ID, Standing, chosen, newest, standing
 from watchkeeper.agent.references.store import Key, Shelf
 from watchkeeper.core.errors import ConfigError
-from watchkeeper.core.observed import Row, Segment
+from watchkeeper.core.observed import Row, Segment, Tally
 
 _REFERENCES: Final = "references"
 _CURRENT: Final = (Standing.APPROVED, Standing.PROPOSED)
@@ -229,14 +229,15 @@ def _writing(folder: Path) -> Iterator[None]:
 
 def _series(options: argparse.Namespace, where: _Where) -> Mapping[Key, Series]:
     tables = [Table(path, _fields(options)) for path in options.files if not _is_ours(path)]
-    rows = [*(table.rows() for table in tables), *(_rows(path) for path in options.files if _is_ours(path))]
+    origins: list[Iterable[Row | Tally]] = [table.rows() for table in tables]
+    origins += [_tallies(path) for path in options.files if _is_ours(path)]
     if not tables and (options.field or options.time_field):
         raise ConfigError("--field, --time-field: tell of a FILE of somebody else's; rows of watchkeeper need none")
-    if not rows:
+    if not origins:
         if where.observed is None:
             raise ConfigError("FILE: observed traffic is in the state folder; give --config, --state-folder or a FILE")
-        rows.append(_rows(where.observed))
-    series = gather(chain.from_iterable(rows), _wanted(options))
+        origins.append(_tallies(where.observed))
+    series = gather(chain.from_iterable(origins), _wanted(options))
     for line in chain.from_iterable(table.remarks() for table in tables):
         _note(line)
     return series
@@ -246,7 +247,7 @@ def _is_ours(path: Path) -> bool:
     return path.suffix == SUFFIX or path.is_dir()
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def _tallies(path: Path) -> Iterator[Tally]:
     if not path.exists():
         raise ConfigError(f"{path}: nothing was observed yet; run watchkeeper with this state_folder")
     try:

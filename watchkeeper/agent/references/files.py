@@ -29,7 +29,7 @@ from watchkeeper.core.vocabulary import outputs
 TIME_NAMES: Final = ("at", "time", "timestamp", "start_time", "created_at", "ts")
 """where the time is looked for, in whatever case"""
 SEGMENT_NAMES: Final = Segment._fields
-ENDINGS: Final = (".jsonl", ".ndjson", ".csv", ".parquet", ".rows")
+ENDINGS: Final = (".jsonl", ".ndjson", ".csv", ".parquet", ".tallies")
 
 _MOST_WORD_CHARACTERS: Final = 64
 _FLAGS: Final = {"1": 1.0, "true": 1.0, "yes": 1.0, "0": 0.0, "false": 0.0, "no": 0.0}

@@ -67,12 +67,12 @@ REFUSED: Final = Metric(
     "watchkeeper.drift.refused", Kind.COUNTER, "{reference}",
     "References and saved evidence that could not be used, by reason; the streams go on without.", ("reason",),
 )  # fmt: skip
-ROWS: Final = Metric(
-    "watchkeeper.drift.rows", Kind.COUNTER, "{row}",
-    "Rows of observations (numbers, never text) for proposing references, by what became of them.", ("outcome",),
+RECORDED: Final = Metric(
+    "watchkeeper.drift.recorded", Kind.COUNTER, "{observation}",
+    "Observations (numbers and words, never text) for proposing references from: kept on disk, or lost.", ("outcome",),
 )  # fmt: skip
 
 METRICS: Final = (
     STATE, SCORE, VALUE, BAND_LOW, BAND_HIGH, ALARMS, OBSERVATIONS, REFERENCE_SHARE, REFERENCE_TIME, REFERENCE_SIZE,
-    STREAMS, EXPECTED, REFUSED, ROWS,
+    STREAMS, EXPECTED, REFUSED, RECORDED,
 )  # fmt: skip
