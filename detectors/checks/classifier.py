@@ -256,6 +256,7 @@ PLUGIN: Final = Plugin(
     summary="Unsafe content, judged by a classifier that runs elsewhere.",
     config=ClassifierConfig,
     build=_build,
+    roles=("run", "sidecar", "gateway"),
     metrics=(*outputs.VERDICTS, outputs.DROPPED),
     problems=_problems,
 )

@@ -47,5 +47,6 @@ PLUGIN: Final = Plugin(
     summary="How much an answer can be compressed, and how much of it is markup.",
     config=CompressionConfig,
     build=Compression,
+    roles=("run", "sidecar", "gateway"),
     metrics=(outputs.COMPRESSION, outputs.MARKUP),
 )

@@ -58,5 +58,6 @@ PLUGIN: Final = Plugin(
     summary="An answer without content.",
     config=EmptyConfig,
     build=Empty,
+    roles=("run", "sidecar", "gateway"),
     metrics=outputs.VERDICTS,
 )

@@ -82,5 +82,6 @@ PLUGIN: Final = Plugin(
     summary="An answer that does not have the form that was asked for: JSON, or JSON that fits a schema.",
     config=FormatConfig,
     build=Format,
+    roles=("run", "sidecar", "gateway"),
     metrics=outputs.VERDICTS,
 )

@@ -73,5 +73,6 @@ PLUGIN: Final = Plugin(
     summary="How much of an answer stands in the context that tools or retrieval brought.",
     config=GroundingConfig,
     build=Grounding,
+    roles=("run", "sidecar", "gateway"),
     metrics=(outputs.GROUNDED, outputs.UNGROUNDED_FIGURES),
 )

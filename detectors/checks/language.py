@@ -102,5 +102,6 @@ PLUGIN: Final = Plugin(
     summary="The language an answer begins in, and an answer in another one than its prompt.",
     config=LanguageConfig,
     build=Language,
+    roles=("run", "sidecar", "gateway"),
     metrics=(*outputs.VERDICTS, outputs.LANGUAGE),
 )

@@ -72,5 +72,6 @@ PLUGIN: Final = Plugin(
     summary="Reasoning that goes round in circles.",
     config=ReasoningLoopConfig,
     build=ReasoningLoop,
+    roles=("run", "sidecar", "gateway"),
     metrics=(*outputs.VERDICTS, outputs.REASONING_REPEATED),
 )

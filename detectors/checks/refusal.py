@@ -50,5 +50,6 @@ PLUGIN: Final = Plugin(
     summary="An answer that declines, in English or Chinese.",
     config=RefusalConfig,
     build=Refusal,
+    roles=("run", "sidecar", "gateway"),
     metrics=outputs.VERDICTS,
 )

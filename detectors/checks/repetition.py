@@ -67,5 +67,6 @@ PLUGIN: Final = Plugin(
     summary="An answer that says much of it twice.",
     config=RepetitionConfig,
     build=Repetition,
+    roles=("run", "sidecar", "gateway"),
     metrics=(*outputs.VERDICTS, outputs.REPETITION),
 )

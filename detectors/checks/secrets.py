@@ -148,6 +148,7 @@ PLUGIN: Final = Plugin(
     summary="Secrets in answers and prompts, and the operator's own canaries.",
     config=SecretsConfig,
     build=Secrets,
+    roles=("run", "sidecar", "gateway"),
     metrics=outputs.VERDICTS,
     problems=_problems,
 )

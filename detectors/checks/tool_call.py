@@ -108,5 +108,6 @@ PLUGIN: Final = Plugin(
     summary="Tool calls that cannot work.",
     config=ToolCallConfig,
     build=ToolCall,
+    roles=("run", "sidecar", "gateway"),
     metrics=outputs.VERDICTS,
 )

@@ -70,5 +70,6 @@ PLUGIN: Final = Plugin(
     summary="An answer that was cut short.",
     config=TruncationConfig,
     build=Truncation,
+    roles=("run", "sidecar", "gateway"),
     metrics=outputs.VERDICTS,
 )

@@ -139,5 +139,6 @@ PLUGIN: Final = Plugin(
     summary="Offensive English in an answer, by a linear model inside a package.",
     config=UnsafeConfig,
     build=Unsafe,
+    roles=("run", "sidecar", "gateway"),
     metrics=outputs.VERDICTS,
 )

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import collector
 from detectors import checks
 from watchkeeper.core.interfaces import Plugin
 from watchkeeper.core.ledger import Ledger
@@ -98,6 +99,13 @@ def test_what_is_not_known_is_no_error(part: Any, text: Text | None) -> None:
 
     fits(plugin, check.score(call(text)))
     fits(plugin, check.score(call(text, finish_reasons=("stop",), output_tokens=0, token_logprobs=(-1.0,) * 20)))
+
+
+@pytest.mark.parametrize("plugin", checks.PLUGINS, ids=lambda plugin: plugin.name)
+def test_it_runs_in_every_role_that_takes_text(plugin: Plugin) -> None:
+    bringing = [source for source in collector.PLUGINS if source.name in ("otlp", "tap")]
+
+    assert set(plugin.roles) == {role for source in bringing for role in source.roles}
 
 
 def test_nothing_that_is_said_of_an_answer_holds_its_text(part: Any, caplog: pytest.LogCaptureFixture) -> None:
