@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from detectors.causes.candidates import CANDIDATES, Unit
-from detectors.causes.history import History
+from detectors.causes.history import STEP_SECONDS, History
 from detectors.causes.moves import LEAST_AFTER_SECONDS, LEAST_BEFORE_SECONDS, MOVED, Move, Window, move_of, window
 from detectors.causes.scope import Place, tiers
 from detectors.causes.table import CAUSES, PAGE, Expected, KnownCause, Sign
@@ -36,10 +36,14 @@ _FACT_ACTION: Final = "ask who changed it; roll it back where the change was not
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """`causes` most probable first, a fact before all; `notes` are lines on what could not be told."""
+    """
+    `causes` most probable first, a fact before all; `notes` are lines on what could not be told. `again_at`: unix
+    seconds from which on there is enough since the onset to rank causes; 0 where they are ranked, or never will be.
+    """
 
     causes: tuple[Cause, ...] = ()
     notes: tuple[str, ...] = ()
+    again_at: float = 0.0
 
 
 class _Ranked(msgspec.Struct, frozen=True):
@@ -63,7 +67,7 @@ def explain(subject: Place, onset: float, history: History, versions: Versions) 
     facts = _facts(versions, onset, near[3 if subject == Place() else 2] | {subject})
     look = window(history, onset)
     if not look.is_enough:
-        return Explanation(facts, (_too_little(look),))
+        return Explanation(facts, (_too_little(look),), _enough_at(look))
     moves = {
         candidate.name: move
         for candidate in CANDIDATES
@@ -161,6 +165,13 @@ def _too_little(look: Window) -> str:
         f"causes not ranked: {look.after_seconds:.0f} seconds since the onset are known, "
         f"{LEAST_AFTER_SECONDS:.0f} are needed"
     )
+
+
+def _enough_at(look: Window) -> float:
+    """When the steps since the onset that are over will be enough; 0: there is too little before it."""
+    if look.before_seconds < LEAST_BEFORE_SECONDS:
+        return 0.0
+    return look.begin * STEP_SECONDS + LEAST_AFTER_SECONDS
 
 
 def _notes(look: Window, unmeasured: tuple[str, ...]) -> tuple[str, ...]:

@@ -121,6 +121,12 @@ CAUSES: Final = (
         (_either("generated_tokens"), _either("marked", "surprise", "repetition", "compression", "cut_short")),
     ),
     KnownCause(
+        "slower engine", "the engine takes longer for the same work",
+        "look at its host (processor steal, neighbours, power limits) and at what was changed of the engine",
+        (_PER_TOKEN,),
+        (_FIRST_TOKEN, _PREFILL), still=("request_rate", "prompt_tokens", "generated_tokens", "kv_cache", "throttled"),
+    ),
+    KnownCause(
         "host", "the host is short of processor, disk or network",
         "look at CPU steal, disk and network of the host",
         (_up("host"),),

@@ -29,16 +29,18 @@ FINDING = Finding(at=1.0, since=1.0, severity=Severity.WARNING, subject="s", sum
 
 
 class Slow:
-    """Alarms once it is told to; since two minutes ago."""
+    """Alarms once it is told to; since two minutes ago, or since `onset`."""
 
     alarms = False
+    onset: float | None = None
 
     def update(self, batch: Batch) -> None:
         pass
 
     def assess(self, now: float) -> Sequence[Assessment]:
         state = State.ALARM if self.alarms else State.OK
-        return [Assessment(subject=CHAT, verdict=Verdict(state, 1.0, 1.0), summary="it is slow", since=now - 120)]
+        since = now - 120 if self.onset is None else self.onset
+        return [Assessment(subject=CHAT, verdict=Verdict(state, 1.0, 1.0), summary="it is slow", since=since)]
 
 
 def make() -> tuple[Pipeline, Slow, list[Batch], Ledger]:
@@ -91,6 +93,43 @@ def test_what_is_over_is_not_explained():
 
     assert batches[-1].findings[0].resolved
     assert batches[-1].findings[0].causes == ()
+
+
+def test_a_finding_that_comes_at_its_onset_gets_its_causes_half_a_minute_later():
+    pipeline, slow, batches, _ = make()
+    slow.onset = 1800.0
+    run(pipeline, 0, 1800, 310)
+    slow.alarms = True
+    run(pipeline, 1800, 1900, 465)
+
+    early, late = (finding for batch in batches for finding in batch.findings)
+    assert early.causes == ()
+    assert early.evidence == ("causes not ranked: 0 seconds since the onset are known, 30 are needed",)
+    assert late.at == 1830
+    assert [cause.summary for cause in late.causes] == ["prompts are longer than before"]
+    assert (late.subject, late.since, late.summary) == (early.subject, early.since, early.summary)
+
+
+def test_a_finding_that_is_over_before_it_can_be_explained_stays_over():
+    pipeline, slow, batches, _ = make()
+    slow.onset = 1800.0
+    run(pipeline, 0, 1800, 310)
+    slow.alarms = True
+    run(pipeline, 1800, 1810, 465)
+    slow.alarms = False
+    run(pipeline, 1810, 1900, 465)
+
+    assert [finding.resolved for batch in batches for finding in batch.findings] == [False, True]
+
+
+def test_a_finding_with_too_little_before_it_is_told_once():
+    pipeline, slow, batches, _ = make()
+    slow.onset = 60.0
+    run(pipeline, 0, 60, 310)
+    slow.alarms = True
+    run(pipeline, 60, 200, 465)
+
+    assert len([finding for batch in batches for finding in batch.findings]) == 1
 
 
 def test_a_finding_keeps_its_own_action_runbook_and_evidence():

@@ -16,12 +16,13 @@ from watchkeeper.core.vocabulary import health
 
 _EVIDENCE: Final = 6
 """lines of what moved that a finding gets at most"""
+_MOST_WAITING: Final = 256
 
 
 class Explainer:
     """
     Sees every call and every batch, so that it knows what was before. Never raises: what fails is counted, and the
-    finding goes out as it is.
+    finding goes out as it is. One that is raised too soon after its onset for causes is explained again by `late`.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -29,6 +30,8 @@ class Explainer:
         self._failures = Failures("agent", "causes", self._count)
         self._history = History()
         self._versions = Versions()
+        self._waiting: dict[str, tuple[float, Finding]] = {}
+        """by subject: until when, and what"""
 
     def see(self, call: Completion, now: float) -> None:
         self._versions.see(call, now)
@@ -42,6 +45,7 @@ class Explainer:
 
     def explain(self, finding: Finding) -> Finding:
         """The finding with its causes, what moved as evidence, and the first cause's action if it has none itself."""
+        self._waiting.pop(finding.subject, None)
         if finding.resolved:
             return finding
         explained = finding
@@ -53,8 +57,15 @@ class Explainer:
         self._failures.attempt(work)
         return explained
 
+    def late(self, now: float) -> list[Finding]:
+        """Open ones that had to wait until enough was known since their onset. :param now: unix seconds"""
+        due = [finding for at, finding in self._waiting.values() if now >= at]
+        return [self.explain(msgspec.structs.replace(finding, at=now)) for finding in due]
+
     def _explain(self, finding: Finding) -> Finding:
         found = explain(place_of(finding.labels), finding.since, self._history, self._versions)
+        if found.again_at > finding.at and len(self._waiting) < _MOST_WAITING:
+            self._waiting[finding.subject] = found.again_at, finding
         moved = dict.fromkeys(line for cause in found.causes for line in cause.moved)
         first = found.causes[0] if found.causes else None
         return msgspec.structs.replace(

@@ -142,4 +142,5 @@ class Pipeline:
             findings += judged.findings
         if self._explainer is not None:
             findings = [self._explainer.explain(finding) for finding in findings]
+            findings += self._explainer.late(batch.at)
         return msgspec.structs.replace(batch, findings=tuple(findings)) if findings else batch

@@ -26,6 +26,7 @@ SCENES = {
     "memory or link errors": {"ecc": 2, "pace": 0.025},
     "model or decoding change": {"refusal": 0.15, "surprise": 0.9},
     "traffic mix change": {"english": 0.3, "acme": 0.9, "output": 280.0, "truncation": 0.1},
+    "slower engine": {"pace": 0.04, "first": 0.8},
 }  # fmt: skip
 
 
