@@ -34,6 +34,11 @@ def files(values: Values) -> Mapping[str, str]:
     return made
 
 
+def known(values: Values) -> Mapping[str, frozenset[str] | None]:
+    """What a query, of a rule or of a panel, may name: for `promql.check`."""
+    return rule_files.known([group for chapter in catalogue(values) for group in chapter.groups], values)
+
+
 def problems(values: Values) -> tuple[str, ...]:
     """What is wrong with values, those that name alerts too: one line each, with what to do."""
     return (*wrong_values(values), *_unknown_alerts(values))
@@ -41,13 +46,13 @@ def problems(values: Values) -> tuple[str, ...]:
 
 def _unknown_alerts(values: Values) -> Iterator[str]:
     everything = catalogue(Values(budgets=values.budgets))
-    known = {alert.name: alert for chapter in everything for alert in chapter.alerts}
+    alerts = {alert.name: alert for chapter in everything for alert in chapter.alerts}
     for key, names in (("leave_out", values.leave_out), ("hold", tuple(values.hold))):
         for name in names:
-            if name not in known:
+            if name not in alerts:
                 yield f"{key}: there is no alert {name}; `watchkeeper rules list` names them all"
     for name, text in values.hold.items():
-        longest = max((seconds(rule.hold) for rule in known[name].rules), default=0.0) if name in known else 0.0
+        longest = max((seconds(rule.hold) for rule in alerts[name].rules), default=0.0) if name in alerts else 0.0
         if longest and text == "0s":
             least = duration(values.evaluation_seconds)
             yield f"hold.{name}: without any wait every single scrape fires it; nearest that works: {least}"

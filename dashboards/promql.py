@@ -139,7 +139,7 @@ def known_series(recorded: Mapping[str, frozenset[str]], added: frozenset[str]) 
     """
     Every series name that may stand in a query, with its labels.
 
-    :param recorded: what recording rules make
+    :param recorded: what recording rules make, with all its labels
     :param added: labels that scraping adds: the node's, the cluster's
     """
     known: dict[str, frozenset[str] | None] = {}
@@ -148,7 +148,7 @@ def known_series(recorded: Mapping[str, frozenset[str]], added: frozenset[str]) 
             name = f"{metric.prometheus_name}_{part}" if part else metric.prometheus_name
             known[name] = labels_of(metric, part) | added
     for name, labels in recorded.items():
-        known[name] = labels | added
+        known[name] = labels
     for name, own in PROMETHEUS.items():
         known[name] = None if own is None else own | TARGET | added
     return known

@@ -1,6 +1,6 @@
 """The catalogue as Prometheus reads it: rule files by area, and promtool's tests of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import yaml
@@ -40,21 +40,26 @@ def test_file(chapter: Chapter, rule_file: str, values: Values) -> str:
     )
 
 
-def problems(groups: Sequence[Group], alerts: Sequence[Alert], values: Values) -> list[str]:
-    """What the expressions of the catalogue name that does not exist. Empty, unless the catalogue is wrong."""
+def known(groups: Iterable[Group], values: Values) -> dict[str, frozenset[str] | None]:
+    """Every series that a query may name, with its labels: emitted, recorded, or made by Prometheus."""
     recorded: dict[str, frozenset[str]] = {}
     for group in groups:
         for one in group.recordings:
-            recorded[one.series.name] = one.series.labels | set(one.fixed)
-    known = known_series(recorded, values.added_labels)
+            recorded[one.series.name] = one.series.labels | set(one.fixed) | set(values.extra_labels)
+    return known_series(recorded, values.added_labels)
+
+
+def problems(groups: Sequence[Group], alerts: Sequence[Alert], values: Values) -> list[str]:
+    """What the expressions of the catalogue name that does not exist. Empty, unless the catalogue is wrong."""
+    names = known(groups, values)
     found = [
         f"{one.series.name}: {problem}"
         for group in groups
         for one in group.recordings
-        for problem in check(one.expr, known)
+        for problem in check(one.expr, names)
     ]
     return found + [
-        f"{alert.name}: {problem}" for alert in alerts for rule in alert.rules for problem in check(rule.expr, known)
+        f"{alert.name}: {problem}" for alert in alerts for rule in alert.rules for problem in check(rule.expr, names)
     ]
 
 

@@ -42,7 +42,7 @@ def groups(values: Values) -> tuple[Group, ...]:
     sums: list[Recording] = []
     for slo in values.slos:
         fixed = {"slo": slo.name, "sli": slo.sli}
-        direct.append(Recording(OBJECTIVE, f"0 * group by ({by}) ({_requests(slo)}) + {slo.objective:g}", fixed))
+        direct.append(Recording(OBJECTIVE, f"0 * group by ({by}) ({_seen(slo)}) + {slo.objective:g}", fixed))
         direct.append(Recording(BAD_IN_AN_HOUR, _bad(slo, "1h", by), fixed))
         for window in short:
             direct.append(
@@ -81,6 +81,12 @@ def _selected(slo: Slo) -> dict[str, str | Match | tuple[Match, ...]]:
 
 def _requests(slo: Slo, *outcomes: str) -> Series:
     return m(requests.REQUESTS, **_selected(slo), **({"outcome": one_of(*outcomes)} if outcomes else {}))
+
+
+def _seen(slo: Slo) -> Series:
+    """What shows that there is such a service: an engine's page alone counts no requests, but tells latencies."""
+    metric = LATENCIES.get(slo.sli)
+    return _requests(slo) if metric is None else m(metric, "count", **_selected(slo))
 
 
 def _bad(slo: Slo, window: str, by: str) -> str:
@@ -283,6 +289,10 @@ _CASES: Final[dict[str, tuple[Case, ...]]] = {
     "ttft": (
         case(
             "all answers begin late", "30m", *_calls(60, 0),
+            *timed(_FIRST, 2.5, 0, 60, 40, watchkeeper_vantage="page", **CHAT), fires=_fired("first-token", "100%"),
+        ),
+        case(
+            "an engine's page alone, with no requests counted", "30m",
             *timed(_FIRST, 2.5, 0, 60, 40, watchkeeper_vantage="page", **CHAT), fires=_fired("first-token", "100%"),
         ),
         case(

@@ -15,7 +15,7 @@ from dashboards.alert import Alert, Recording, Text
 from dashboards.alerts import catalogue
 from dashboards.alerts.data_drift import PSI_NOISE, SHARE_FLOOR
 from dashboards.findings import OF_SIGNALS, runbook_of
-from dashboards.promql import Recorded
+from dashboards.promql import Recorded, check
 from dashboards.values import DEFAULTS, Budget, Expected, Slo, Thresholds, Values
 from detectors import signals
 from detectors.drift import distances
@@ -220,3 +220,12 @@ def test_every_link_of_a_runbook_leads_somewhere(page):
 def test_every_alert_is_a_record_of_its_own_name():
     assert len(NAMES) == len(ALERTS)
     assert all(isinstance(alert, Alert) and alert.name.startswith("Watchkeeper") for alert in ALERTS)
+
+
+def test_a_panel_may_name_what_is_emitted_and_what_rules_record_and_nothing_else():
+    known = build.known(DEFAULTS)
+
+    assert check('wk:slo_budget_remaining:ratio{slo="$slo"}', known) == []
+    assert check("sum by (hw_id) (hw_power_watts)", known) == []
+    assert check("wk:slo_budget:ratio30d", known) == ["wk:slo_budget:ratio30d is no series that is emitted or recorded"]
+    assert "has no label node" in check('wk:slo_budget_remaining:ratio{node="n1"}', known)[0]
