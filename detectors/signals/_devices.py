@@ -10,6 +10,7 @@ from watchkeeper.core.records import Labels
 
 FORGET_SECONDS: Final = 300.0
 """as long as a gauge that nobody sets is kept: one bad sample, or a driver that is loaded anew, costs no evidence"""
+_MOST_SEEN: Final = 4096
 _HARDWARE: Final = ("hw.id", "hw.name", "hw.vendor")
 
 Kept = TypeVar("Kept")
@@ -87,6 +88,8 @@ class Roster(Generic[Kept]):
     def __init__(self, make: Callable[[], Kept]) -> None:
         self._make = make
         self._known: dict[str, Known[Kept]] = {}
+        self._seen: dict[int, tuple[Mapping[str, str], Known[Kept], Device]] = {}
+        """by identity of the labels, which are held with what they named: most come again at every tick"""
 
     def see(self, own: Mapping[str, str], now: float) -> Known[Kept] | None:
         """
@@ -94,6 +97,10 @@ class Roster(Generic[Kept]):
 
         :param own: the labels of a series that carries all of a device's labels
         """
+        seen = self._seen.get(id(own))
+        if seen is not None and seen[1].device is seen[2]:
+            seen[1].seen_at = now
+            return seen[1]
         known = self._known.get(own.get("hw.id", ""))
         if known is None:
             device = device_of(own)
@@ -103,6 +110,9 @@ class Roster(Generic[Kept]):
         elif not _is_told(known.device, own):
             known.device = device_of(own) or known.device
         known.seen_at = now
+        if len(self._seen) >= _MOST_SEEN:
+            self._seen.clear()
+        self._seen[id(own)] = own, known, known.device
         return known
 
     def find(self, key: str) -> Known[Kept] | None:
@@ -116,5 +126,6 @@ class Roster(Generic[Kept]):
                 known.seen_at = now
             if now - known.seen_at > FORGET_SECONDS:
                 del self._known[key]
+                self._seen.clear()
             else:
                 yield known
