@@ -11,6 +11,7 @@ from watchkeeper.agent.supervisor import Failures
 from watchkeeper.core.interfaces import Signal
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Metric
+from watchkeeper.core.observed import Counted, Drawn
 from watchkeeper.core.records import Assessment, Batch, Finding, Gap, Labels, Point, Reason, Sample, Severity, State
 from watchkeeper.core.vocabulary import health, signals
 
@@ -26,6 +27,8 @@ class Judged(msgspec.Struct, frozen=True):
     samples: tuple[Sample, ...] = ()
     gaps: tuple[Gap, ...] = ()
     findings: tuple[Finding, ...] = ()
+    counted: tuple[Counted, ...] = ()
+    drawn: tuple[Drawn, ...] = ()
 
 
 class Changes:

@@ -51,6 +51,30 @@ class Tally(msgspec.Struct, frozen=True, gc=False):
     counts: dict[str, list[tuple[float | str, int]]]
 
 
+class Counted(msgspec.Struct, frozen=True, gc=False):
+    """What one tick brought of a signal that has a reference: counts per bin of the reference with the id `reference`."""
+
+    at: float
+    """unix seconds at which the tick began"""
+    segment: str
+    signal: str
+    reference: str
+    counts: Sequence[int]
+
+
+class Drawn(msgspec.Struct, frozen=True, gc=False):
+    """
+    Rows of a segment drawn at random, each with the same chance, out of the `seen` since the hour (or since the start
+    of the process within it). A later one of the same hour holds what the one before should have.
+    """
+
+    hour: float
+    """unix seconds at which it began"""
+    segment: str
+    seen: int
+    rows: tuple[Row, ...]
+
+
 CELLS_PER_DECADE: Final = 256
 
 

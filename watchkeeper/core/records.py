@@ -5,6 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from watchkeeper.core.metric import Kind, Metric
+from watchkeeper.core.observed import Counted, Drawn
 from watchkeeper.core.steps import Step
 
 Labels = tuple[tuple[str, str], ...]
@@ -260,6 +261,34 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """what it is about, as its series are labelled"""
 
 
+class ChangeKind(StrEnum):
+    CONFIGURATION = "configuration"
+    REFERENCE = "reference"
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that people set, and that answers later depend on."""
+
+    at: float
+    kind: ChangeKind
+    key: str
+    """the same whenever the same change is told again; at most 64 characters"""
+    subject: str
+    who: str = ""
+    summary: str = ""
+    document: str = ""
+    """a configuration as it is in force: JSON, secrets left out"""
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """A version of a service that answered calls, last `at` unix seconds."""
+
+    at: float
+    namespace: str
+    service: str
+    version: str
+
+
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     """
     What somebody outside says of one answer: an evaluator's score, a user's thumb. Never the explanation: that is text.
@@ -371,8 +400,9 @@ SeriesKey = tuple[Metric, Labels]
 
 class Batch(msgspec.Struct, frozen=True):
     """
-    What an exporter is handed at a tick: the series that changed since the last one, those gone, new findings, and
-    what watchkeeper itself did where an exporter asked for it.
+    What an exporter is handed at a tick: the series that changed since the last one, those gone, new findings, what
+    watchkeeper itself did where an exporter asked for it, and for a record that is kept: counts per bin, sampled rows,
+    changes and versions.
     """
 
     at: float
@@ -380,3 +410,7 @@ class Batch(msgspec.Struct, frozen=True):
     gone: tuple[SeriesKey, ...] = ()
     findings: tuple[Finding, ...] = ()
     steps: tuple[Step, ...] = ()
+    counted: tuple[Counted, ...] = ()
+    drawn: tuple[Drawn, ...] = ()
+    changes: tuple[Change, ...] = ()
+    seen: tuple[Seen, ...] = ()

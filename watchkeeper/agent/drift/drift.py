@@ -13,6 +13,7 @@ import msgspec
 from detectors.drift.packs import Pack
 from watchkeeper.agent.drift.judge import VERSION, Judge, JudgeState, Key, Stream
 from watchkeeper.agent.drift.recorder import Recorder
+from watchkeeper.agent.drift.sampler import Sampler
 from watchkeeper.agent.drift.streams import values_of
 from watchkeeper.agent.signals import Judged
 from watchkeeper.core.ledger import Ledger
@@ -49,6 +50,7 @@ class Drift:
 
     :param days: in which all streams together raise at most one false alarm on average
     :param evidence: the file that evidence is kept in; None: it is gone with the process
+    :param sampler: draws rows for a record that is kept; None: nobody keeps one
     """
 
     def __init__(
@@ -62,9 +64,11 @@ class Drift:
         days: float,
         tick_seconds: float,
         max_segments: int,
+        sampler: Sampler | None = None,
     ) -> None:
         self._references = references
         self._recorder = recorder
+        self._sampler = sampler
         self._evidence = evidence
         self._ledger = ledger
         self._tick_seconds = tick_seconds
@@ -86,7 +90,7 @@ class Drift:
         try:
             watched = self._segment((call.namespace, call.service, call.request_model))
             if watched is not None:
-                self._take(watched, values_of(call, scores))
+                self._take(watched, values_of(call, scores), now)
         except Exception as error:  # noqa: BLE001 - what is wrong with drift stops nothing else
             self._failed(error)
 
@@ -95,7 +99,7 @@ class Drift:
         try:
             watched = self._segment(segment)
             if watched is not None:
-                self._take(watched, values)
+                self._take(watched, values, now)
         except Exception as error:  # noqa: BLE001 - as above
             self._failed(error)
 
@@ -126,7 +130,8 @@ class Drift:
             if not is_over:
                 labels = ((signals.SIGNAL, finding.name), ("severity", finding.severity.value))
                 self._ledger.add(signals.FINDINGS, 1, labels)
-        return Judged(tuple(samples), tuple(gaps), tuple(findings))
+        drawn = self._sampler.drain() if self._sampler is not None else ()
+        return Judged(tuple(samples), tuple(gaps), tuple(findings), tuple(self._judge.counted), drawn)
 
     def _failed(self, error: Exception) -> None:
         """Counted each time, logged once a minute at most, without the message: it might quote a word of a caller's."""
@@ -150,9 +155,11 @@ class Drift:
             watched = self._segments[key] = _Watched(Segment(*key).text, {})
         return watched
 
-    def _take(self, watched: _Watched, values: Mapping[str, float | str]) -> None:
+    def _take(self, watched: _Watched, values: Mapping[str, float | str], now: float) -> None:
         if self._recorder is not None:
             self._recorder.add(watched.text, values)
+        if self._sampler is not None:
+            self._sampler.add(watched.text, values, now)
         for signal, value in values.items():
             try:
                 stream = watched.streams[signal]

@@ -17,7 +17,7 @@ from detectors.drift.shares import Budget, divide
 from detectors.drift.state import ForeignState, SignalState
 from detectors.drift.verdicts import Crossing, horizon, worst
 from watchkeeper.agent.drift import wording
-from watchkeeper.core.observed import Segment
+from watchkeeper.core.observed import Counted, Segment
 from watchkeeper.core.records import Finding, Gap, Labels, Reason, Sample, Severity, State, Verdict
 from watchkeeper.core.vocabulary import drift, outputs
 
@@ -102,6 +102,8 @@ class Judge:
         self._bank: Bank | None = None
         self._open: dict[str, Finding] = {}
         self._gone: list[Stream] = []
+        self.counted: list[Counted] = []
+        """what the last tick brought, by stream"""
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -151,11 +153,13 @@ class Judge:
         samples: list[Sample] = []
         findings: list[Finding] = []
         gaps = [*self._forgotten()]
+        self.counted = []
         for place, stream in enumerate(self._order):
             found = list(crossed.get(place, ()))
             if place in counts:
                 taken = np.asarray(stream.counts, dtype=np.float64)
                 stream.window.append((at, taken))
+                self.counted.append(Counted(at, *stream.key, stream.pack.id, stream.counts))
                 stream.counts = [0] * stream.pack.bins
                 if stream.block is not None:
                     stream.block.tick(taken, at, now)
