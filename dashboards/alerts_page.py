@@ -105,7 +105,8 @@ def _after(alert: Alert, rule: Rule, values: Values) -> str:
 def _routing() -> Iterator[str]:
     yield "- Pages about accelerators are grouped by cluster, others by service and model: what fails at once is one."
     yield "- A device lost under a pod, or an engine that hangs, mutes pages about budgets of the same model: it comes"
-    yield "  minutes earlier and says more. It ends when the pod has moved, so that it hides nothing for long."
+    yield "  minutes earlier and says more. After two hours (`thresholds.mute_seconds`) what still burns pages:"
+    yield "  `WatchkeeperCausePaged`, sent to nobody, is what mutes."
     yield "- A page about a model mutes every ticket about it; of three burning budgets the worst is heard."
     yield "- All of watchkeeper gone mutes every silence that follows; a node that is down mutes tickets of its parts."
     yield "- The heartbeat goes to `deadman` every minute: somebody outside must page when it stops."

@@ -87,7 +87,7 @@ def _inhibited(values: Values) -> list[dict[str, Any]]:
     def rule(source: list[str], target: list[str], equal: list[str]) -> dict[str, Any]:
         return {"source_matchers": [OURS, *source], "target_matchers": [OURS, *target], "equal": equal}
 
-    lost, hangs = 'alertname="WatchkeeperDeviceFaultFatal"', 'alertname="WatchkeeperEngineStalled"'
+    lost = 'alertname="WatchkeeperDeviceFaultFatal"'
     return [
         # the page mutes the ticket of the same thing
         rule([_PAGE], [_TICKET], same),
@@ -115,9 +115,9 @@ def _inhibited(values: Values) -> list[dict[str, Any]]:
         # a lost device explains the count of devices, and what ails its node
         rule([lost, _PAGE], ['alertname="WatchkeeperDeviceLost"', _PAGE], [*extra, node]),
         rule([_PAGE, 'area="accelerator"'], [_TICKET, 'area="accelerator"'], [*extra, node]),
-        # a cause that has paged explains the budget of the same model
-        rule([lost, _PAGE, _MODEL_KNOWN], [_PAGE, 'area=~"slo|saturation"'], model),
-        rule([hangs, _MODEL_KNOWN], [_PAGE, 'area="slo"'], model),
+        # a cause that has paged explains the budget of the same model, for some hours
+        rule([lost, _PAGE, _MODEL_KNOWN], [_PAGE, 'area="saturation"'], model),
+        rule(['alertname="WatchkeeperCausePaged"', _MODEL_KNOWN], [_PAGE, 'area="slo"'], model),
         # of three symptoms the worst
         rule(
             ['alertname="WatchkeeperAvailabilityBudgetBurn"', _PAGE],

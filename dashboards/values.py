@@ -131,6 +131,8 @@ class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """age at which a reference of drift has to be looked at again"""
     silent_seconds: Annotated[float, msgspec.Meta(ge=300)] = 600.0
     """without a record from a source that brought some"""
+    mute_seconds: Annotated[float, msgspec.Meta(ge=600)] = 7200.0
+    """for so long a cause that has paged mutes pages about the budget of its model; then they are heard again"""
 
 
 class Waits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

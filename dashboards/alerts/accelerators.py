@@ -6,7 +6,7 @@ from dashboards.alert import COUNT, Alert, Rule, Runbook, Text
 from dashboards.alerts import accelerator_signals
 from dashboards.alerts.accelerator_signals import raised, stated
 from dashboards.cases import CARD, case, fires, given
-from dashboards.promql import like, m, unlike
+from dashboards.promql import ALERTS_FOR_STATE, like, m, unlike
 from dashboards.scope import MODEL, NAMESPACE, POD, SERVICE, Scope, listed, scope_of
 from dashboards.values import Values
 from watchkeeper.core.vocabulary import devices, engines
@@ -23,7 +23,7 @@ _ENGINE: Final = {
 def alerts(values: Values) -> tuple[Alert, ...]:
     scope = scope_of(values)
     return (
-        _fatal(scope), _link(scope), _application(scope, values), _uncorrected(scope), _repair(scope), _lost(scope),
+        _fatal(scope), _paged(scope, values), _link(scope), _application(scope, values), _uncorrected(scope), _repair(scope), _lost(scope),
         *accelerator_signals.alerts(scope),
     )  # fmt: skip
 
@@ -132,6 +132,47 @@ def _fatal(scope: Scope) -> Alert:
                 given(devices.ALLOCATION, "1x30", **_PLACED), given(engines.RUNNING, "4x30", **_ENGINE),
                 given(devices.STATUS, "0x30", hw_state="failed", **CARD), given(devices.DEVICE_FAULT, "0x30", reason="lost", **CARD),
             ),
+        ),
+    )  # fmt: skip
+
+
+def _paged(scope: Scope, values: Values) -> Alert:
+    seconds = values.thresholds.mute_seconds
+    causes = "WatchkeeperDeviceFaultFatal|WatchkeeperEngineStalled"
+    begun = f'{ALERTS_FOR_STATE}{{alertname=~"{causes}",severity="critical"}}'
+    lost = {**CARD, **_ENGINE}
+    gone = (
+        given(devices.DEVICE_FAULT, "0x10 1x200", reason="lost", **_PLACED), given(devices.ALLOCATION, "1x210", **_PLACED),
+        given(engines.RUNNING, "4x10", **_ENGINE),
+    )  # fmt: skip
+    return Alert(
+        name="WatchkeeperCausePaged",
+        area="accelerator",
+        rules=(Rule("none", f"time() - {begun} < {seconds:g}"),),
+        labels=(*scope.device, NAMESPACE, POD, SERVICE, MODEL),
+        title=Text("A cause has paged: its symptoms are muted", "原因已呼叫：其症状被抑制"),
+        summary=Text(
+            f"Pages about the budgets of {{{MODEL}}} are muted: {{hw_id}} {{{POD}}} has paged, since {{since}}",
+            f"已因 {{hw_id}} {{{POD}}} 呼叫，{{{MODEL}}} 的预算告警被抑制，自 {{since}}",
+        ),
+        detail=Text(
+            f"Sent to nobody. It ends after {seconds / 3600:g} hours: what still burns then pages.",
+            f"不发给任何人。{seconds / 3600:g} 小时后结束：届时仍在消耗预算就会呼叫。",
+        ),
+        show=COUNT,
+        runbook=Runbook(
+            meaning=Text(
+                "No alarm: Alertmanager reads it, so that one incident is one page and no cause hides an outage for long.",
+                "不是报警：供 Alertmanager 使用，保证一次故障只呼叫一次，且原因不会长时间掩盖故障。",
+            ),
+            first=Text("Nothing. Work on WatchkeeperDeviceFaultFatal or WatchkeeperEngineStalled.", "无需处理。请处理 WatchkeeperDeviceFaultFatal 或 WatchkeeperEngineStalled。"),
+            false_alarm=Text("None.", "无。"),
+            next=Text("The value `thresholds.mute_seconds` says for how long.", "时长由 `thresholds.mute_seconds` 决定。"),
+            dashboard="wk-service",
+        ),
+        cases=(
+            case("a device was lost a minute ago", "13m", *gone, fires=fires("none", lost, "60", 660)),
+            case("it is still lost hours later", "180m", *gone),
         ),
     )  # fmt: skip
 

@@ -93,4 +93,4 @@ def test_list_names_every_alert(capsys):
     lines = capsys.readouterr().out.splitlines()
 
     assert "WatchkeeperTtftBudgetBurn: First token too late (page, 2m, ticket, 15m)" in lines
-    assert len(lines) == 47
+    assert len(lines) == 48

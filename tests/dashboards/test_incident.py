@@ -97,6 +97,7 @@ AVAILABILITY = {"area": "slo", **CHAT, "slo": "availability", "sli": "availabili
 FIRST_TOKEN = {"area": "slo", **CHAT, "slo": "first-token", "sli": "ttft"}
 HAPPENS = (
     ("122m", "WatchkeeperDeviceFaultFatal", "critical", LOST),
+    ("122m", "WatchkeeperCausePaged", "none", LOST),
     ("126m", "WatchkeeperDeviceLost", "warning", COUNTED),
     ("126m", "WatchkeeperDeviceLost", "critical", COUNTED),
     ("150m", "WatchkeeperAvailabilityBudgetBurn", "critical", AVAILABILITY),
@@ -315,7 +316,7 @@ def test_one_incident_is_one_page_and_its_tickets_stay_inhibited(alertmanager, w
     assert webhook.to("pager") == [["WatchkeeperDeviceFaultFatal"]]
     assert webhook.to("tickets") == [["WatchkeeperQueueSaturated"]]
     assert [webhook.to(name) for name in ("hardware", "governance", "cost")] == [[], [], []]
-    assert len(alertmanager.suppressed()) == len(HAPPENS) - 1
+    assert len(alertmanager.suppressed()) == len(HAPPENS) - 2  # all but the page and what mutes
 
 
 def test_without_the_page_the_same_tickets_are_sent(alertmanager, webhook):
@@ -336,6 +337,30 @@ def test_many_nodes_that_lose_devices_at_once_are_one_page(alertmanager, webhook
     time.sleep(2)
 
     assert len(webhook.to("pager")) == 1
+
+
+def test_a_budget_that_burns_on_after_hours_is_heard_again(alertmanager, webhook):
+    """The device is still lost, but what muted has ended."""
+    alertmanager.tell(labels("WatchkeeperDeviceFaultFatal", "critical", LOST))
+    wait_for(lambda: webhook.to("pager"))
+    alertmanager.tell(labels("WatchkeeperAvailabilityBudgetBurn", "critical", AVAILABILITY))
+    wait_for(lambda: len(webhook.to("pager")) == 2)
+
+    assert webhook.to("pager")[1] == ["WatchkeeperAvailabilityBudgetBurn"]
+
+
+def test_an_engine_that_hangs_mutes_the_budget_of_its_model(alertmanager, webhook):
+    hangs = {**REPLICA, "area": "saturation"}
+    alertmanager.tell(
+        labels("WatchkeeperEngineStalled", "critical", hangs),
+        labels("WatchkeeperCausePaged", "none", {**REPLICA, "area": "accelerator"}),
+    )
+    wait_for(lambda: webhook.to("pager"))
+    alertmanager.tell(labels("WatchkeeperAvailabilityBudgetBurn", "critical", AVAILABILITY))
+    time.sleep(2)
+
+    assert webhook.to("pager") == [["WatchkeeperEngineStalled"]]
+    assert alertmanager.suppressed() == ["WatchkeeperAvailabilityBudgetBurn"]
 
 
 def test_a_lost_device_does_not_mute_the_pages_of_another_model(alertmanager, webhook):
