@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from dashboards.findings import runbook_of
 from watchkeeper.agent.supervisor import Failures
 from watchkeeper.core.interfaces import Signal
 from watchkeeper.core.ledger import Ledger
@@ -132,6 +133,7 @@ class Watched:
             summary=assessment.summary,
             evidence=assessment.evidence,
             action=assessment.action,
+            runbook=runbook_of(self._name),
             name=self._name,
             labels=subject,
         )

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from dashboards.findings import runbook_of
 from detectors.drift.bands import Floats
 from detectors.drift.bank import Bank, Watched
 from detectors.drift.block import Block
@@ -263,6 +264,7 @@ class Judge:
             summary=wording.summary(stream.pack, crossing, window, reference),
             evidence=wording.evidence(stream.pack, crossing, -math.log(scores)),
             action="look at what moved with it below; then at releases, new callers and the calendar since that time",
+            runbook=runbook_of(stream.key[1]),
             name=stream.key[1],
             labels=stream.labels,
         )
