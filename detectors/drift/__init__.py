@@ -14,8 +14,8 @@ traffic does the following.
 4. One signal in one process: `watch.Watch(pack, share, horizon)`; `update(value, now)` gives the verdict,
    `crossings` what alarmed in that call, `effects()` readable numbers for gauges.
    Many signals, or counts of replicas: `bank.Bank([Watched(pack, share), ...], horizon)`; `ticks.OpenTick` fills a tick
-   (bin by `Pack.bin`), `ticks.TickRecord` carries it from a replica, `ticks.Merger` adds replicas up, each record once,
-   and `Bank.tick({place: counts}, at)` takes all that is due of one tick and returns what crossed.
+   (bin by `Pack.bin`), `ticks.Merger` adds up what replicas send, each record once, and says by the records alone when
+   a tick is over, and `Bank.tick({place: counts}, at)` takes all that is due of one tick and returns what crossed.
    Dependent or seasonal streams: `block.Block(pack, share, horizon)`, with `horizon(pack.block_seconds)`.
 5. A `verdicts.Crossing` is the evidence of a finding: score, onset, odds, effect, band, reference, share. A finding is
    due when the verdict's state becomes `alarm`; crossings go on while the change lasts.

@@ -6,6 +6,9 @@ gives the same evidence. Ticks of replicas have common numbers: unix seconds // 
 observations is never made, so quiet nights cost nothing of the promise.
 """
 
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -14,23 +17,15 @@ import msgspec
 TICK_SECONDS: Final = 10.0
 _REMEMBERED: Final = 64
 """ticks back from the newest of a replica within which a second delivery is recognised; older records are refused"""
-_AHEAD: Final = 64
-"""ticks by which a replica's clock may be ahead"""
-_MOST_REPLICAS: Final = 4096
-
-
-class TickRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What one replica saw of one signal in one tick: what travels, and merges by adding `counts`."""
-
-    signal: str
-    """key of the watch that it is for"""
-    reference: str
-    """id of the pack whose bins were counted"""
-    replica: str
-    started: str
-    """id of this start of the replica: after a restart the same tick may come once more, with other observations"""
-    number: int
-    counts: tuple[int, ...]
+_MOST_OPEN: Final = 64
+"""ticks held open at once; beyond, the oldest is judged with what it has"""
+_MOST_REPLICAS: Final = 16_384
+_HELD_BACK: Final = 2
+"""ticks that every replica must be ahead before one is over: what was swapped on the way is still counted in its own"""
+_LONGEST_STEP_SECONDS: Final = 10.0
+"""that a silence of all replicas counts as: after an outage nobody is given up who is only just coming back"""
+_SET_BACK_SECONDS: Final = 600.0
+"""by which a clock must be behind the newest one before it is believed"""
 
 
 class Tick(msgspec.Struct, frozen=True):
@@ -88,97 +83,153 @@ class Taken(StrEnum):
     DUPLICATE = "duplicate"
     EXPIRED = "expired"
     """too old to know whether it came before"""
-    AHEAD = "ahead"
-    """from the future: the replica's clock is wrong"""
-    FOREIGN = "foreign"
-    """counted by another reference"""
 
 
-class _Source(msgspec.Struct):
+class _Source(msgspec.Struct, array_like=True):
+    """A start of a replica."""
+
     newest: int
     mask: int
     """bit i: record number newest - i was taken"""
+    heard: float
+    """in the merger's own time"""
+    is_live: bool = True
 
 
-class MergerState(msgspec.Struct, frozen=True):
+class MergerState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     closed: int
-    open: dict[int, list[int]]
-    sources: list[tuple[str, str, int, int]]
+    time: float
+    stamp: float
+    open: dict[int, dict[str, dict[int, int]]]
+    sources: dict[int, _Source]
 
 
 class Merger:
     """
-    Adds up the records of many replicas, each once, tick by tick, for one signal.
+    Adds up the records of many replicas, each once, tick by tick, for one segment.
 
-    A tick closes `grace_seconds` after its end. `now` may be event time: where a backlog is read after an outage, hand
-    in the time of the records, or they are all late.
+    What is over is told by the records alone, whatever the time of day: a tick, when every live replica told of ticks
+    two later. A replica is live until the others went on for `grace_seconds` without it. That time is the merger's own:
+    it goes on with the times at which records were sent, and stands still while nobody sends. So the same records in
+    the same order give the same ticks, however late or fast they are read, and clocks of replicas that differ by less
+    than `grace_seconds` cost nothing.
     """
 
-    def __init__(self, reference: str, bins: int, seconds: float = TICK_SECONDS, grace_seconds: float = 5.0) -> None:
-        self._reference = reference
-        self._bins = bins
-        self._seconds = seconds
+    def __init__(self, grace_seconds: float = 60.0) -> None:
         self._grace_seconds = grace_seconds
         self._closed = -(2**62)
-        self._open: dict[int, list[int]] = {}
-        self._sources: dict[tuple[str, str], _Source] = {}
+        self._time = 0.0
+        self._stamp = float("-inf")
+        self._open: dict[int, dict[str, dict[int, int]]] = {}
+        self._sources: dict[int, _Source] = {}
+        self._newest: Counter[int] = Counter()
+        """how many live replicas have told of this tick last"""
 
-    def add(self, record: TickRecord, now: float) -> Taken:
-        """:param now: unix seconds"""
-        if record.reference != self._reference or len(record.counts) != self._bins:
-            return Taken.FOREIGN
-        if record.number > now // self._seconds + _AHEAD:
-            return Taken.AHEAD
-        if record.number <= self._closed - _REMEMBERED:
-            return Taken.EXPIRED
-        refused = self._refused(record)
+    def add(self, source: str, number: int, counts: Mapping[str, Mapping[int, int]], sent_at: float) -> Taken:
+        """
+        :param source: a start of a replica
+        :param number: of the tick
+        :param counts: by signal and bin
+        :param sent_at: unix seconds on the sender's clock
+        """
+        self._pass(sent_at)
+        key = int.from_bytes(hashlib.blake2b(source.encode(), digest_size=8).digest(), "big")
+        refused = self._refused(key, number)
         if refused is not None:
             return refused
-        late = record.number <= self._closed
-        counts = self._open.setdefault(self._closed + 1 if late else record.number, [0] * self._bins)
-        for place, count in enumerate(record.counts):
-            counts[place] += count
+        late = number <= self._closed
+        if counts:
+            held = self._open.setdefault(self._closed + 1 if late else number, {})
+            for signal, bins in counts.items():
+                sums = held.setdefault(signal, {})
+                for place, count in bins.items():
+                    sums[place] = sums.get(place, 0) + count
         return Taken.LATE if late else Taken.TAKEN
 
-    def due(self, now: float) -> list[Tick]:
-        """Ticks that are over, oldest first."""
-        over = int((now - self._grace_seconds) // self._seconds) - 1
+    def due(self) -> list[tuple[int, dict[str, dict[int, int]]]]:
+        """Ticks that are over, by number, oldest first; to be asked after every record."""
+        over = min(self._newest, default=self._closed) - _HELD_BACK
+        if len(self._open) > _MOST_OPEN:
+            over = max(over, sorted(self._open)[len(self._open) - _MOST_OPEN - 1])
         if over <= self._closed:
             return []
         self._closed = over
-        numbers = sorted(number for number in self._open if number <= over)
-        for source in [key for key, known in self._sources.items() if known.newest <= over - _REMEMBERED]:
-            del self._sources[source]
-        return [Tick(number * self._seconds, tuple(self._open.pop(number))) for number in numbers]
+        return [(number, self._open.pop(number)) for number in sorted(self._open) if number <= over]
 
-    def _refused(self, record: TickRecord) -> Taken | None:
-        key = (record.replica, record.started)
-        source = self._sources.get(key)
-        if source is None:
-            if len(self._sources) >= _MOST_REPLICAS:
+    def drop(self, signal: str) -> None:
+        """What is held of a signal counts no more: its bins are others now."""
+        for counts in self._open.values():
+            counts.pop(signal, None)
+
+    def _pass(self, sent_at: float) -> None:
+        step = sent_at - self._stamp
+        if step > 0 or step < -_SET_BACK_SECONDS:
+            self._stamp = sent_at
+        before, self._time = self._time, self._time + min(max(step, 0.0), _LONGEST_STEP_SECONDS)
+        if int(before) == int(self._time):
+            return
+        for known in self._sources.values():
+            if known.is_live and self._time - known.heard > self._grace_seconds:
+                known.is_live = False
+                self._leave(known.newest)
+
+    def _leave(self, number: int) -> None:
+        self._newest[number] -= 1
+        if not self._newest[number]:
+            del self._newest[number]
+
+    def _refused(self, key: int, number: int) -> Taken | None:
+        known = self._sources.get(key)
+        if known is None:
+            if number <= self._closed - _REMEMBERED and not self._is_set_back(number):
                 return Taken.EXPIRED
-            self._sources[key] = _Source(record.number, 1)
+            self._make_room()
+            self._sources[key] = _Source(number, 1, self._time)
+            self._newest[number] += 1
             return None
-        back = source.newest - record.number
-        if back < 0:
-            source.mask = (source.mask << -back | 1) & (1 << _REMEMBERED) - 1 if back > -_REMEMBERED else 1
-            source.newest = record.number
-            return None
-        if back >= _REMEMBERED:
-            return Taken.EXPIRED
-        if source.mask >> back & 1:
-            return Taken.DUPLICATE
-        source.mask |= 1 << back
-        return None
+        known.heard = self._time
+        if known.is_live:
+            self._leave(known.newest)
+        known.is_live = True
+        said = _noted(known, number)
+        self._newest[known.newest] += 1
+        return said
+
+    def _is_set_back(self, number: int) -> bool:
+        """All who still speak are where this record is: it was the clocks before that were wrong."""
+        if any(newest > number + _REMEMBERED for newest in self._newest):
+            return False
+        self._closed = number - 1
+        return True
+
+    def _make_room(self) -> None:
+        if len(self._sources) >= _MOST_REPLICAS:
+            gone = min(self._sources, key=lambda key: self._sources[key].heard)
+            known = self._sources.pop(gone)
+            if known.is_live:
+                self._leave(known.newest)
 
     def state(self) -> MergerState:
-        sources = [(*key, source.newest, source.mask) for key, source in self._sources.items()]
-        return MergerState(self._closed, {number: list(counts) for number, counts in self._open.items()}, sources)
+        sources = {key: msgspec.structs.replace(known) for key, known in self._sources.items()}
+        held = {number: {name: dict(bins) for name, bins in counts.items()} for number, counts in self._open.items()}
+        return MergerState(self._closed, self._time, self._stamp, held, sources)
 
     def restore(self, state: MergerState) -> None:
-        """:raises ValueError: of other bins"""
-        if any(len(counts) != self._bins for counts in state.open.values()):
-            raise ValueError("the state holds other bins than the reference")
-        self._closed = state.closed
-        self._open = {number: list(counts) for number, counts in state.open.items()}
-        self._sources = {(replica, started): _Source(newest, mask) for replica, started, newest, mask in state.sources}
+        self._closed, self._time, self._stamp = state.closed, state.time, state.stamp
+        self._open, self._sources = state.open, state.sources
+        self._newest = Counter(known.newest for known in state.sources.values() if known.is_live)
+
+
+def _noted(known: _Source, number: int) -> Taken | None:
+    """Remembers it as taken; what it is otherwise."""
+    back = known.newest - number
+    if back < 0:
+        known.mask = (known.mask << -back | 1) & (1 << _REMEMBERED) - 1 if back > -_REMEMBERED else 1
+        known.newest = number
+        return None
+    if back >= _REMEMBERED:
+        return Taken.EXPIRED
+    if known.mask >> back & 1:
+        return Taken.DUPLICATE
+    known.mask |= 1 << back
+    return None
