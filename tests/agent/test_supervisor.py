@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from watchkeeper.agent.supervisor import ExporterGuard, Failures, Readings, SourceRunner
+from watchkeeper.agent.supervisor import ExporterGuard, Failures, Readings, SourceRunner, log_thread_end
 from watchkeeper.core.errors import Retryable, Unavailable
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Batch, Completion, Reading
@@ -88,6 +88,21 @@ def test_an_error_nobody_foresaw_is_told_by_kind_and_place_without_its_words(cap
     assert "x failed (KeyError):" in caplog.text
     assert "test_supervisor.py" in caplog.text
     assert "said" not in caplog.text
+
+
+def test_a_thread_that_an_error_ends_is_told_by_kind_and_place_without_its_words(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading, "excepthook", log_thread_end)
+    prompt = "what the user said"
+    thread = threading.Thread(target=lambda: int(prompt), name="reader")
+
+    thread.start()
+    thread.join()
+
+    assert "thread reader ended (ValueError):" in caplog.text
+    assert "test_supervisor.py" in caplog.text
+    assert "said" not in caplog.text + "".join(capfd.readouterr())
 
 
 def test_a_source_that_recovers_is_up_again_and_brings_its_reading() -> None:

@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -157,6 +158,9 @@ def _run(options: argparse.Namespace) -> int:
 
     from watchkeeper.agent.agent import Agent
     from watchkeeper.agent.process import share_one_heap
+    from watchkeeper.agent.supervisor import log_thread_end
+
+    threading.excepthook = log_thread_end
 
     if settings.role == "node":
         share_one_heap()

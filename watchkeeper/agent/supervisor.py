@@ -52,10 +52,7 @@ class Failures:
     def _failed(self, reason: str, error: Exception, wait_seconds: float) -> float:
         self._count(reason)
         if self.in_a_row == 0:
-            if isinstance(error, Unavailable | Retryable):
-                said = f" {error}"
-            else:
-                said = "\n" + "".join(traceback.format_tb(error.__traceback__)).rstrip()
+            said = f" {error}" if isinstance(error, Unavailable | Retryable) else f"\n{places(error)}"
             self._log.error("%s failed (%s):%s", self._name, reason, said)
         self.in_a_row += 1
         return wait_seconds
@@ -63,6 +60,18 @@ class Failures:
     def _backoff(self) -> float:
         low, high = _BACKOFF_SECONDS
         return random.uniform(low / 2, min(high, low * 2.0 ** min(self.in_a_row, 10)))  # noqa: S311 - jitter
+
+
+def places(error: BaseException) -> str:
+    """Where it was raised, frame by frame, without what it says."""
+    return "".join(traceback.format_tb(error.__traceback__)).rstrip()
+
+
+def log_thread_end(ended: threading.ExceptHookArgs) -> None:
+    """For a thread that an error ends: Python's own way prints the error's words."""
+    name = ended.thread.name if ended.thread else "unknown"
+    where = places(ended.exc_value) if ended.exc_value else ""
+    logging.getLogger("watchkeeper").error("thread %s ended (%s):\n%s", name, ended.exc_type.__name__, where)
 
 
 class SourceRunner:

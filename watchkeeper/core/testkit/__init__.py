@@ -1,6 +1,7 @@
 """The public test kit: what a test of a part needs and production code never imports."""
 
 from watchkeeper.core.testkit.fake_library import FakeLibrary
+from watchkeeper.core.testkit.marks import MarkedPeer, mark, marks
 from watchkeeper.core.testkit.ports import free_port
 from watchkeeper.core.testkit.programs import require, require_library
 from watchkeeper.core.testkit.prometheus_server import PrometheusServer, TargetHealth
@@ -9,10 +10,13 @@ from watchkeeper.core.testkit.running import RunningWatchkeeper
 
 __all__ = [
     "FakeLibrary",
+    "MarkedPeer",
     "PrometheusServer",
     "RunningWatchkeeper",
     "TargetHealth",
     "free_port",
+    "mark",
+    "marks",
     "recorded",
     "require",
     "require_library",
