@@ -33,14 +33,20 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return sum(self.shares.values()) + self.reserve
 
 
-def divide(names: Iterable[str], before: Mapping[str, float] | None = None, reserve: float = RESERVE) -> Budget:
+def divide(
+    names: Iterable[str],
+    before: Mapping[str, float] | None = None,
+    reserve: float = RESERVE,
+    among: int | None = None,
+) -> Budget:
     """
     What the reserve leaves, evenly; who has evidence from `before` keeps a smaller share.
 
+    :param among: how many detectors the deployment has, where `names` are only those of this process
     :raises ValueError: the reserve is out of range
     """
     if not 0 <= reserve < 1:
         raise ValueError("the reserve of the false-alarm budget must be in [0, 1)")
     listed = tuple(dict.fromkeys(names))
-    each = (1 - reserve) / max(1, len(listed))
+    each = (1 - reserve) / max(1, len(listed), among or 0)
     return Budget({name: min(each, (before or {}).get(name, each)) for name in listed}, reserve)

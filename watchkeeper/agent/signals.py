@@ -30,6 +30,8 @@ class Judged(msgspec.Struct, frozen=True):
     findings: tuple[Finding, ...] = ()
     counted: tuple[Counted, ...] = ()
     drawn: tuple[Drawn, ...] = ()
+    ticked: float | None = None
+    """unix seconds at which the tick of drift began that ended"""
 
 
 class Changes:

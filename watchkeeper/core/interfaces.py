@@ -5,6 +5,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
+from watchkeeper.core.fleet import Checkpoint, Reached
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.prepared import Prepared
@@ -26,6 +27,26 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Stop taking in and release sockets. What was already acknowledged can still be read once after this."""
+        ...
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """
+    A source that reads a log, and whose reader keeps what it made of it beside the log. Both may be called from any
+    thread but `finish`, which comes when nothing else does any more.
+    """
+
+    def keep(self, checkpoint: Checkpoint) -> None:
+        """Written by the source later; only then it counts as read. One of a partition that left is dropped."""
+        ...
+
+    def reached(self, places: Sequence[Reached]) -> None:
+        """So much of logs without states was taken."""
+        ...
+
+    def finish(self) -> None:
+        """After `close`: writes what is still to be kept and leaves."""
         ...
 
 

@@ -1,12 +1,16 @@
 """What crosses a stage: frozen, typed, never a dict."""
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from watchkeeper.core.metric import Kind, Metric
 from watchkeeper.core.observed import Counted, Drawn
 from watchkeeper.core.steps import Step
+
+if TYPE_CHECKING:
+    from watchkeeper.core.fleet import Event, Reached
 
 Labels = tuple[tuple[str, str], ...]
 """Pairs of (OpenTelemetry attribute name, value), names from `Metric.labels`, in that order; absent = left out."""
@@ -321,6 +325,10 @@ class Reading(msgspec.Struct, frozen=True):
     completions: tuple[Completion, ...] = ()
     items: int = 0
     judgements: tuple[Judgement, ...] = ()
+    log: "tuple[Event, ...]" = ()
+    """of a log of tick records, in its order: for the detector"""
+    reached: "tuple[Reached, ...]" = ()
+    """how far a log of calls was read: told back to the source once the reading was taken"""
 
 
 class State(StrEnum):
@@ -414,3 +422,5 @@ class Batch(msgspec.Struct, frozen=True):
     drawn: tuple[Drawn, ...] = ()
     changes: tuple[Change, ...] = ()
     seen: tuple[Seen, ...] = ()
+    ticked: float | None = None
+    """unix seconds at which the tick of drift began that ended with this batch, whether it counted something or not"""

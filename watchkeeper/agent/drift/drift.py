@@ -51,6 +51,7 @@ class Drift:
     :param days: in which all streams together raise at most one false alarm on average
     :param evidence: the file that evidence is kept in; None: it is gone with the process
     :param sampler: draws rows for a record that is kept; None: nobody keeps one
+    :param judges: False: counts what is told to a detector (`fleet`), and says nothing itself
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Drift:
         tick_seconds: float,
         max_segments: int,
         sampler: Sampler | None = None,
+        judges: bool = True,
     ) -> None:
         self._references = references
         self._recorder = recorder
@@ -74,7 +76,9 @@ class Drift:
         self._tick_seconds = tick_seconds
         self._max_segments = max_segments
         self._segments: dict[tuple[str, str, str], _Watched] = {}
-        self._judge = Judge(days, tick_seconds)
+        self._judges = judges
+        self._judge = Judge(days, tick_seconds, judges=judges)
+        self._is_last = False
         self._has_looked = False
         self._in_force: dict[Key, str] = {}
         """ids"""
@@ -113,25 +117,23 @@ class Drift:
 
     def _tick(self, now: float) -> Judged:
         number = int(now // self._tick_seconds)
-        if number == self._number:
+        if number == self._number and (self._judges or not self._is_last):
             return Judged()
         before, self._number = self._number, number
         samples, gaps, findings = self._judge.tick(before * self._tick_seconds, now)
-        findings += self._pending + self._look(now)
-        self._pending = []
+        changed, self._pending = self._pending + self._look(now), []
+        if self._judges:
+            findings += changed
         if now - self._saved_at >= _SAVED_EVERY_SECONDS:
             self._save(now)
         if self._recorder is not None:
             self._recorder.flush(before * self._tick_seconds, self._tick_seconds, now)
-        samples += self._census(now)
-        for finding in findings:
-            is_over = finding.resolved and finding.severity is not Severity.INFO
-            _LOG.warning("%s: %s: %s", "over" if is_over else finding.severity.value, finding.subject, finding.summary)
-            if not is_over:
-                labels = ((signals.SIGNAL, finding.name), ("severity", finding.severity.value))
-                self._ledger.add(signals.FINDINGS, 1, labels)
+        if self._judges:
+            samples += self._census(now)
+        announce(findings, self._ledger)
         drawn = self._sampler.drain() if self._sampler is not None else ()
-        return Judged(tuple(samples), tuple(gaps), tuple(findings), tuple(self._judge.counted), drawn)
+        counted = tuple(self._judge.counted)
+        return Judged(tuple(samples), tuple(gaps), tuple(findings), counted, drawn, before * self._tick_seconds)
 
     def _failed(self, error: Exception) -> None:
         """Counted each time, logged once a minute at most, without the message: it might quote a word of a caller's."""
@@ -142,6 +144,10 @@ class Drift:
             self._failed_at = at
             trace = traceback.extract_tb(error.__traceback__)[-1]
             _LOG.error("drift failed (%s at %s:%s); everything else goes on", reason, trace.filename, trace.lineno)
+
+    def settle(self) -> None:
+        """Nothing more is observed: what a detector is told of the tick in progress goes with the next tick."""
+        self._is_last = True
 
     def close(self, now: float) -> None:
         """Keep what is held. :param now: unix seconds"""
@@ -192,7 +198,7 @@ class Drift:
         if is_first and saved is None:
             return []
         moved = (key for key in before.keys() | active.keys() if before.get(key) != self._in_force.get(key))
-        return [_changed(key, before, active, now) for key in sorted(moved)]
+        return [changed(key, before, active, now) for key in sorted(moved)]
 
     def _census(self, now: float) -> list[Sample]:
         states = self._judge.states()
@@ -234,7 +240,16 @@ class Drift:
         self._unsaved = ""
 
 
-def _changed(key: Key, before: Mapping[Key, str], active: Mapping[Key, Pack], now: float) -> Finding:
+def announce(findings: Sequence[Finding], ledger: Ledger) -> None:
+    """Logged and counted."""
+    for finding in findings:
+        is_over = finding.resolved and finding.severity is not Severity.INFO
+        _LOG.warning("%s: %s: %s", "over" if is_over else finding.severity.value, finding.subject, finding.summary)
+        if not is_over:
+            ledger.add(signals.FINDINGS, 1, ((signals.SIGNAL, finding.name), ("severity", finding.severity.value)))
+
+
+def changed(key: Key, before: Mapping[Key, str], active: Mapping[Key, Pack], now: float) -> Finding:
     """Somebody changed what is normal: governance wants to know who."""
     segment, signal = key
     pack = active.get(key)

@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -92,11 +92,17 @@ class Stream:
 class Judge:
     """
     :param days: in which all streams together raise at most one false alarm on average
+    :param judges: False: counts, and leaves the verdict to somebody else
+    :param tells: False: nothing is told of counts, and of verdicts what `said` is asked for
     """
 
-    def __init__(self, days: float, tick_seconds: float) -> None:
+    def __init__(self, days: float, tick_seconds: float, *, judges: bool = True, tells: bool = True) -> None:
         self._days = days
+        self._judges = judges
+        self._tells = tells
         self._horizon = horizon(tick_seconds, days)
+        self._expected = 1.0
+        """false alarms that a horizon may bring"""
         self._budget: Budget | None = None
         self._streams: dict[Key, Stream] = {}
         self._order: list[Stream] = []
@@ -112,11 +118,12 @@ class Judge:
     def stream(self, key: Key) -> Stream | None:
         return self._streams.get(key)
 
-    def use(self, active: Mapping[Key, Pack], saved: JudgeState | None = None) -> list[str]:
+    def use(self, active: Mapping[Key, Pack], saved: JudgeState | None = None, among: int | None = None) -> list[str]:
         """
         Judge by these references from now on. A stream whose reference stays keeps its evidence and its share.
 
         :param saved: evidence of an earlier process, for the streams that begin here
+        :param among: how many detectors share the budget, where more are judged elsewhere
         :return: a line for each saved evidence that is of no use
         """
         held = self.state(0) if self._bank is not None else saved
@@ -127,8 +134,12 @@ class Judge:
             self._streams[key] = known if known is not None and known.pack.id == pack.id else Stream(key, pack)
         self._gone += [stream for key, stream in before.items() if self._streams.get(key) is not stream]
         self._order = list(self._streams.values())
-        self._budget = divide(_detectors(self._order), held.budget.shares if held else None)
+        self._budget = divide(_detectors(self._order), held.budget.shares if held else None, among=among)
         shares = self._budget.shares
+        if among is not None:
+            self._expected = sum(shares.values())
+        if not self._judges:
+            return []
         watched = [Watched(stream.pack, shares[stream.name]) for stream in self._order]
         self._bank = Bank(watched, self._horizon) if watched else None
         for stream in self._order:
@@ -165,17 +176,24 @@ class Judge:
                 if stream.block is not None:
                     stream.block.tick(taken, at, now)
                     found += stream.block.crossings
-                samples += _counted(stream, taken, now)
+                if self._tells:
+                    samples += _counted(stream, taken, now)
             if found:
                 stream.crossing = max(found, key=lambda one: one.log_odds + math.log(one.share / one.horizon))
             before, stream.verdict = stream.verdict, self._verdict(place, now)
-            samples += self._said(place, now)
+            if self._tells:
+                samples += self._said(place, now)
             if stream.verdict.state is not before.state:
                 findings += self._changed(stream, now)
                 samples += [Sample(drift.ALARMS, float(bool(found)), now, stream.labels)]
-        if counts:
-            samples.append(Sample(drift.EXPECTED, 1 / self._horizon, now))
+        if counts and self._judges:
+            samples.append(Sample(drift.EXPECTED, self._expected / self._horizon, now))
         return samples, gaps, findings
+
+    def said(self, now: float) -> Iterator[Sample]:
+        """What every stream's series are now."""
+        for place in range(len(self._order)):
+            yield from self._said(place, now)
 
     def states(self) -> dict[State, int]:
         """How many streams are in each state."""
@@ -287,11 +305,20 @@ class Judge:
         self._gone = []
 
 
+def detectors_of(packs: Iterable[Pack]) -> int:
+    """How many share the budget where these are all that is watched."""
+    return sum(1 + _has_blocks(pack) for pack in packs)
+
+
 def _detectors(streams: Sequence[Stream]) -> Iterator[str]:
     for stream in streams:
         yield stream.name
-        if stream.pack.kind is Kind.NUMBER and stream.pack.block_seconds > 0:
+        if _has_blocks(stream.pack):
             yield _BLOCK + stream.name
+
+
+def _has_blocks(pack: Pack) -> bool:
+    return pack.kind is Kind.NUMBER and pack.block_seconds > 0
 
 
 def _groups(pack: Pack) -> list[int]:
