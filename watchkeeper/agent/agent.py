@@ -67,7 +67,8 @@ class Agent:
             problems.extend(error.problems)
         capture = None
         try:
-            capture = configured_capture(config.capture, config.checks.secrets.canaries, self._ledger)
+            canaries = config.checks.secrets.canaries if checks else ()
+            capture = configured_capture(config.capture, canaries, self._ledger)
         except ConfigError as error:
             problems.extend(error.problems)
         if problems:
