@@ -172,6 +172,6 @@ PLUGIN: Final = Plugin(
     config=FindingsLogConfig,
     build=build,
     metrics=(EXPORTER_FAILURES,),
-    roles=("run", "node", "sidecar", "gateway"),
+    roles=("run", "node", "sidecar", "gateway", "detector"),
     probe=probe,
 )

@@ -256,7 +256,7 @@ PLUGIN: Final = Plugin(
     summary="Unsafe content, judged by a classifier that runs elsewhere.",
     config=ClassifierConfig,
     build=_build,
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     metrics=(*outputs.VERDICTS, outputs.DROPPED),
     problems=_problems,
 )

@@ -47,6 +47,6 @@ PLUGIN: Final = Plugin(
     summary="How much an answer can be compressed, and how much of it is markup.",
     config=CompressionConfig,
     build=Compression,
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     metrics=(outputs.COMPRESSION, outputs.MARKUP),
 )

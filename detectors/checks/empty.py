@@ -58,6 +58,6 @@ PLUGIN: Final = Plugin(
     summary="An answer without content.",
     config=EmptyConfig,
     build=Empty,
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     metrics=outputs.VERDICTS,
 )

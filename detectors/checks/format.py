@@ -82,6 +82,6 @@ PLUGIN: Final = Plugin(
     summary="An answer that does not have the form that was asked for: JSON, or JSON that fits a schema.",
     config=FormatConfig,
     build=Format,
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     metrics=outputs.VERDICTS,
 )

@@ -73,6 +73,6 @@ PLUGIN: Final = Plugin(
     summary="How much of an answer stands in the context that tools or retrieval brought.",
     config=GroundingConfig,
     build=Grounding,
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     metrics=(outputs.GROUNDED, outputs.UNGROUNDED_FIGURES),
 )

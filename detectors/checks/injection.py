@@ -65,6 +65,6 @@ PLUGIN: Final = Plugin(
     summary="Attempts to make the model leave its instructions, in prompts and in what tools bring.",
     config=InjectionConfig,
     build=Injection,
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     metrics=outputs.VERDICTS,
 )

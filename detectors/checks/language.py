@@ -102,6 +102,6 @@ PLUGIN: Final = Plugin(
     summary="The language an answer begins in, and an answer in another one than its prompt.",
     config=LanguageConfig,
     build=Language,
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     metrics=(*outputs.VERDICTS, outputs.LANGUAGE),
 )

@@ -48,6 +48,6 @@ PLUGIN: Final = Plugin(
     summary="How long answers are, against limit and prompt, and how much of them is reasoning.",
     config=LengthConfig,
     build=Length,
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     metrics=(outputs.CHARACTERS, outputs.LENGTH_OF_LIMIT, outputs.LENGTH_OF_PROMPT, outputs.REASONING_SHARE),
 )

@@ -97,6 +97,6 @@ PLUGIN: Final = Plugin(
     summary="Damaged characters, and text that is none.",
     config=MojibakeConfig,
     build=Mojibake,
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     metrics=outputs.VERDICTS,
 )

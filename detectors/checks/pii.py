@@ -172,6 +172,6 @@ PLUGIN: Final = Plugin(
     summary="Personal data in answers and prompts: Chinese resident ID, mobile, bank card, mail.",
     config=PiiConfig,
     build=Pii,
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     metrics=outputs.VERDICTS,
 )

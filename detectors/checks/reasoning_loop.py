@@ -72,6 +72,6 @@ PLUGIN: Final = Plugin(
     summary="Reasoning that goes round in circles.",
     config=ReasoningLoopConfig,
     build=ReasoningLoop,
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     metrics=(*outputs.VERDICTS, outputs.REASONING_REPEATED),
 )

@@ -50,6 +50,6 @@ PLUGIN: Final = Plugin(
     summary="An answer that declines, in English or Chinese.",
     config=RefusalConfig,
     build=Refusal,
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     metrics=outputs.VERDICTS,
 )

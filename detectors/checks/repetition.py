@@ -67,6 +67,6 @@ PLUGIN: Final = Plugin(
     summary="An answer that says much of it twice.",
     config=RepetitionConfig,
     build=Repetition,
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     metrics=(*outputs.VERDICTS, outputs.REPETITION),
 )

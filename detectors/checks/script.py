@@ -110,7 +110,7 @@ PLUGIN: Final = Plugin(
     summary="Letters of an alphabet that neither the prompt nor the operator speaks.",
     config=ScriptConfig,
     build=Script,
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     metrics=outputs.VERDICTS,
     problems=lambda config: tuple(
         f"checks.script.expected: no alphabet is called '{name}'; known: {', '.join(_SCRIPTS)}"

@@ -148,7 +148,7 @@ PLUGIN: Final = Plugin(
     summary="Secrets in answers and prompts, and the operator's own canaries.",
     config=SecretsConfig,
     build=Secrets,
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     metrics=outputs.VERDICTS,
     problems=_problems,
 )

@@ -51,7 +51,7 @@ PLUGIN: Final = Plugin(
     summary="How unusual an answer's tokens were to the model that wrote it, from log probabilities.",
     config=SurpriseConfig,
     build=Surprise,
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     metrics=(outputs.SURPRISE, outputs.SURPRISE_WORST, outputs.SURPRISE_SHARE),
     reads_logprobs=True,
 )

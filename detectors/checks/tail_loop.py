@@ -69,6 +69,6 @@ PLUGIN: Final = Plugin(
     summary="An answer whose end says the same thing again and again.",
     config=TailLoopConfig,
     build=TailLoop,
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     metrics=outputs.VERDICTS,
 )

@@ -108,6 +108,6 @@ PLUGIN: Final = Plugin(
     summary="Tool calls that cannot work.",
     config=ToolCallConfig,
     build=ToolCall,
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     metrics=outputs.VERDICTS,
 )

@@ -70,6 +70,6 @@ PLUGIN: Final = Plugin(
     summary="An answer that was cut short.",
     config=TruncationConfig,
     build=Truncation,
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     metrics=outputs.VERDICTS,
 )

@@ -139,6 +139,6 @@ PLUGIN: Final = Plugin(
     summary="Offensive English in an answer, by a linear model inside a package.",
     config=UnsafeConfig,
     build=Unsafe,
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     metrics=outputs.VERDICTS,
 )

@@ -211,6 +211,6 @@ PLUGIN: Final = Plugin(
     config=ArrivalConfig,
     build=Arrival,
     reads=(links.DELAY, links.CALLS, engines.FINISHED),
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     interval_seconds=lambda config: config.interval_seconds,
 )

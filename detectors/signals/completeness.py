@@ -185,6 +185,6 @@ PLUGIN: Final = Plugin(
     config=CompletenessConfig,
     build=Completeness,
     reads=(links.CALLS, links.HAVING),
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     interval_seconds=lambda config: config.interval_seconds,
 )

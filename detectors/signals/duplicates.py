@@ -101,6 +101,6 @@ PLUGIN: Final = Plugin(
     config=DuplicatesConfig,
     build=Duplicates,
     reads=(links.DELAY, links.REPEATED),
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     interval_seconds=lambda config: config.interval_seconds,
 )

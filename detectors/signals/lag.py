@@ -113,6 +113,6 @@ PLUGIN: Final = Plugin(
         health.QUEUE_SIZE, health.QUEUE_CAPACITY, health.QUEUE_LENGTH, health.QUEUE_AGE, health.REFUSED_REQUESTS,
         health.REJECTED,
     ),
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     interval_seconds=lambda config: config.interval_seconds,
 )  # fmt: skip

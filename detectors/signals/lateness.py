@@ -172,6 +172,6 @@ PLUGIN: Final = Plugin(
     config=LatenessConfig,
     build=Lateness,
     reads=(links.DELAY, links.AHEAD),
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     interval_seconds=lambda config: config.interval_seconds,
 )

@@ -102,6 +102,6 @@ PLUGIN: Final = Plugin(
     config=SchemaConfig,
     build=Schema,
     reads=(links.SCHEMA,),
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     interval_seconds=lambda config: config.interval_seconds,
 )

@@ -135,7 +135,7 @@ PLUGIN: Final = Plugin(
     config=ShareOverConfig,
     build=build,
     reads=(requests.REQUESTS, *(metric for metrics in LATENCIES.values() for metric in metrics)),
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     interval_seconds=lambda config: config.interval_seconds,
     problems=problems,
 )

@@ -290,6 +290,6 @@ PLUGIN: Final = Plugin(
     config=StuckConfig,
     build=Stuck,
     reads=(*_GAUGES, engines.ENGINE_UP, engines.KV_CACHE, *_ENDINGS, *_STEPS),
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     interval_seconds=lambda config: config.interval_seconds,
 )

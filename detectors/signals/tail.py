@@ -132,7 +132,7 @@ PLUGIN: Final = Plugin(
     config=TailConfig,
     build=build,
     reads=tuple(dict.fromkeys(_NAMED.values())),
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     interval_seconds=lambda config: config.interval_seconds,
     problems=problems,
 )

@@ -55,6 +55,6 @@ PLUGIN: Final = Plugin(
     reads=(
         health.RECEIVED, health.REJECTED, health.REFUSED_REQUESTS, health.TAKEN_REQUESTS, health.INVALID_VALUES,
     ),
-    roles=("run", "sidecar", "gateway"),
+    roles=("run", "sidecar", "gateway", "detector"),
     interval_seconds=lambda config: config.interval_seconds,
 )  # fmt: skip

@@ -124,7 +124,7 @@ PLUGIN: Final = Plugin(
     config=OtlpConfig,
     build=build,
     metrics=(EXPORTER_FAILURES,),
-    roles=("run", "node", "sidecar", "gateway"),
+    roles=("run", "node", "sidecar", "gateway", "detector"),
     problems=problems,
     probe=probe,
 )

@@ -31,5 +31,5 @@ PLUGIN: Final = Plugin(
     summary="The web page at /: what is watched, is it well, live numbers, newest findings. English and Chinese.",
     config=PageConfig,
     build=build,
-    roles=("run", "node"),
+    roles=("run", "node", "detector"),
 )

@@ -79,5 +79,5 @@ PLUGIN: Final = Plugin(
     config=PrometheusConfig,
     build=PrometheusExporter,
     metrics=(EXPORTER_FAILURES,),
-    roles=("run", "node", "sidecar", "gateway"),
+    roles=("run", "node", "sidecar", "gateway", "detector"),
 )

@@ -14,6 +14,8 @@ from watchkeeper.core.errors import WatchkeeperError
 from watchkeeper.core.records import Finding
 
 VERSION: Final = 1
+STATE_VERSION: Final = 1
+"""of the body of a state: raised with whatever changes in it, so that one of another version is never taken for ours"""
 MOST_BYTES: Final = 8 << 20
 """of one message"""
 REFERENCE_CHARACTERS: Final = 16
@@ -72,6 +74,7 @@ class StateRecord(msgspec.Struct, frozen=True, tag_field="kind", tag="state"):
     segment: Name
     offset: int
     body: bytes
+    body_version: int = STATE_VERSION
     version: int = VERSION
 
 

@@ -7,7 +7,7 @@ import msgspec
 from detectors.drift.packs import Pack
 from detectors.drift.ticks import Merger, MergerState, Taken
 from watchkeeper.agent.drift.judge import VERSION, Judge, JudgeState, Key
-from watchkeeper.core.records import Finding, Gap, Sample
+from watchkeeper.core.records import Finding, Gap, Sample, State
 from watchkeeper.core.wire import REFERENCE_CHARACTERS, StateRecord, TickRecord
 
 
@@ -80,6 +80,10 @@ class FleetSegment:
     def said(self) -> list[Sample]:
         """What its series are now."""
         return list(self._judge.said(self._judged_to))
+
+    def states(self) -> dict[State, int]:
+        """How many of its streams are in each state."""
+        return self._judge.states()
 
     def leave(self) -> list[Gap]:
         """The series that are somebody else's now."""
