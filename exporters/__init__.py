@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from exporters import findings_log, otlp, page, prometheus
+from exporters import findings_log, otlp, page, prometheus, store
 from watchkeeper.core.interfaces import Plugin
 
 PLUGINS: Final[tuple[Plugin, ...]] = (
@@ -10,4 +10,5 @@ PLUGINS: Final[tuple[Plugin, ...]] = (
     otlp.PLUGIN,
     page.PLUGIN,
     findings_log.PLUGIN,
+    store.PLUGIN,
 )  # fmt: skip

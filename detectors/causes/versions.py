@@ -22,6 +22,7 @@ _FORGOTTEN_SECONDS: Final = 3600.0
 _SUBJECTS: Final = 4_096
 _VALUES: Final = 32
 _CHANGES: Final = 256
+_SERVICE_VERSION: Final = "service version"
 _NAMED: Final = {
     requests.REQUESTS: (("answering model", "gen_ai.response.model"),),
     devices.INFO: (("driver", "hw.driver_version"), ("firmware", "hw.firmware_version")),
@@ -72,7 +73,14 @@ class Versions:
         """The hot path: a known version costs two look-ups."""
         if call.service_version:
             place = Place(call.namespace, "", call.service, "", "")
-            self._note("service version", place, call.service_version, at)
+            self._note(_SERVICE_VERSION, place, call.service_version, at)
+
+    def of_services(self) -> Iterator[tuple[Place, str, float]]:
+        """Each version of a service that is known, with the unix seconds at which a call last had it."""
+        for (what, place), subject in self._subjects.items():
+            if what == _SERVICE_VERSION:
+                for version, at in subject.seen.items():
+                    yield place, version, at
 
     def around(self, at: float, seconds: float, places: Set[Place]) -> Iterator[Change]:
         """Changes within `seconds` of `at` that concern one of the places, the nearest first."""

@@ -4,6 +4,7 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from watchkeeper import __version__
@@ -11,16 +12,18 @@ from watchkeeper.agent.capture import configured_capture
 from watchkeeper.agent.process import ProcessMeter
 from watchkeeper.agent.supervisor import ExporterGuard, Failures, Readings, SourceRunner
 from watchkeeper.agent.web import Handler, WebServer
-from watchkeeper.agent.wiring import asked_for, built, configured_drift, judges, wire
+from watchkeeper.agent.wiring import asked_for, built, configured_drift, configured_fleet, judges, wire
 from watchkeeper.core.errors import ConfigError
-from watchkeeper.core.interfaces import Plugin, Served
+from watchkeeper.core.fleet import Checkpoint
+from watchkeeper.core.interfaces import Plugin, Resumable, Served
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.vocabulary import health
 
 _LOG = logging.getLogger("watchkeeper")
 _SOURCES_SHARE: Final = 0.5
 _PIPELINE_SHARE: Final = 0.7
-"""of shutdown_seconds: by then the sources, and by then the pipeline, have to be done"""
+_LOGS_SHARE: Final = 0.85
+"""of shutdown_seconds: by then the sources, the pipeline, and what is kept of logs have to be done"""
 _STALLED_SECONDS: Final = 60.0
 _READINGS_HELD: Final = 64
 """readings waiting for the pipeline; past it sources wait, their inboxes fill and senders are refused"""
@@ -60,6 +63,7 @@ class Agent:
             for plugin, section in asked_for(sources, config, config.role)
             if (part := built(plugin, section, self._ledger, problems))
         ]
+        self._logs = {runner.name: runner.source for runner in self._runners if isinstance(runner.source, Resumable)}
         self._judges = judges(config, signals, checks, self._ledger, problems)
         try:
             self._web = WebServer(config.web.host, config.web.port, routes, is_alive=self.is_alive)
@@ -76,14 +80,18 @@ class Agent:
                 runner.source.close()
             self._judges.close()
             raise ConfigError(*problems)
+        is_recorded = any(guard.name == "store" for guard in self._exporters)
+        sampled_rows = config.exporters.store.rows_per_hour if is_recorded else 0
         self._wired = wire(
             config,
             self._judges,
-            configured_drift(config, self._ledger, time.time()),
+            configured_drift(config, self._ledger, time.time(), sampled_rows=sampled_rows),
             self._ledger,
             [guard.write for guard in self._exporters],
             is_tapped=any(runner.name == "tap" for runner in self._runners),
             capture=capture,
+            is_recorded=is_recorded,
+            fleet=configured_fleet(config, self._ledger, self._keep),
         )
         self._pipeline = self._wired.pipeline
         self._capture = capture
@@ -129,6 +137,9 @@ class Agent:
         self._judges.close()
         if self._wired.drift is not None:
             self._wired.drift.close(time.time())
+        if self._wired.fleet is not None:
+            self._wired.fleet.close(time.time())
+        late += [name for name, log in self._logs.items() if not _done(log.finish, left(_LOGS_SHARE))]
         if self._capture is not None:
             self._capture.close()
         late += [guard.name for guard in self._exporters if not guard.close(left(1.0))]
@@ -151,6 +162,12 @@ class Agent:
         except queue.Empty:
             return
         self._pipeline.accept(name, reading, time.time())
+        if reading.reached:
+            self._logs[name].reached(reading.reached)
+
+    def _keep(self, checkpoint: Checkpoint) -> None:
+        for log in self._logs.values():
+            log.keep(checkpoint)
 
     def _tick(self) -> None:
         self._ticked_at = time.monotonic()
@@ -162,3 +179,12 @@ class Agent:
 
     def _count(self, reason: str) -> None:
         self._ledger.add(health.PIPELINE_FAILURES, 1, (("reason", reason),))
+
+
+def _done(action: Callable[[], None], seconds: float) -> bool:
+    """Whether it came to its end in time; what it raises is nobody's concern any more."""
+    failures = Failures("agent", "stop", lambda _: None)
+    thread = threading.Thread(target=lambda: failures.attempt(action), name="finish", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return not thread.is_alive()

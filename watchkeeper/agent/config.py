@@ -24,7 +24,7 @@ from watchkeeper.core.interfaces import Plugin
 
 ENVIRONMENT_PREFIX: Final = "WATCHKEEPER__"
 
-Role = Literal["run", "node", "sidecar", "gateway"]
+Role = Literal["run", "node", "sidecar", "gateway", "detector"]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 
@@ -57,10 +57,16 @@ class DriftConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     enabled: bool = True
     references_folder: str = ""
     """approved references are read from here; empty: `references` in `state_folder`"""
+    judged: Literal["here", "fleet"] = "here"
+    """fleet: calls are counted here and the counts sent to detectors (exporters.kafka), which alone say what drifts"""
     false_alarm_days: Annotated[float, msgspec.Meta(gt=0)] = 30.0
     """days in which all streams together raise at most one false alarm, on average"""
     tick_seconds: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 10.0
     """what is observed in so long is combined before evidence moves"""
+    grace_seconds: Annotated[float, msgspec.Meta(ge=1, le=600)] = 60.0
+    """of a detector: a sidecar is waited for so long after it fell silent; clocks may differ by as much"""
+    kept_every_seconds: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 30.0
+    """of a detector: how often its evidence is kept; what came since then is read again after a stop"""
     max_segments: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 64
     """services and models told apart; calls of further ones are not watched"""
     observed_mebibytes: Annotated[int, msgspec.Meta(ge=0)] = 64
@@ -138,7 +144,19 @@ def load(path: Path | None, environment: Mapping[str, str], root: type[msgspec.S
         problems.append(f"{problem} (from {variable})" if variable else problem)
     if problems:
         raise ConfigError(*problems)
-    return msgspec.convert(document, root)
+    return _inherited(msgspec.convert(document, root))
+
+
+def _inherited(config: Any) -> Any:
+    """The folder for what survives a restart is everybody's, but for an exporter that is given one of its own."""
+    changed = {
+        name: msgspec.structs.replace(section, state_folder=config.state_folder)
+        for name in config.exporters.__struct_fields__
+        if (section := getattr(config.exporters, name)) is not None and getattr(section, "state_folder", None) == ""
+    }
+    if not changed or not config.state_folder:
+        return config
+    return msgspec.structs.replace(config, exporters=msgspec.structs.replace(config.exporters, **changed))
 
 
 def mistakes(
@@ -156,6 +174,7 @@ def mistakes(
     on = [(plugin, section) for plugin, section in sections if config.role in plugin.roles and is_on(section)]
     found = [problem for plugin, section in on for problem in plugin.problems(section)]
     found += capture.problems(config.capture)
+    found += _fleet_problems(config)
     listeners = [("web", config.web), *(pair for plugin, section in on for pair in _listeners(plugin.name, section))]
     taken: list[tuple[int, str, str]] = []
     for name, section in listeners:
@@ -171,6 +190,13 @@ def mistakes(
     except ConfigError as error:
         found.extend(error.problems)
     return tuple(found)
+
+
+def _fleet_problems(config: Any) -> Iterator[str]:
+    if config.drift.judged == "fleet" and not is_on(config.exporters.kafka):
+        yield "drift.judged: fleet needs exporters.kafka.enabled: true, which brings the counts to the detectors"
+    if config.role == "detector" and not is_on(config.kafka):
+        yield "role: a detector reads what sidecars counted; set kafka.enabled: true and kafka.servers"
 
 
 class _PricesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,7 +11,7 @@ from detectors.causes.scope import place_of
 from detectors.causes.versions import Versions
 from watchkeeper.agent.supervisor import Failures
 from watchkeeper.core.ledger import Ledger
-from watchkeeper.core.records import Batch, Completion, Finding
+from watchkeeper.core.records import Batch, Completion, Finding, Seen
 from watchkeeper.core.vocabulary import health
 
 _EVIDENCE: Final = 6
@@ -35,6 +35,12 @@ class Explainer:
 
     def see(self, call: Completion, now: float) -> None:
         self._versions.see(call, now)
+
+    def versions_of_services(self) -> tuple[Seen, ...]:
+        """All that are known, with when a call last had them."""
+        return tuple(
+            Seen(at, place.namespace, place.service, version) for place, version, at in self._versions.of_services()
+        )
 
     def update(self, batch: Batch) -> None:
         def work() -> None:

@@ -14,6 +14,7 @@ from watchkeeper.agent.judgements import Judgements
 from watchkeeper.agent.links import LinkMeter
 from watchkeeper.agent.once import Once
 from watchkeeper.agent.prices import PriceList
+from watchkeeper.agent.record import Record
 from watchkeeper.agent.requests import RequestMeter
 from watchkeeper.agent.signals import Changes, Watched
 from watchkeeper.core.ledger import Ledger
@@ -22,6 +23,7 @@ from watchkeeper.core.vocabulary import health
 
 if TYPE_CHECKING:
     from watchkeeper.agent.drift.drift import Drift
+    from watchkeeper.agent.fleet.fleet import Fleet
 
 _SWEEP_SECONDS: Final = 60.0
 
@@ -46,6 +48,8 @@ class Pipeline:
         drift: "Drift | None" = None,
         explainer: Explainer | None = None,
         capture: Capture | None = None,
+        record: Record | None = None,
+        fleet: "Fleet | None" = None,
     ) -> None:
         self._aggregate = aggregate
         self._meter = RequestMeter(aggregate, prices)
@@ -59,6 +63,8 @@ class Pipeline:
         self._judgements = Judgements(aggregate, ledger, drift.judged if drift is not None else None)
         self._explainer = explainer
         self._capture = capture
+        self._record = record
+        self._fleet = fleet
         self._swept_at = 0.0
 
     def accept(self, source: str, reading: Reading, now: float) -> None:
@@ -90,6 +96,8 @@ class Pipeline:
                 self._drift.observe(call, scores, now)
         for judgement in reading.judgements:
             self._judgements.take(judgement, now)
+        if self._fleet is not None and reading.log:
+            self._fleet.take(reading.log, now)
         for sample in reading.samples:
             self._aggregate.apply(sample)
         self._aggregate.forget(*reading.gaps)
@@ -123,6 +131,8 @@ class Pipeline:
     def settle(self, now: float) -> None:
         """No more readings come: what waits for one is counted without."""
         self._judgements.tick(now, is_last=True)
+        if self._drift is not None:
+            self._drift.settle()
 
     def _judge(self, batch: Batch) -> Batch:
         """What the signals say of it: their findings go with it, their numbers with the next."""
@@ -134,6 +144,9 @@ class Pipeline:
         if self._drift is not None:
             with self._ledger.steps.timed("drift"):
                 said.append(self._drift.tick(batch.at))
+        if self._fleet is not None:
+            with self._ledger.steps.timed("fleet"):
+                said.append(self._fleet.tick(batch.at))
         for judged in said:
             for gap in judged.gaps:
                 self._aggregate.forget(gap)
@@ -143,4 +156,16 @@ class Pipeline:
         if self._explainer is not None:
             findings = [self._explainer.explain(finding) for finding in findings]
             findings += self._explainer.late(batch.at)
-        return msgspec.structs.replace(batch, findings=tuple(findings)) if findings else batch
+        told, seen = self._record.tick(batch.at) if self._record is not None else ((), ())
+        ticked = max((judged.ticked for judged in said if judged.ticked is not None), default=None)
+        if not (findings or told or seen or ticked is not None):
+            return batch
+        return msgspec.structs.replace(
+            batch,
+            findings=tuple(findings),
+            counted=tuple(one for judged in said for one in judged.counted),
+            drawn=tuple(one for judged in said for one in judged.drawn),
+            changes=told,
+            seen=seen,
+            ticked=ticked,
+        )

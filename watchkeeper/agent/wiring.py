@@ -1,5 +1,7 @@
 """From a configuration to what judges: signals, checks and drift around one pipeline, live or replayed."""
 
+import random
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +16,16 @@ from watchkeeper.agent.explain import Explainer
 from watchkeeper.agent.once import Once
 from watchkeeper.agent.pipeline import Pipeline, Write
 from watchkeeper.agent.prices import PriceList
+from watchkeeper.agent.record import Record, of_configuration
 from watchkeeper.agent.signals import Watched
 from watchkeeper.core.errors import ConfigError
+from watchkeeper.core.fleet import Checkpoint
 from watchkeeper.core.interfaces import Later, Plugin
 from watchkeeper.core.ledger import Ledger
 
 if TYPE_CHECKING:
     from watchkeeper.agent.drift.drift import Drift
+    from watchkeeper.agent.fleet.fleet import Fleet
 
 
 class Judges(msgspec.Struct, frozen=True):
@@ -40,6 +45,7 @@ class Wired(msgspec.Struct, frozen=True):
     pipeline: Pipeline
     checks: Checks | None
     drift: "Drift | None"
+    fleet: "Fleet | None"
 
 
 def asked_for(plugins: Sequence[Plugin], sections: Any, role: str) -> list[tuple[Plugin, Any]]:
@@ -86,14 +92,19 @@ def wire(
     *,
     is_tapped: bool,
     capture: Capture | None = None,
+    is_recorded: bool = False,
+    fleet: "Fleet | None" = None,
 ) -> Wired:
     """
     :param is_tapped: calls may be seen by a tap and be reported by somebody else, too
+    :param is_recorded: an exporter keeps a record of changes and of what runs
     :raises ConfigError: the price list is no good
     """
     limits = config.limits
     aggregate = Aggregate(ledger, max_series=limits.max_series, max_values_per_label=limits.max_values_per_label)
     checks = Checks(aggregate, ledger, found.running) if found.running else None
+    is_judged = bool(found.watched) or drift is not None or fleet is not None
+    explainer = Explainer(ledger) if is_judged or is_recorded else None
     pipeline = Pipeline(
         aggregate,
         ledger,
@@ -103,22 +114,41 @@ def wire(
         signals=found.watched,
         checks=checks,
         drift=drift,
-        explainer=Explainer(ledger) if found.watched or drift is not None else None,
+        explainer=explainer,
         capture=capture,
+        record=_record(config, explainer) if is_recorded else None,
+        fleet=fleet,
     )
-    return Wired(pipeline, checks, drift)
+    return Wired(pipeline, checks, drift, fleet)
 
 
-def configured_drift(config: Any, ledger: Ledger, now: float) -> "Drift | None":
-    """None where no folder says what is normal, and none takes what was seen."""
+def _record(config: Any, explainer: Explainer | None) -> Record:
+    started = of_configuration(config, config.exporters.store.name, time.time())
+    return Record([started], references_folder(config), explainer)
+
+
+def references_folder(config: Any) -> Path | None:
+    """Where references are; None where nothing says so."""
+    if config.drift.references_folder:
+        return Path(config.drift.references_folder)
+    return Path(config.state_folder) / "references" if config.state_folder else None
+
+
+def configured_drift(config: Any, ledger: Ledger, now: float, *, sampled_rows: int = 0) -> "Drift | None":
+    """
+    None where no folder says what is normal, and none takes what was seen.
+
+    :param sampled_rows: of each segment and hour, for a record that is kept
+    """
     section, state = config.drift, Path(config.state_folder) if config.state_folder else None
-    if not section.enabled or not (state or section.references_folder):
+    folder = references_folder(config)
+    if not section.enabled or folder is None:
         return None
     from watchkeeper.agent.drift.drift import Drift  # numpy takes 16 MB
     from watchkeeper.agent.drift.recorder import Recorder
+    from watchkeeper.agent.drift.sampler import Sampler
     from watchkeeper.agent.references.store import References
 
-    folder = Path(section.references_folder or f"{config.state_folder}/references")
     recorder = None
     if state is not None and section.observed_mebibytes:
         recorder = Recorder(state / "observed", section.observed_mebibytes << 20, ledger)
@@ -131,4 +161,25 @@ def configured_drift(config: Any, ledger: Ledger, now: float) -> "Drift | None":
         days=section.false_alarm_days,
         tick_seconds=section.tick_seconds,
         max_segments=section.max_segments,
+        judges=section.judged == "here" and config.role != "detector",
+        sampler=Sampler(sampled_rows, random.Random()) if sampled_rows else None,  # noqa: S311 - which rows is no secret
+    )
+
+
+def configured_fleet(config: Any, ledger: Ledger, keep: Callable[[Checkpoint], None]) -> "Fleet | None":
+    """What a detector judges by. None in every other role, and where no folder says what is normal."""
+    section, folder = config.drift, references_folder(config)
+    if config.role != "detector" or not section.enabled or folder is None:
+        return None
+    from watchkeeper.agent.fleet.fleet import Fleet
+    from watchkeeper.agent.references.store import References
+
+    return Fleet(
+        References(folder),
+        keep,
+        ledger,
+        days=section.false_alarm_days,
+        tick_seconds=section.tick_seconds,
+        grace_seconds=section.grace_seconds,
+        kept_every_seconds=section.kept_every_seconds,
     )

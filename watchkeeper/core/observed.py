@@ -52,7 +52,7 @@ class Tally(msgspec.Struct, frozen=True, gc=False):
 
 
 class Counted(msgspec.Struct, frozen=True, gc=False):
-    """What one tick brought of a signal that has a reference: counts per bin of the reference with the id `reference`."""
+    """What one tick brought of a signal that has a reference, counted per bin; `reference` is its id."""
 
     at: float
     """unix seconds at which the tick began"""

@@ -17,6 +17,7 @@ from watchkeeper.core.vocabulary import (
     outputs,
     requests,
     signals,
+    store,
     tap,
 )
 
@@ -34,6 +35,7 @@ _SUBJECTS: Final = (
     outputs,
     requests,
     signals,
+    store,
     tap,
 )
 

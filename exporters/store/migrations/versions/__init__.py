@@ -1,0 +1,1 @@
+"""Revisions, run by Alembic in the order that `migrations.REVISIONS` tells."""
