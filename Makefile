@@ -3,6 +3,7 @@ PYTHON := .venv/bin/python
 
 .PHONY: demo test format lock changelog clean
 
+# DEMO_SECONDS=60 stops by itself; DEMO_FAULT=loop|truncate|language|leak|slow|longer-prompts lets something go wrong.
 demo:
 	@sh scripts/set-up demo
 	@$(PYTHON) -m watchkeeper demo

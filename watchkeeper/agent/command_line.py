@@ -119,6 +119,9 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", help="watch a real model on a real engine under real traffic")
     demo.add_argument("--seconds", type=float, default=None, help="stop by itself; default: until Ctrl-C")
+    demo.add_argument(
+        "--fault", default=None, metavar="NAME", help="something goes wrong, and is found: loop, slow, ..."
+    )
     demo.set_defaults(command=_demo)
 
     references.add_parser(commands)
@@ -288,7 +291,7 @@ def _print_item(title: str, *below: str) -> None:
 def _demo(options: argparse.Namespace) -> int:
     from watchkeeper.agent.demo import run_demo
 
-    return run_demo(options.seconds)
+    return run_demo(options.seconds, fault=options.fault)
 
 
 def _version(_: argparse.Namespace) -> int:

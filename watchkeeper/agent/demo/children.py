@@ -64,6 +64,17 @@ class Child:
             if time.monotonic() > deadline:
                 raise self.failure(f"is not ready after {seconds:.0f} s")
 
+    def begin(self) -> None:
+        """Tell it to do what it was started for (SIGUSR1)."""
+        self._process.send_signal(signal.SIGUSR1)
+
+    def hold(self) -> None:
+        """It stands still until `go_on`."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
     def end(self, seconds: float) -> str:
         """SIGTERM, and SIGKILL when it has not gone after `seconds`. Returns all that it wrote."""
         if self._process.poll() is None:

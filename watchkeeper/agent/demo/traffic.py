@@ -10,11 +10,15 @@ import asyncio
 import contextlib
 import random
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+
+from watchkeeper.agent.demo.faults import Habit, Scenario
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -28,6 +32,10 @@ CALLS_UNDER_WAY: Final = 16
 PATIENCE_SECONDS: Final = 60.0
 IMPATIENCE_SECONDS: Final = 0.02
 FINISH_SECONDS: Final = 20.0
+STEADY_MOST: Final = 1.8
+"""calls a second"""
+STEADY_TRIALS: Final = (4, 3)
+"""callers at once, and rounds, from which is taken what the engine can do"""
 
 QUESTIONS: Final = (
     "Why is the sky blue?",
@@ -66,6 +74,11 @@ class Call(msgspec.Struct, frozen=True):
     max_tokens: int
     streamed: bool
     fault: Fault | None = None
+    system: str = ""
+    temperature: float | None = None
+    """None: the engine's default"""
+    repeat_penalty: float = 1.0
+    stop: tuple[str, ...] = ()
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -97,6 +110,28 @@ def plan(chance: random.Random) -> Iterator[Call]:
         for _ in range(chance.randint(*BURST_CALLS) if burst else 1):
             fault = chance.choice(tuple(Fault)) if chance.random() < FAULT_SHARE else None
             yield _call(chance, now, chance.random() < 0.6, fault)
+
+
+def steady(chance: random.Random, habit: Callable[[], Habit], calls_a_second: float) -> Iterator[Call]:
+    """Endless calls at nearly even intervals, each as the habit of that moment has it."""
+    now = 0.0
+    while True:
+        yield one_of(chance, habit(), now)
+        now += chance.uniform(0.5, 1.5) / calls_a_second
+
+
+def one_of(chance: random.Random, habit: Habit, at_seconds: float) -> Call:
+    return Call(
+        at_seconds,
+        chance.choice(habit.questions),
+        chance.choice(habit.background_sentences),
+        habit.max_tokens,
+        streamed=True,
+        system=habit.system,
+        temperature=habit.temperature,
+        repeat_penalty=habit.repeat_penalty,
+        stop=habit.stop,
+    )
 
 
 def _call(chance: random.Random, at_seconds: float, streamed: bool, fault: Fault | None) -> Call:
@@ -134,32 +169,66 @@ async def _make(client: "AsyncOpenAI", model: str, call: Call) -> None:
     patient = client.with_options(
         timeout=IMPATIENCE_SECONDS if call.fault is Fault.IMPATIENT else PATIENCE_SECONDS, max_retries=0
     )
-    prompt = BACKGROUND * call.background_sentences + call.question
+    arguments = arguments_of(model, call)
     with contextlib.suppress(OpenAIError):  # what failed is watchkeeper's to tell
         if call.streamed:
-            stream = await patient.chat.completions.create(
-                model=model,
-                messages=[{"role": "user", "content": prompt}],
-                max_tokens=call.max_tokens,
-                stream=True,
-                stream_options={"include_usage": True},
-            )
-            async for _ in stream:
+            async for _ in await patient.chat.completions.create(**arguments):
                 pass
         else:
-            await patient.chat.completions.create(
-                model=model, messages=[{"role": "user", "content": prompt}], max_tokens=call.max_tokens
-            )
+            await patient.chat.completions.create(**arguments)
 
 
-async def _run(url: str, model: str, seed: int) -> Made:
+def arguments_of(model: str, call: Call) -> dict[str, Any]:
+    """What the client's `create` is given."""
+    question = {"role": "user", "content": BACKGROUND * call.background_sentences + call.question}
+    arguments: dict[str, Any] = {
+        "model": model,
+        "messages": [{"role": "system", "content": call.system}, question] if call.system else [question],
+        "max_tokens": call.max_tokens,
+    }
+    if call.streamed:
+        arguments |= {"stream": True, "stream_options": {"include_usage": True}}
+    if call.temperature is not None:
+        arguments["temperature"] = call.temperature
+    if call.stop:
+        arguments["stop"] = list(call.stop)
+    if call.repeat_penalty != 1:
+        arguments["extra_body"] = {"repeat_penalty": call.repeat_penalty}
+    return arguments
+
+
+async def measured(client: "AsyncOpenAI", model: str, habit: Habit, chance: random.Random) -> float:
+    """Calls a second that the engine can do of this kind."""
+    callers, rounds = STEADY_TRIALS
+    started = time.monotonic()
+
+    async def calls() -> None:
+        for _ in range(rounds):
+            await _make(client, model, one_of(chance, habit, 0.0))
+
+    await asyncio.gather(*(calls() for _ in range(callers)))
+    return callers * rounds / (time.monotonic() - started)
+
+
+async def _run(url: str, model: str, seed: int, scenario: Scenario | None, report: Callable[[], None]) -> Made:
+    """:param report: called once, before the first call that is to be reported"""
     from openai import AsyncOpenAI
 
-    stop = asyncio.Event()
+    loop, stop, begun = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGUSR1, begun.set)
+    chance = random.Random(seed)  # noqa: S311 - not a secret
+    calls = plan(chance)
+    if scenario is not None:
+        usual, wrong = scenario.usual, scenario.wrong
+        async with AsyncOpenAI(base_url=url, api_key="none needed", max_retries=0) as client:
+            pace = min(STEADY_MOST, scenario.load * await measured(client, model, usual, chance))
+        print(f"{pace:.2f} calls a second", flush=True)
+        calls = steady(chance, lambda: wrong if begun.is_set() else usual, pace)
+    report()
     async with AsyncOpenAI(base_url=url, api_key="none needed", max_retries=0) as client:
-        return await drive(client, model, plan(random.Random(seed)), stop)  # noqa: S311 - not a secret
+        return await drive(client, model, calls, stop)
 
 
 def main() -> None:
@@ -175,13 +244,18 @@ def main() -> None:
     parser.add_argument("--url", required=True, help="base URL, ends in /v1")
     parser.add_argument("--model", required=True)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--scenario", type=Path, help="file with a scenario in JSON; begins at SIGUSR1")
     arguments = parser.parse_args()
 
     tracers = TracerProvider()
     tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     meters = MeterProvider(metric_readers=[PeriodicExportingMetricReader(OTLPMetricExporter())])
-    OpenAIInstrumentor().instrument(tracer_provider=tracers, meter_provider=meters)
-    made = asyncio.run(_run(arguments.url, arguments.model, arguments.seed))
+    scenario = arguments.scenario and msgspec.json.decode(arguments.scenario.read_bytes(), type=Scenario)
+
+    def report() -> None:
+        OpenAIInstrumentor().instrument(tracer_provider=tracers, meter_provider=meters)
+
+    made = asyncio.run(_run(arguments.url, arguments.model, arguments.seed, scenario, report))
     tracers.shutdown()
     meters.shutdown()
     print(msgspec.json.encode(made).decode(), flush=True)

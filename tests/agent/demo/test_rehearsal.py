@@ -1,0 +1,88 @@
+"""A fault on purpose, on the real engine, found by the real watchkeeper; and what counts as found."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from exporters.findings_log import encode
+from watchkeeper.agent.demo.faults import named
+from watchkeeper.agent.demo.performance import ENGINE_LIBRARY
+from watchkeeper.agent.demo.rehearsal import answers, read
+from watchkeeper.core.records import Cause, Finding, Severity
+from watchkeeper.core.testkit import require_library
+
+ROOT = Path(__file__).parents[3]
+FINDING = Finding(
+    at=100.0, since=90.0, severity=Severity.WARNING, subject="drift of truncation", summary="cut", name="truncation",
+    causes=(Cause("the model answers differently to the same kind of prompts", 0.6, (), "", ""),),
+)  # fmt: skip
+QUICK = """
+import msgspec
+from watchkeeper.agent.demo import faults, performance
+from watchkeeper.agent.demo.rehearsal import WarmUp
+
+scenario = faults.named("longer-prompts")
+brief = {"max_tokens": 2, "questions": ("Say yes.", "Say no.")}
+scenario = msgspec.structs.replace(
+    scenario,
+    usual=msgspec.structs.replace(scenario.usual, **brief),
+    wrong=msgspec.structs.replace(scenario.wrong, **brief),
+)
+performance.named = lambda _: scenario
+quick = WarmUp(seconds=1.0, calls=112, tick_seconds=1.0, wants_causes=False)
+raise SystemExit(performance.perform(0.1, 9464, "longer-prompts", quick))
+"""
+
+
+def test_longer_prompts_are_found_on_a_real_engine_and_nothing_is_left_behind(tmp_path):
+    require_library(ENGINE_LIBRARY, "libgomp1")
+    done = subprocess.run(
+        [sys.executable, "-c", QUICK],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "watchkeeper reference approve --all" in done.stdout
+    assert "drift of input_tokens of -/demo-chat/" in done.stdout
+    assert "It stands on the page" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("finding", "wants_causes", "expected"),
+    [
+        (FINDING, True, True),
+        (msgspec.structs.replace(FINDING, causes=()), True, False),
+        (msgspec.structs.replace(FINDING, causes=()), False, True),
+        (msgspec.structs.replace(FINDING, causes=(Cause("load", 0.6, (), "", ""),)), True, False),
+        (msgspec.structs.replace(FINDING, resolved=True), True, False),
+        (msgspec.structs.replace(FINDING, name="duration"), True, False),
+    ],
+)
+def test_a_fault_is_found_by_a_signal_of_its_own_with_a_cause_of_its_own(tmp_path, finding, wants_causes, expected):
+    file = tmp_path / "findings.jsonl"
+    file.write_bytes(encode("opened", finding))
+
+    [found] = read(file, 0.0)
+
+    assert answers(named("truncate"), found, wants_causes) is expected
+
+
+def test_what_was_told_before_and_what_is_half_written_and_news_of_references_are_left_out(tmp_path):
+    file = tmp_path / "findings.jsonl"
+    assert read(file, 0.0) == []
+    late = msgspec.structs.replace(FINDING, at=200.0)
+    news = msgspec.structs.replace(late, name="reference")
+    torn = encode("opened", late)[:-10]
+    file.write_bytes(b"".join([encode("opened", FINDING), encode("opened", news), encode("changed", late), torn]))
+
+    assert [found.at for found in read(file, 150.0)] == [200.0]
+    assert len(read(file, 0.0)) == 2
