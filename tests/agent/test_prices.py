@@ -30,8 +30,7 @@ def counted(prices: tuple[Price, ...], *calls: Completion) -> dict[tuple[str, ..
     """Cost by (type, currency), unpriced tokens by (type,)."""
     aggregate = Aggregate(Ledger(), max_series=1000, max_values_per_label=100)
     meter = RequestMeter(aggregate, PriceList(prices))
-    for call in calls:
-        meter.record(call)
+    meter.record(calls)
     found: dict[tuple[str, ...], float] = {}
     for point in aggregate.changed()[0]:
         labels = dict(point.labels)

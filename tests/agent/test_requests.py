@@ -1,6 +1,9 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from watchkeeper.agent.aggregate import Aggregate
 from watchkeeper.agent.requests import RequestMeter
@@ -22,6 +25,19 @@ CALL: dict[str, Any] = {
     "trace_id": b"t" * 16,
     "span_id": b"s" * 8,
 }
+VARIED = [
+    Completion(**CALL | change)
+    for change in (
+        {},
+        {"request_model": "n", "at": 101.0},
+        {"duration_seconds": 5.0, "finish_reasons": ("stop", "length"), "at": 102.0},
+        {"counts": False, "finish_reasons": ("stop",), "input_tokens": None},
+        {"outcome": Outcome.TIMEOUT, "error_type": "E", "cached_input_tokens": 2, "reasoning_tokens": 3},
+        {"outcome": None, "cache_write_tokens": 4, "tokens_estimated": True},
+        {"vantage": Vantage.ENGINE, "queue_seconds": 0.5, "decode_seconds": 0.25, "trace_id": b""},
+        {"duration_seconds": None, "pace_seconds": 0.5, "output_tokens": None},
+    )
+]
 
 
 class Meter:
@@ -30,14 +46,24 @@ class Meter:
     def __init__(self, *calls: Completion) -> None:
         self.aggregate = Aggregate(Ledger(), max_series=1000, max_values_per_label=100)
         self.meter = RequestMeter(self.aggregate)
-        for call in calls:
-            self.meter.record(call)
+        self.meter.record(calls)
         self.points, _ = self.aggregate.changed()
 
     def value(self, metric: Any, **labels: str) -> Any:
         wanted = {(name.replace("__", "."), value) for name, value in labels.items()}
         found = [point.value for point in self.points if point.metric == metric and wanted <= set(point.labels)]
         return found[0] if len(found) == 1 else found
+
+
+def shown(meter: Meter) -> dict[Any, Any]:
+    """Every series, with sums as exact as adding in another order leaves them."""
+    points, _ = meter.aggregate.changed()
+    return {
+        (point.metric, point.labels): replace(point.value, sum=round(point.value.sum, 9))
+        if isinstance(point.value, HistogramValue)
+        else point.value
+        for point in points
+    }
 
 
 def test_a_streamed_call_fills_every_request_metric_once() -> None:
@@ -125,6 +151,25 @@ def test_an_observation_carries_its_trace() -> None:
     assert (exemplar.trace_id, exemplar.span_id, exemplar.value) == (b"t" * 16, b"s" * 8, 1.1)
 
 
+def test_the_newest_observation_of_a_bucket_that_has_a_trace_is_shown() -> None:
+    first, last = (Completion(**CALL | {"at": at, "trace_id": trace * 16}) for at, trace in ((1.0, b"a"), (2.0, b"b")))
+    value = Meter(first, last, Completion(**CALL | {"at": 3.0, "trace_id": b""})).value(requests.CLIENT_DURATION)
+
+    assert [kept.trace_id for kept in value.exemplars if kept] == [b"b" * 16]
+    assert len(value.exemplars) == len(value.counts)
+
+
+@given(st.lists(st.sampled_from(VARIED), min_size=1, max_size=12), st.integers(1, 12))
+def test_calls_that_come_together_count_as_one_after_the_other(calls: list[Completion], size: int) -> None:
+    alone, together = Meter(), Meter()
+    for call in calls:
+        alone.meter.record((call,))
+    for start in range(0, len(calls), size):
+        together.meter.record(calls[start : start + size])
+
+    assert shown(together) == shown(alone)
+
+
 def test_no_label_of_a_request_series_is_outside_its_metric() -> None:
     meter = Meter(
         Completion(**CALL, namespace="ns", pod="p", tenant="t", server_address="h", server_port="1", error_type="E"),
@@ -141,7 +186,7 @@ def test_calls_go_on_counting_after_their_series_were_removed() -> None:
     meter.aggregate.sweep(1e9)
     meter.aggregate.changed()
 
-    meter.meter.record(Completion(**CALL))
+    meter.meter.record((Completion(**CALL),))
 
     points, _ = meter.aggregate.changed()
     assert any(point.metric == requests.REQUESTS and point.value == 1 for point in points)

@@ -83,9 +83,11 @@ class Pipeline:
             self._ledger.set(health.LAST_RECORD, now, label)
 
     def _fold(self, reading: Reading, label: Labels, now: float) -> None:
-        for completion in reading.completions:
-            call = completion if self._once is None else self._once.of(completion, now)
-            self._meter.record(call)
+        calls = reading.completions
+        if self._once is not None:
+            calls = tuple(self._once.of(call, now) for call in calls)
+        self._meter.record(calls)
+        for call in calls:
             self._judgements.remember(call)
             if self._explainer is not None:
                 self._explainer.see(call, now)

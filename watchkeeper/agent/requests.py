@@ -1,8 +1,12 @@
-"""A Completion to the request metrics. The hot path: the series of a kind of call are looked up once and kept."""
+"""
+Completions to the request metrics. The hot path: calls that share every label go to their series together, and those
+series are looked up once and kept.
+"""
 
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from watchkeeper.agent.aggregate import Aggregate, CounterSeries, HistogramSeries
+from watchkeeper.agent.aggregate import Aggregate, CounterSeries, HistogramSeries, Observation
 from watchkeeper.agent.costs import Charge
 from watchkeeper.agent.prices import PriceList
 from watchkeeper.core.metric import Metric
@@ -12,6 +16,7 @@ from watchkeeper.core.vocabulary import engines, requests
 _MAX_KINDS: Final = 4_096
 _CLIENT: Final = Vantage.CLIENT
 _OK: Final = Outcome.OK
+_Labels = tuple[str, ...]
 _Usage = tuple[CounterSeries, HistogramSeries]
 """tokens of a type in all, and by call"""
 _CALL_FIELDS: Final = (
@@ -35,34 +40,43 @@ class RequestMeter:
         self._aggregate = aggregate
         self._prices = prices or None
         self._generation = aggregate.generation
-        self._kinds: dict[tuple[str, ...], _Kind] = {}
+        self._kinds: dict[_Labels, _Kind] = {}
 
-    def record(self, call: Completion) -> None:
-        key = (
-            call.request_model,
-            call.response_model,
-            call.service,
-            call.pod,
-            call.operation,
-            call.provider,
-            call.server_address,
-            call.server_port,
-            call.tenant,
-            call.namespace,
-            call.vantage._value_,  # an enum's own hash is slow
-            call.error_type,
-        )
-        if self._generation != self._aggregate.generation or len(self._kinds) >= _MAX_KINDS:
+    def record(self, calls: Iterable[Completion]) -> None:
+        """Records of calls, in the order in which they came."""
+        alike: dict[_Labels, list[Completion]] = {}
+        for call in calls:
+            labels: _Labels = (
+                call.request_model,
+                call.response_model,
+                call.service,
+                call.pod,
+                call.operation,
+                call.provider,
+                call.server_address,
+                call.server_port,
+                call.tenant,
+                call.namespace,
+                call.vantage._value_,  # an enum's own hash is slow
+                call.error_type,
+            )
+            if labels in alike:
+                alike[labels].append(call)
+            else:
+                alike[labels] = [call]
+        if self._generation != self._aggregate.generation:
             self._kinds.clear()
             self._generation = self._aggregate.generation
-        kind = self._kinds.get(key)
+        for labels, group in alike.items():
+            self._kind(labels, group[0]).add(group)
+
+    def _kind(self, labels: _Labels, call: Completion) -> "_Kind":
+        kind = self._kinds.get(labels)
         if kind is None:
-            kind = self._kinds[key] = _Kind(self._aggregate, call, self._prices)
-        if call.counts:
-            kind.count(call)
-        if call.finish_reasons:
-            kind.finish(call)
-        kind.time(call)
+            if len(self._kinds) >= _MAX_KINDS:
+                self._kinds.clear()
+            kind = self._kinds[labels] = _Kind(self._aggregate, call, self._prices)
+        return kind
 
 
 class _Kind:
@@ -80,72 +94,101 @@ class _Kind:
         self._pace: HistogramSeries | None = None
         self._phases: dict[Metric, HistogramSeries] = {}
         self._totals: dict[str, CounterSeries] = {}
-        self._input: _Usage | None = None
-        self._output: _Usage | None = None
+        self._usages: dict[str, _Usage] = {}
         self._finish_reasons: dict[str, CounterSeries] = {}
         self._outcomes: dict[Outcome, CounterSeries] = {}
-        self._ok: CounterSeries | None = None
         self._charge = Charge(aggregate, prices, call, self._call) if prices else None
 
-    def count(self, call: Completion) -> None:
-        """Requests and tokens: once a call."""
-        at = call.at
-        if self._ok is None:
-            self._ok = self._show_outcomes(at)
-        if call.outcome is _OK or call.outcome is None:
-            self._ok.add(1, at)
-        else:
-            self._outcomes[call.outcome].add(1, at)
-        if call.input_tokens is not None:
-            total, size = self._input or self._make_input()
-            total.add(call.input_tokens, at)
-            size.observe(call.input_tokens, at)
-        if call.output_tokens is not None:
-            total, size = self._output or self._make_output()
-            total.add(call.output_tokens, at)
-            size.observe(call.output_tokens, at)
-            if call.tokens_estimated:
-                self._estimate(call.output_tokens, at)
-        if call.cached_input_tokens:
-            self._total("cache_read").add(call.cached_input_tokens, at)
-        if call.cache_write_tokens:
-            self._total("cache_write").add(call.cache_write_tokens, at)
-        if call.reasoning_tokens:
-            self._total("reasoning").add(call.reasoning_tokens, at)
-        if self._charge is not None:
-            self._charge.add(call)
-
-    def finish(self, call: Completion) -> None:
-        """Finish reasons, whichever record of the call brings them."""
-        for reason in call.finish_reasons:
-            finished = self._finish_reasons.get(reason)
-            if finished is None:
-                labels = (*self._call, ("gen_ai.response.finish_reason", reason))
-                finished = self._finish_reasons[reason] = self._aggregate.counter(requests.FINISH_REASONS, labels)
-            finished.add(1, call.at)
-
-    def time(self, call: Completion) -> None:
-        """Durations, from this observer's vantage. First token and pace are of successful calls only."""
-        duration, first = call.duration_seconds, call.time_to_first_token_seconds
-        at, trace_id, span_id = call.at, call.trace_id, call.span_id
-        if duration is not None:
-            for series in self._durations or self._make_durations():
-                series.observe(duration, at, trace_id, span_id)
-        if first is not None and not call.error_type:
-            for series in self._first_tokens or self._make_first_tokens():
-                series.observe(first, at, trace_id, span_id)
-            tokens = None if call.tokens_estimated else call.output_tokens
-            if duration is not None and tokens is not None and tokens > 1 and duration >= first:
-                self._observe_pace((duration - first) / (tokens - 1), call)
-        if call.pace_seconds is not None and not call.error_type:
-            self._observe_pace(call.pace_seconds, call)
+    def add(self, calls: Sequence[Completion]) -> None:
+        """At least one record."""
+        self._count(calls)
+        self._finish(calls)
+        self._time(calls)
         if not self._is_client:
-            self._time_phases(call)
+            for call in calls:
+                self._time_phases(call)
 
-    def _observe_pace(self, seconds: float, call: Completion) -> None:
-        if self._pace is None:
-            self._pace = self._aggregate.histogram(requests.SERVER_PER_TOKEN, self._vantage)
-        self._pace.observe(seconds, call.at, call.trace_id, call.span_id)
+    def _count(self, calls: Sequence[Completion]) -> None:
+        """Requests and tokens: once a call."""
+        at = calls[-1].at
+        fine = cache_read = cache_write = reasoning = 0
+        inputs: list[Observation] = []
+        outputs: list[Observation] = []
+        for call in calls:
+            if not call.counts:
+                continue
+            if call.outcome is _OK or call.outcome is None:
+                fine += 1
+            else:
+                self._outcome(call.outcome, at).add(1, at)
+            if call.input_tokens is not None:
+                inputs.append((call.input_tokens, call.at, b"", b""))
+            if call.output_tokens is not None:
+                outputs.append((call.output_tokens, call.at, b"", b""))
+                if call.tokens_estimated:
+                    self._estimate(call.output_tokens, call.at)
+            cache_read += call.cached_input_tokens or 0
+            cache_write += call.cache_write_tokens or 0
+            reasoning += call.reasoning_tokens or 0
+            if self._charge is not None:
+                self._charge.add(call)
+        if fine:
+            self._outcome(_OK, at).add(fine, at)
+        if inputs:
+            self._use("input", inputs, at)
+        if outputs:
+            self._use("output", outputs, at)
+        if cache_read:
+            self._total("cache_read").add(cache_read, at)
+        if cache_write:
+            self._total("cache_write").add(cache_write, at)
+        if reasoning:
+            self._total("reasoning").add(reasoning, at)
+
+    def _use(self, token_type: str, sizes: Sequence[Observation], at: float) -> None:
+        total, size = self._usages.get(token_type) or self._make_usage(token_type)
+        total.add(sum([seen[0] for seen in sizes]), at)
+        size.observe_all(sizes)
+
+    def _finish(self, calls: Sequence[Completion]) -> None:
+        """Finish reasons, whichever record of the call brings them."""
+        for call in calls:
+            for reason in call.finish_reasons:
+                finished = self._finish_reasons.get(reason)
+                if finished is None:
+                    labels = (*self._call, ("gen_ai.response.finish_reason", reason))
+                    finished = self._finish_reasons[reason] = self._aggregate.counter(requests.FINISH_REASONS, labels)
+                finished.add(1, call.at)
+
+    def _time(self, calls: Sequence[Completion]) -> None:
+        """Durations, from this observer's vantage. First token and pace are of successful calls only."""
+        durations: list[Observation] = []
+        firsts: list[Observation] = []
+        paces: list[Observation] = []
+        for call in calls:
+            duration, first, pace = call.duration_seconds, call.time_to_first_token_seconds, call.pace_seconds
+            at, trace_id, span_id = call.at, call.trace_id, call.span_id
+            if duration is not None:
+                durations.append((duration, at, trace_id, span_id))
+            if call.error_type:
+                continue
+            if first is not None:
+                firsts.append((first, at, trace_id, span_id))
+                tokens = None if call.tokens_estimated else call.output_tokens
+                if duration is not None and tokens is not None and tokens > 1 and duration >= first:
+                    paces.append(((duration - first) / (tokens - 1), at, trace_id, span_id))
+            if pace is not None:
+                paces.append((pace, at, trace_id, span_id))
+        if durations:
+            for series in self._durations or self._make_durations():
+                series.observe_all(durations)
+        if firsts:
+            for series in self._first_tokens or self._make_first_tokens():
+                series.observe_all(firsts)
+        if paces:
+            if self._pace is None:
+                self._pace = self._aggregate.histogram(requests.SERVER_PER_TOKEN, self._vantage)
+            self._pace.observe_all(paces)
 
     def _time_phases(self, call: Completion) -> None:
         for metric, seconds in (
@@ -159,17 +202,11 @@ class _Kind:
                     series = self._phases[metric] = self._aggregate.histogram(metric, self._engine)
                 series.observe(seconds, call.at)
 
-    def _make_input(self) -> _Usage:
-        self._input = self._usage("input")
-        return self._input
-
-    def _make_output(self) -> _Usage:
-        self._output = self._usage("output")
-        return self._output
-
-    def _usage(self, token_type: str) -> _Usage:
+    def _make_usage(self, token_type: str) -> _Usage:
         labels = (*self._vantage, (requests.TOKEN_TYPE, token_type))
-        return self._total(token_type), self._aggregate.histogram(requests.CLIENT_TOKEN_USAGE, labels)
+        size = self._aggregate.histogram(requests.CLIENT_TOKEN_USAGE, labels)
+        usage = self._usages[token_type] = self._total(token_type), size
+        return usage
 
     def _total(self, token_type: str) -> CounterSeries:
         total = self._totals.get(token_type)
@@ -182,13 +219,14 @@ class _Kind:
         labels = (*self._call, (requests.TOKEN_TYPE, "output"))
         self._aggregate.counter(requests.TOKENS_ESTIMATED, labels).add(tokens, at)
 
-    def _show_outcomes(self, at: float) -> CounterSeries:
-        """Every outcome at 0 from now on, so that the first failure is an increase; the series of `ok`."""
-        for outcome in Outcome:
-            series = self._aggregate.counter(requests.REQUESTS, (*self._call, ("outcome", outcome.value)))
-            series.touch(at)
-            self._outcomes[outcome] = series
-        return self._outcomes[_OK]
+    def _outcome(self, outcome: Outcome, at: float) -> CounterSeries:
+        """Every outcome is there at 0 from the first call on, so that the first failure is an increase."""
+        if not self._outcomes:
+            for each in Outcome:
+                series = self._aggregate.counter(requests.REQUESTS, (*self._call, ("outcome", each.value)))
+                series.touch(at)
+                self._outcomes[each] = series
+        return self._outcomes[outcome]
 
     def _make_durations(self) -> tuple[HistogramSeries, ...]:
         server = self._aggregate.histogram(requests.SERVER_DURATION, (*self._vantage, *self._error))
