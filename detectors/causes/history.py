@@ -6,16 +6,17 @@ observations, both counters of a share, sum and number of gauges. A value that n
 counter of rare events that comes into being later was at 0 before, as all of watchkeeper's totals begin there.
 
 Bounded: 4,096 rows of 540 float32, 9 MB, beside 800 bytes for each series that is read. Past that, new places add up in
-one row a measure; a row that held nothing for 90 minutes is given to a new place.
+one row a measure; a row that held nothing for 90 minutes is given to a new place. No numpy: it would be most of the
+memory of the role `node`, which explains findings too.
 """
 
+from array import array
 from collections.abc import Iterable, Set
-from math import isfinite, nan
+from functools import reduce
+from math import isfinite, isnan, nan
 from typing import Final
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from detectors.causes.candidates import MEASURES, Measure, Take, Where
 from detectors.causes.scope import REST, Place, place_of
@@ -31,7 +32,8 @@ _LARGEST: Final = 1e38
 _GAUGES: Final = (Take.MEAN, Take.MAX)
 _TWO_PARTS: Final = (Take.MEAN, Take.EACH, Take.SHARE)
 
-Floats = NDArray[np.float64]
+_UNTOLD: Final = array("f", [nan]) * STEPS
+_UNTOLD_BYTES: Final = _UNTOLD.tobytes()
 _RowKey = tuple[Measure, Place, str]
 
 
@@ -42,8 +44,8 @@ class Track(msgspec.Struct, frozen=True):
     """
 
     apart: str
-    upper: Floats
-    lower: Floats
+    upper: list[float]
+    lower: list[float]
 
 
 class _Feed(msgspec.Struct, frozen=True):
@@ -77,10 +79,11 @@ class History:
         self._rows: dict[_RowKey, int] = {}
         self._by_measure: dict[Measure, dict[str, dict[Place, int]]] = {}
         self._free: dict[int, list[int]] = {1: [], 2: []}
-        self._used = 0
-        self._values = np.full((64, STEPS), nan, np.float32)
+        self._values: list[array[float]] = []
+        """rows; step n is at n % STEPS"""
         self._living: list[int] = []
-        self._ran = np.zeros(STEPS, bool)
+        """how many series feed each row"""
+        self._ran = bytearray(STEPS)
         self._step: int | None = None
         self._first_step = 0
         self._reclaimed_step = -_RECLAIM_STEPS
@@ -91,8 +94,8 @@ class History:
 
     @property
     def bytes_held(self) -> int:
-        """Of the values; rows of the table are taken as they are needed."""
-        return int(self._values.nbytes)
+        """Of the values; rows are made as they are needed."""
+        return sum(row.itemsize * len(row) for row in self._values)
 
     @property
     def last_step(self) -> int:
@@ -121,31 +124,35 @@ class History:
     def tracks(self, measure: Measure, places: Set[Place], first: int, last: int) -> tuple[Track, ...]:
         """Steps `first` to `last`, both in, as far as known; one track for each value of `apart` that was seen."""
         first, last = max(first, self.first_step), min(last, self.last_step)
-        columns = np.arange(first, last + 1) % STEPS
         found = []
         for apart, by_place in self._by_measure.get(measure, {}).items():
             rows = [row for place, row in by_place.items() if place in places]
-            if rows and len(columns):
-                found.append(self._track(measure, apart, np.array(rows), columns))
+            if rows and first <= last:
+                found.append(self._track(measure, apart, rows, first, last))
         return tuple(found)
 
-    def _track(self, measure: Measure, apart: str, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Track:
-        values = self._values[np.ix_(rows, columns)].astype(np.float64)
-        told = ~np.isnan(values)
-        if measure.take is Take.MAX:
-            largest = np.where(told, values, -np.inf).max(axis=0)
-            return Track(apart, np.where(told.any(axis=0), largest, nan), np.ones(len(columns)))
-        upper = np.where(told, values, 0.0).sum(axis=0)
-        if measure.take in _TWO_PARTS:
-            lower = np.nan_to_num(self._values[np.ix_(rows + 1, columns)].astype(np.float64)).sum(axis=0)
-            return Track(apart, np.where(lower > 0, upper, nan), lower)
-        return Track(apart, np.where(told.any(axis=0), upper, nan), np.ones(len(columns)))
+    def _track(self, measure: Measure, apart: str, rows: list[int], first: int, last: int) -> Track:
+        upper = reduce(_larger if measure.take is Take.MAX else _plus, (self._told(row, first, last) for row in rows))
+        if measure.take not in _TWO_PARTS:
+            return Track(apart, upper, [1.0] * len(upper))
+        lower = reduce(_plus, (self._told(row + 1, first, last) for row in rows))
+        return Track(
+            apart,
+            [(0.0 if isnan(over) else over) if under > 0 else nan for over, under in zip(upper, lower, strict=True)],
+            [0.0 if isnan(under) else under for under in lower],
+        )
+
+    def _told(self, row: int, first: int, last: int) -> list[float]:
+        """Of one row, in order of time."""
+        start, end, values = first % STEPS, last % STEPS + 1, self._values[row]
+        return (values[start:end] if start < end else values[start:] + values[:end]).tolist()
 
     def _begin(self, step: int) -> None:
         self._step = self._first_step = step
         self._reclaimed_step = step - _RECLAIM_STEPS
-        self._values[:] = nan
-        self._ran[:] = False
+        for row in self._values:
+            row[:] = _UNTOLD
+        self._ran = bytearray(STEPS)
 
     def _fold(self, closed: int, step: int) -> None:
         """Close a step and open another. Steps in between, while nothing ran, stay unknown."""
@@ -159,15 +166,21 @@ class History:
                 _add(self._series[key], point, sums)
         self._add_gauges(sums)
         place = closed % STEPS
-        self._values[:, place] = nan
-        found = np.array(sums, np.float64)
-        told = np.array(self._living, bool) & (np.abs(found) < _LARGEST)
-        self._values[: len(sums), place] = np.where(told, found, nan)
+        for row, living, value in zip(self._values, self._living, sums, strict=True):
+            row[place] = value if living and abs(value) < _LARGEST else nan
         self._ran[place] = True
-        for skipped in range(max(closed + 1, step - STEPS), step):
-            self._values[:, skipped % STEPS] = nan
-            self._ran[skipped % STEPS] = False
+        self._skip(max(closed + 1, step - STEPS), step)
         self._step = step
+
+    def _skip(self, first: int, end: int) -> None:
+        """Steps `first` to `end` (not in), at most STEPS of them, are not told."""
+        start = first % STEPS
+        over = start + end - first - STEPS
+        for part in (slice(start, min(STEPS, STEPS + over)), slice(0, max(0, over))):
+            untold = _UNTOLD[part]
+            self._ran[part] = bytes(len(untold))
+            for row in self._values:
+                row[part] = untold
 
     def _add_gauges(self, sums: list[float]) -> None:
         largest: dict[int, float] = {}
@@ -215,12 +228,12 @@ class History:
             self._rows[key] = row
             self._by_measure.setdefault(measure, {}).setdefault(key[2], {})[key[1]] = row
             if measure.take is Take.EVENTS:
-                self._values[row, self._ran] = 0.0
+                self._values[row] = array("f", (0.0 if ran else nan for ran in self._ran))
         return row
 
     def _has_room(self, measure: Measure) -> bool:
         width = 2 if measure.take in _TWO_PARTS else 1
-        if self._free[width] or self._used + width <= self._room:
+        if self._free[width] or len(self._values) + width <= self._room:
             return True
         if self._step is not None and self._step - self._reclaimed_step >= _RECLAIM_STEPS:
             self._reclaimed_step = self._step
@@ -230,23 +243,35 @@ class History:
     def _take_row(self, width: int) -> int:
         if self._free[width]:
             return self._free[width].pop()
-        row = self._used
-        self._used += width
+        row = len(self._values)
         self._living += [0] * width
-        if self._used > len(self._values):
-            most = max(self._used, self._room + 2 * len(self._measures))
-            more = min(len(self._values), most - len(self._values))
-            self._values = np.concatenate((self._values, np.full((more, STEPS), nan, np.float32)))
+        self._values += [_UNTOLD[:] for _ in range(width)]
         return row
 
     def _reclaim(self) -> None:
         for (measure, place, apart), row in list(self._rows.items()):
             width = 2 if measure.take in _TWO_PARTS else 1
             mine = slice(row, row + width)
-            if not any(self._living[mine]) and np.isnan(self._values[mine]).all():
+            if not any(self._living[mine]) and not any(map(_tells, self._values[mine])):
                 del self._rows[measure, place, apart]
                 del self._by_measure[measure][apart][place]
                 self._free[width].append(row)
+
+
+def _plus(some: list[float], others: list[float]) -> list[float]:
+    """Told where either is; NaN alone differs from itself."""
+    return [
+        one if other != other else other if one != one else one + other for one, other in zip(some, others, strict=True)
+    ]
+
+
+def _larger(some: list[float], others: list[float]) -> list[float]:
+    """Told where either is."""
+    return [one if other != other or one > other else other for one, other in zip(some, others, strict=True)]
+
+
+def _tells(row: "array[float]") -> bool:
+    return row.tobytes() != _UNTOLD_BYTES
 
 
 def _parts(row: int, take: Take, part: int) -> tuple[int, ...]:

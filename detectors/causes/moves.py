@@ -13,12 +13,12 @@ No seasonal part is removed, 90 minutes know none. None is needed: on a steady r
 what half an hour moves, and medians of neighbouring half-hours are one such move apart, so |z| stays at 2.
 """
 
-from math import ceil, isnan, sqrt
+from collections.abc import Iterable
+from math import ceil, isnan, nan, sqrt
+from statistics import median, quantiles
 from typing import Final
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from detectors.causes.candidates import Candidate, Measure, Take
 from detectors.causes.history import STEP_SECONDS, History, Track
@@ -39,8 +39,6 @@ _BLOCKS_BEFORE: Final = 6
 _BLOCKS_AFTER: Final = 5
 """how many there are to be, where that makes shorter ones"""
 _WHOLE: Final = (Take.SHARE, Take.EVENTS, Take.MOST)
-
-Floats = NDArray[np.float64]
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -100,7 +98,7 @@ def _among(candidate: Candidate, measure: Measure, tracks: tuple[Track, ...], lo
     if measure.take is Take.MOST:
         tracks = _most_frequent(tracks, look)
     elif not measure.most_moved and len(tracks) > 1:
-        tracks = (max(tracks, key=lambda track: int((~np.isnan(track.upper)).sum())),)
+        tracks = (max(tracks, key=lambda track: len(_told(track.upper))),)
     moves = [move for track in tracks if (move := _compare(candidate, measure, track, look)) is not None]
     return max(moves, key=lambda move: abs(move.z), default=None)
 
@@ -110,9 +108,11 @@ def _most_frequent(tracks: tuple[Track, ...], look: Window) -> tuple[Track, ...]
     named = [track for track in tracks if track.apart]
     if not named:
         return ()
-    every = np.sum([np.nan_to_num(track.upper) for track in named], axis=0)
-    top = max(named, key=lambda track: (float(np.nansum(track.upper[: look.end - look.first])), track.apart))
-    return (Track(top.apart, np.where(every > 0, np.nan_to_num(top.upper), np.nan), every),)
+    counts = [[0.0 if isnan(count) else count for count in track.upper] for track in named]
+    every = [sum(step) for step in zip(*counts, strict=True)]
+    before = look.end - look.first
+    most, top = max(zip(counts, named, strict=True), key=lambda pair: (sum(pair[0][:before]), pair[1].apart))
+    return (Track(top.apart, [count if total > 0 else nan for count, total in zip(most, every, strict=True)], every),)
 
 
 def _compare(candidate: Candidate, measure: Measure, track: Track, look: Window) -> Move | None:
@@ -120,16 +120,16 @@ def _compare(candidate: Candidate, measure: Measure, track: Track, look: Window)
     per = STEP_SECONDS if measure.take in (Take.RATE, Take.EVENTS) else 1.0
     blocks_before = _blocks(track, before, look.block, per, from_end=True)
     blocks_after = _blocks(track, after, look.block, per, from_end=False)
-    told_before, told_after = blocks_before[~np.isnan(blocks_before)], blocks_after[~np.isnan(blocks_after)]
+    told_before, told_after = _told(blocks_before), _told(blocks_after)
     if len(told_before) < _LEAST_BLOCKS[0] or len(told_after) < _LEAST_BLOCKS[1]:
         return None
-    low, high = np.percentile(told_before, (25, 75))
+    low, _, high = quantiles(told_before, n=4, method="inclusive")
     if measure.take in _WHOLE:
         was, count = _whole(track, before, per)
         now, _ = _whole(track, after, per)
     else:
-        was, now, count = float(np.median(told_before)), float(np.median(told_after)), 0.0
-    spread = max(float(high - low), candidate.floor, candidate.floor_ratio * abs(was))
+        was, now, count = median(told_before), median(told_after), 0.0
+    spread = max(high - low, candidate.floor, candidate.floor_ratio * abs(was))
     if measure.take is Take.EVENTS:
         spread = max(spread, sqrt(was * count + 1) / count)
     elif measure.take in _WHOLE:
@@ -140,31 +140,39 @@ def _compare(candidate: Candidate, measure: Measure, track: Track, look: Window)
     return Move(candidate, was, now, z, began, apart=track.apart)
 
 
-def _blocks(track: Track, part: slice, size: int, per: float, *, from_end: bool) -> Floats:
+def _told(values: Iterable[float]) -> list[float]:
+    return [value for value in values if not isnan(value)]
+
+
+def _blocks(track: Track, part: slice, size: int, per: float, *, from_end: bool) -> list[float]:
     upper, lower = track.upper[part], track.lower[part]
-    left = len(upper) % size
-    if left:
-        cut = slice(left, None) if from_end else slice(0, len(upper) - left)
-        upper, lower = upper[cut], lower[cut]
-    told = ~np.isnan(upper)
-    top = np.where(told, upper, 0.0).reshape(-1, size).sum(axis=1)
-    bottom = np.where(told, lower, 0.0).reshape(-1, size).sum(axis=1) * per
-    value: Floats = np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
-    return value
+    whole = len(upper) // size * size
+    first = len(upper) - whole if from_end else 0
+    found = []
+    for start in range(first, first + whole, size):
+        top, bottom = _sums(upper[start : start + size], lower[start : start + size], per)
+        found.append(top / bottom if bottom > 0 else nan)
+    return found
+
+
+def _sums(upper: list[float], lower: list[float], per: float) -> tuple[float, float]:
+    """Over the steps that are told."""
+    told = [pair for pair in zip(upper, lower, strict=True) if not isnan(pair[0])]
+    return sum(over for over, _ in told), sum(under for _, under in told) * per
 
 
 def _whole(track: Track, part: slice, per: float) -> tuple[float, float]:
     """The value over all steps, and what it is a share of: observations, or seconds."""
-    told = ~np.isnan(track.upper[part])
-    bottom = float(track.lower[part][told].sum()) * per
-    return float(track.upper[part][told].sum()) / bottom, bottom
+    top, bottom = _sums(track.upper[part], track.lower[part], per)
+    return top / bottom, bottom
 
 
 def _onset(track: Track, look: Window, was: float, now: float, per: float) -> float:
     """Begin of the first two blocks in a row that are past half of the way; at the end of what is known one will do."""
     start = max(0, look.end - int(_EARLY_SECONDS / STEP_SECONDS) - look.first)
     values = _blocks(track, slice(start, None), look.block, per, from_end=False)
-    past = (values - was) * (1 if now > was else -1) >= abs(now - was) / 2
+    way = 1 if now > was else -1
+    past = [(value - was) * way >= abs(now - was) / 2 for value in values]
     for place in range(len(past)):
         if past[place] and (place + 1 == len(past) or past[place + 1] or isnan(values[place + 1])):
             return (look.first + start + place * look.block) * STEP_SECONDS

@@ -1,4 +1,6 @@
 import logging
+import subprocess
+import sys
 from collections.abc import Sequence
 
 import msgspec
@@ -81,7 +83,7 @@ def test_a_finding_leaves_the_pipeline_with_what_moved_and_what_changed():
     assert "prompt tokens 310 -> 465 (z +10)" in finding.evidence
     assert finding.summary == "it is slow"
     assert finding.action == "ask who changed it; roll it back where the change was not meant to do this"
-    assert finding.runbook == "docs/causes.md#facts"
+    assert finding.runbook == "dashboards/runbooks/WatchkeeperDriftDetected.md"
 
 
 def test_what_is_over_is_not_explained():
@@ -180,3 +182,12 @@ def test_an_onset_outside_of_what_is_known_gives_no_cause_and_no_failure(since):
     assert explained.causes == ()
     assert "causes not ranked" in explained.evidence[-1]
     assert not [sample for sample in ledger.drain(1.0) if sample.metric is health.SIGNAL_FAILURES]
+
+
+def test_explaining_needs_no_numpy():
+    script = "import sys, watchkeeper.agent.explain; print(' '.join(sys.modules))"
+
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+
+    assert "detectors.causes.history" in loaded
+    assert "numpy" not in loaded.split()

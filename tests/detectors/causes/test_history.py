@@ -1,7 +1,6 @@
 import math
 from typing import Any
 
-import numpy as np
 import pytest
 
 from detectors.causes.candidates import BY_NAME, Measure, Take
@@ -35,8 +34,8 @@ class Told:
         first, last = self.history.first_step, self.history.last_step
         tracks = self.history.tracks(measure, places or set(self.history.places), first, last)
         assert len(tracks) == 1
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return [round(float(value), 6) for value in tracks[0].upper / tracks[0].lower]
+        both = zip(tracks[0].upper, tracks[0].lower, strict=True)
+        return [math.nan if math.isnan(over) else round(over / under, 6) for over, under in both]
 
 
 def of(pod: str) -> tuple[tuple[str, str], ...]:
@@ -49,7 +48,7 @@ def tokens(count: float, total: float) -> Point:
 
 
 def same(values: list[float], expected: list[float]) -> bool:
-    return np.array_equal(np.array(values), np.array(expected), equal_nan=True)
+    return values == pytest.approx(expected, abs=0, rel=0, nan_ok=True)
 
 
 def test_a_gauge_holds_until_it_is_gone_and_then_is_not_told():
@@ -117,6 +116,21 @@ def test_steps_in_which_nothing_ran_are_not_told():
     assert same(told.values(WAITING), [4.0, math.nan, math.nan, 4.0])
 
 
+@pytest.mark.parametrize("steps", [2, 300, STEPS - 1, STEPS, STEPS + 1])
+@pytest.mark.parametrize("before", [1, STEPS - 100, STEPS + 7])
+def test_only_the_steps_of_a_pause_are_not_told(before, steps):
+    told = Told()
+    for _ in range(before):
+        told.step(Point(engines.WAITING, of("a"), 4.0))
+    told.at += (steps - 1) * STEP_SECONDS
+    told.step()
+
+    values = told.values(WAITING)
+    left = max(0, min(before, STEPS - steps))
+    assert same(values, [4.0] * left + [math.nan] * (len(values) - left - 1) + [4.0])
+    assert len(values) == min(STEPS, before + steps)
+
+
 def test_a_clock_that_is_set_back_begins_anew():
     told = Told()
     told.step(Point(engines.WAITING, of("a"), 4.0))
@@ -152,7 +166,7 @@ def test_past_the_rows_there_are_new_places_add_up_in_one_and_memory_is_bounded(
     assert len(told.history.places) == 21
     assert REST in told.history.places
     assert told.values(RATE)[-1] == 10.0
-    assert told.history.bytes_held == 64 * STEPS * 4
+    assert told.history.bytes_held == 21 * STEPS * 4
 
 
 def test_a_row_that_held_nothing_for_ninety_minutes_goes_to_a_new_place():
