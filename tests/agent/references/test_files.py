@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.drift.kinds import Kind
-from watchkeeper.agent.references.files import Fields, Table, parse_time, parse_value
+from watchkeeper.agent.references.files import Fields, Table, parse_value
+from watchkeeper.core.call_fields import parse_time
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.observed import Row, Segment
 

@@ -22,12 +22,13 @@ from watchkeeper.agent import config as configuration
 from watchkeeper.agent import registry
 from watchkeeper.agent.references import display, journal, store, transfer
 from watchkeeper.agent.references.delays import PER_TICK, Delay, delays
-from watchkeeper.agent.references.files import SEGMENT_NAMES, Fields, Table, parse_time
+from watchkeeper.agent.references.files import SEGMENT_NAMES, Fields, Table
 from watchkeeper.agent.references.journal import Deed
 from watchkeeper.agent.references.observations import FOLDER, SUFFIX, Series, Wanted, gather, read_file, read_rows, span
 from watchkeeper.agent.references.proposals import propose
 from watchkeeper.agent.references.standing import SHOWN_ID, Standing, chosen, newest, standing
 from watchkeeper.agent.references.store import Key, Shelf
+from watchkeeper.core.call_fields import parse_time
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.observed import Row, Segment, Tally
 

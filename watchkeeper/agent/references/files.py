@@ -10,33 +10,27 @@ import io
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
 from functools import cache
-from math import isfinite, nan
+from math import nan
 from pathlib import Path
-from typing import Any, BinaryIO, Final, cast
+from typing import BinaryIO, Final, cast
 
 import msgspec
 
 from detectors.drift.kinds import Kind
 from watchkeeper.agent import registry
 from watchkeeper.agent.drift.streams import ERROR, FINISH_REASON, NUMBERS, QUALITY, VERDICT, kind_of
+from watchkeeper.core.call_fields import TIME_NAMES, Record, finite, parse_time, value_at
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.labels import clean
 from watchkeeper.core.observed import Row, Segment
 from watchkeeper.core.vocabulary import outputs
 
-TIME_NAMES: Final = ("at", "time", "timestamp", "start_time", "created_at", "ts")
-"""where the time is looked for, in whatever case"""
 SEGMENT_NAMES: Final = Segment._fields
 ENDINGS: Final = (".jsonl", ".ndjson", ".csv", ".parquet", ".tallies")
 
 _MOST_WORD_CHARACTERS: Final = 64
 _FLAGS: Final = {"1": 1.0, "true": 1.0, "yes": 1.0, "0": 0.0, "false": 0.0, "no": 0.0}
-_THOUSAND_FROM: Final = 1e11
-"""a time that is larger is in thousandths: in seconds it would lie behind the year 5000"""
-
-Record = Mapping[str, Any]
 
 
 class Fields(msgspec.Struct, frozen=True):
@@ -117,46 +111,16 @@ def is_signal(name: str) -> bool:
     return name in _known() or name.startswith((QUALITY, VERDICT))
 
 
-def parse_time(value: object) -> float | None:
-    """
-    Unix seconds of a time in ISO 8601 (UTC where it says nothing), in unix seconds or thousandths, millionths, ....
-
-    >>> parse_time("2023-11-16 18:15:46.5"), parse_time(1700158546500), parse_time("soon")
-    (1700158546.5, 1700158546.5, None)
-    """
-    if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-    if isinstance(value, date):
-        return datetime(value.year, value.month, value.day, tzinfo=UTC).timestamp()
-    number = _number(value)
-    if number is not None:
-        while abs(number) >= _THOUSAND_FROM:
-            number /= 1000
-        return number
-    try:
-        return parse_time(datetime.fromisoformat(str(value).strip()))
-    except ValueError:
-        return None
-
-
 def parse_value(value: object, kind: Kind) -> float | str | None:
     """An observation; None for what is none of this kind."""
     if kind is Kind.CATEGORY:
         word = clean(str(value)) if isinstance(value, str | int | float) else ""
         return word if 0 < len(word) <= _MOST_WORD_CHARACTERS else None
     if kind is Kind.FLAG:
-        number = _number(value)
+        number = finite(value)
         return _FLAGS.get(str(value).strip().lower()) if number is None else _FLAGS.get(f"{number:g}")
-    number = _number(value)
+    number = finite(value)
     return None if number is None or (kind is Kind.SHARE and not 0 <= number <= 1) else number
-
-
-def _number(value: object) -> float | None:
-    try:
-        number = float(cast(Any, value))
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if isfinite(number) else None
 
 
 @cache
@@ -164,22 +128,6 @@ def _known() -> frozenset[str]:
     calls = (name for name, _, _ in NUMBERS)
     metrics = (metric.name for metric in outputs.METRICS)
     return frozenset((*calls, ERROR, FINISH_REASON, *metrics, *(check.name for check in registry.checks())))
-
-
-def value_at(record: Record, path: str) -> Any:
-    """What stands at a path; None where nothing does. A key may hold dots itself."""
-    if path in record:
-        return record[path]
-    head, _, rest = path.partition(".")
-    while rest:
-        inner = record.get(head)
-        if isinstance(inner, Mapping):
-            found = value_at(inner, rest)
-            if found is not None:
-                return found
-        more, _, rest = rest.partition(".")
-        head = f"{head}.{more}"
-    return None
 
 
 def records(path: Path) -> Iterator[Record | None]:

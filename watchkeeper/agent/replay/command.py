@@ -19,11 +19,12 @@ from watchkeeper.agent.config import DriftConfig
 from watchkeeper.agent.drift.drift import Drift
 from watchkeeper.agent.drift.streams import segment_of
 from watchkeeper.agent.replay import report
-from watchkeeper.agent.replay.calls import FIELDS, Calls, Change, changed
+from watchkeeper.agent.replay.calls import Calls, Change, changed
 from watchkeeper.agent.replay.otlp_files import OtlpCalls, is_otlp
 from watchkeeper.agent.replay.progress import Progress
 from watchkeeper.agent.replay.rehearsal import Fixed, Rehearsal, alarmed, references
 from watchkeeper.agent.wiring import judges
+from watchkeeper.core.call_fields import FIELDS
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.observed import Segment
