@@ -108,7 +108,9 @@ def verify(connection: Connection, deployment: str) -> Verified:
         if entry.previous != previous:
             return said(f"entry {entry.number} does not follow from the one before it", entry.number)
         looked_at, previous = looked_at + 1, entry.hash
-    if first + looked_at - 1 != head["number"]:
+    if first + looked_at - 1 > head["number"]:
+        return said(f"entry {head['number'] + 1} comes after the head of the log", head["number"] + 1)
+    if first + looked_at - 1 < head["number"]:
         return said(f"entry {first + looked_at} and all after it are gone", first + looked_at)
     if previous != head["hash"]:
         return said("the head of the log is not the hash of its last entry", head["number"])

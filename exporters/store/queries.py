@@ -46,6 +46,9 @@ class Found(msgspec.Struct, frozen=True):
     name: str
     subject: str
     labels: dict[str, str]
+    namespace: str
+    service: str
+    model: str
     severity: str
     summary: str
     evidence: list[str]

@@ -81,6 +81,8 @@ def _number(connection: Connection, table: Table, key: dict[str, Any]) -> int:
 
 def profiles(connection: Connection, rows: Sequence[tuple[int, int, int, bytes]]) -> None:
     """Hour, stream, writer and counts of each: what the hour has so far."""
+    if not rows:
+        return
     statement = insert(connection, PROFILES)
     connection.execute(
         statement.on_conflict_do_update(

@@ -3,6 +3,7 @@
 from watchkeeper.core.testkit.fake_library import FakeLibrary
 from watchkeeper.core.testkit.marks import MarkedPeer, mark, marks
 from watchkeeper.core.testkit.ports import free_port
+from watchkeeper.core.testkit.postgres_server import PostgresServer
 from watchkeeper.core.testkit.programs import require, require_library
 from watchkeeper.core.testkit.prometheus_server import PrometheusServer, TargetHealth
 from watchkeeper.core.testkit.recordings import recorded
@@ -11,6 +12,7 @@ from watchkeeper.core.testkit.running import RunningWatchkeeper
 __all__ = [
     "FakeLibrary",
     "MarkedPeer",
+    "PostgresServer",
     "PrometheusServer",
     "RunningWatchkeeper",
     "TargetHealth",
