@@ -1,3 +1,6 @@
+import resource
+import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +74,46 @@ def test_a_folder_that_cannot_be_written_is_said_once_and_counted(
 
     assert caplog.text.count("are not kept") == 1
     assert outcomes(ledger) == {"lost": 3.0}
+
+
+def test_a_folder_or_file_that_somebody_removed_is_begun_anew(tmp_path: Path) -> None:
+    ledger = Ledger()
+    recorder = Recorder(tmp_path / "observed", 1 << 20, ledger)
+
+    def tick(at: float) -> None:
+        recorder.add("a/b/c", {"x": at})
+        recorder.flush(at, 10.0, at)
+
+    tick(0.0)
+    shutil.rmtree(tmp_path / "observed")
+    tick(10.0)
+    for file in (tmp_path / "observed").iterdir():
+        file.unlink()
+    tick(20.0)
+
+    assert [tally.at for tally in read(tmp_path / "observed")] == [20.0]
+    assert outcomes(ledger) == {"kept": 3.0}
+
+
+def test_a_tick_that_a_full_disk_cut_off_costs_none_of_those_behind_it(tmp_path: Path) -> None:
+    ledger = Ledger()
+    recorder = Recorder(tmp_path, 1 << 20, ledger)
+
+    def tick(at: float) -> None:
+        recorder.add("a/b/c", {f"signal {place}": at for place in range(50)})
+        recorder.flush(at, 10.0, at)
+
+    tick(0.0)
+    [file] = tmp_path.iterdir()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size + 20, before[1]))  # as a full disk: a part fits
+    try:
+        tick(10.0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    tick(20.0)
+
+    assert [tally.at for tally in read(tmp_path)] == [0.0, 20.0]
+    assert outcomes(ledger) == {"kept": 100.0, "lost": 50.0}

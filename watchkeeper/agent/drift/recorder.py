@@ -5,6 +5,7 @@ Of each segment and tick every value is kept with how often it came, numbers cut
 must hold the wandering that evidence sees, so nothing may be left out. The folder is bounded: the oldest file goes.
 """
 
+import errno
 import logging
 import os
 from collections import Counter
@@ -81,12 +82,13 @@ class Recorder:
         self._say("")
 
     def _write(self, frame: bytes, now: float) -> None:
-        if self._file is None or self._file.stat().st_size + len(frame) > self._file_bytes:
+        # others may remove a file at any time: an operator, or a second watchkeeper that makes room
+        is_usable = self._file is not None and self._file.exists()
+        if self._file is None or not is_usable or self._file.stat().st_size + len(frame) > self._file_bytes:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._file = self._folder / f"{int(now * 1000):014d}-{os.getpid()}{_SUFFIX}"
             self._make_room()
-        with self._file.open("ab") as file:
-            file.write(frame)
+        _append(self._file, frame)
 
     def _make_room(self) -> None:
         """A file is about to begin: with it full, all must fit."""
@@ -104,3 +106,15 @@ class Recorder:
                 _LOG.warning("%s", problem)
             else:
                 _LOG.info("%s: observations are kept again", self._folder)
+
+
+def _append(path: Path, frame: bytes) -> None:
+    """All of it or nothing: behind a part of a frame nothing could be read. :raises OSError: not written"""
+    with path.open("ab", buffering=0) as file:
+        before = file.tell()
+        try:
+            if file.write(frame) < len(frame):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            file.truncate(before)
+            raise
