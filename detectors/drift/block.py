@@ -247,6 +247,7 @@ class Block:
         if line.odds >= self._limit:
             self.crossings.append(self._crossing(name, line, int(line.evidence.argmax())))
             line.evidence[:] = 0.0
+            line.cusum[:] = 0.0
             line.crossed_at = self._open_at
 
     def _crossing(self, name: str, line: _Line, best: int) -> Crossing:

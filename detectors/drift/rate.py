@@ -124,6 +124,7 @@ class Tracks:
         odds = weighted.sum(axis=1)
         alarms = odds >= self.limits[rows]
         evidence[alarms] = 0.0
+        cusum[alarms] = 0.0  # else a second change would be dated by a long one before it
         self.odds[rows] = odds
         self.best[rows] = weighted.argmax(axis=1)
         if not isinstance(rows, slice):  # what was read was a copy

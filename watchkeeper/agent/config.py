@@ -68,7 +68,7 @@ class DriftConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kept_every_seconds: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 30.0
     """of a detector: how often its evidence is kept; what came since then is read again after a stop"""
     max_segments: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 64
-    """services and models told apart; calls of further ones are not watched"""
+    """services and models told apart; calls of further ones are not watched, but where they have a reference"""
     observed_mebibytes: Annotated[int, msgspec.Meta(ge=0)] = 64
     """room in `state_folder` for what was observed (never text), which references are proposed from; 0 keeps none"""
 

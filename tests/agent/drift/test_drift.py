@@ -292,3 +292,56 @@ def test_a_failure_in_drift_is_counted_and_stops_nothing(tmp_path: Path, caplog:
         (3, (("signal", "drift"), ("reason", "ValueError")))
     ]
     assert caplog.text.count("everything else goes on") == 1
+
+
+def test_a_segment_that_has_a_reference_is_watched_however_many_others_came_first(tmp_path: Path) -> None:
+    chance = random.Random(12)
+    approve(tmp_path / "references", "input_tokens", Kind.NUMBER, lognormal(chance, 100, 4000))
+    stream = Stream(runner(tmp_path, max_segments=3))
+    for number in range(50):
+        stream.send(call(model=f"m{number}"))
+    for _ in range(1000):
+        stream.send(call(300 * chance.lognormvariate(0.0, 0.6)))
+
+    assert [finding.name for finding in stream.findings] == ["input_tokens"]
+
+
+@pytest.mark.parametrize("instead", [False, True])
+def test_what_was_raised_is_over_once_its_reference_is_in_force_no_more(tmp_path: Path, instead: bool) -> None:
+    chance = random.Random(13)
+    old = approve(tmp_path / "references", "input_tokens", Kind.NUMBER, lognormal(chance, 100, 4000))
+    stream = Stream(runner(tmp_path))
+    for _ in range(1000):
+        stream.send(call(300 * chance.lognormvariate(0.0, 0.6)))
+    (tmp_path / "references" / f"{old.id}.json").unlink()
+    if instead:
+        approve(tmp_path / "references", "input_tokens", Kind.NUMBER, lognormal(chance, 300, 4000))
+    for _ in range(100):
+        stream.send(call(300 * chance.lognormvariate(0.0, 0.6)))
+
+    [raised, over] = [finding for finding in stream.findings if finding.name == "input_tokens"]
+    assert not raised.resolved
+    assert over.resolved
+    assert over.labels == raised.labels
+
+
+def test_a_second_change_is_dated_by_itself_not_by_a_long_one_before_it(tmp_path: Path) -> None:
+    chance = random.Random(14)
+    approve(tmp_path / "references", "input_tokens", Kind.NUMBER, lognormal(chance, 100, 4000))
+    stream = Stream(runner(tmp_path))
+
+    def hours(length: float, middle: float) -> None:
+        for _ in range(int(length * 7200)):
+            stream.send(call(middle * chance.lognormvariate(0.0, 0.6)))
+
+    hours(0.2, 100)
+    hours(2, 200)
+    hours(1, 100)
+    changed_at = stream.now
+    hours(0.2, 200)
+
+    [first, over, second] = stream.findings
+    assert over.resolved
+    assert second.at > changed_at > first.at
+    assert abs(second.since - changed_at) < 60
+    assert "median about 20" in second.summary or "median about 19" in second.summary

@@ -82,6 +82,8 @@ class Drift:
         self._has_looked = False
         self._in_force: dict[Key, str] = {}
         """ids"""
+        self._referenced: frozenset[str] = frozenset()
+        """segments that are watched whatever the bound: as many as somebody approved references of"""
         self._number = int(now // tick_seconds)
         self._saved_at = float("-inf")
         self._problems: tuple[str, ...] = ()
@@ -157,8 +159,10 @@ class Drift:
 
     def _segment(self, key: tuple[str, str, str]) -> _Watched | None:
         watched = self._segments.get(key)
-        if watched is None and len(self._segments) < self._max_segments:
-            watched = self._segments[key] = _Watched(Segment(*key).text, {})
+        if watched is None:
+            text = Segment(*key).text
+            if len(self._segments) < self._max_segments or text in self._referenced:
+                watched = self._segments[key] = _Watched(text, {})
         return watched
 
     def _take(self, watched: _Watched, values: Mapping[str, float | str], now: float) -> None:
@@ -190,6 +194,7 @@ class Drift:
             self._in_force = {(segment, signal): held for segment, signal, held in saved.in_force}
             self._number = saved.number
         before, self._in_force = self._in_force, {key: pack.id for key, pack in active.items()}
+        self._referenced = frozenset(segment for segment, _ in active)
         for problem in self._judge.use(active, saved):
             _LOG.warning("evidence refused: %s", problem)
             self._ledger.add(drift.REFUSED, 1, (("reason", "evidence"),))

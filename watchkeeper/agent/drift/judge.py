@@ -108,6 +108,8 @@ class Judge:
         self._order: list[Stream] = []
         self._bank: Bank | None = None
         self._open: dict[str, Finding] = {}
+        self._over: list[Finding] = []
+        """open when their streams lost their references"""
         self._gone: list[Stream] = []
         self.counted: list[Counted] = []
         """what the last tick brought, by stream"""
@@ -151,6 +153,7 @@ class Judge:
                     stream.block.restore(kept)
         problems = list(self._restore(held, fresh=fresh)) if held else []
         names = {stream.name for stream in self._order}
+        self._over += [finding for name, finding in self._open.items() if name not in names]
         self._open = {name: finding for name, finding in self._open.items() if name in names}
         return problems
 
@@ -163,7 +166,8 @@ class Judge:
         counts = {place: stream.counts for place, stream in enumerate(self._order) if any(stream.counts)}
         crossed = self._bank.tick(counts, at) if self._bank is not None and counts else {}
         samples: list[Sample] = []
-        findings: list[Finding] = []
+        findings = [msgspec.structs.replace(finding, at=now, resolved=True) for finding in self._over]
+        self._over = []
         gaps = [*self._forgotten()]
         self.counted = []
         for place, stream in enumerate(self._order):
