@@ -15,12 +15,12 @@ from typing import Any, Final
 import msgspec
 
 from detectors.drift.kinds import Kind
+from detectors.drift.odds import horizon
 from detectors.drift.packs import Pack, Plan
 from detectors.drift.seasons import Season
-from detectors.drift.verdicts import horizon
 from watchkeeper.agent import config as configuration
 from watchkeeper.agent import registry
-from watchkeeper.agent.references import display, journal, store, transfer
+from watchkeeper.agent.references import deeds, display, journal, store, transfer
 from watchkeeper.agent.references.delays import PER_TICK, Delay, delays
 from watchkeeper.agent.references.files import SEGMENT_NAMES, Fields, Table
 from watchkeeper.agent.references.journal import Deed
@@ -95,20 +95,11 @@ def _approve(options: argparse.Namespace) -> int:
         found = newest(chosen(shelf, options.ids, _wanted(options), (Standing.PROPOSED,)))
         if not found:
             raise ConfigError("nothing here is proposed of what is asked for: watchkeeper reference list")
+        try:
+            deeds.approve(where.references, shelf, found, at=now, by=by, why=_why(options))
+        except deeds.RefusedError as error:
+            raise ConfigError(str(error)) from None
         for pack in found:
-            old = shelf.packs.get(shelf.in_force.get((pack.segment, pack.signal), ""))
-            if old is not None and old.id == pack.id:
-                raise ConfigError(f"{transfer.short(pack)} is in force already")
-            if old is not None and old.approval is not None and old.approval.at >= now:
-                raise ConfigError(
-                    f"{transfer.short(old)} was approved later than this machine's clock says it is: set the clock"
-                )
-        journal.append(
-            where.references,
-            [journal.event(Deed.APPROVED, pack, at=now, by=by, why=_why(options)) for pack in found],
-        )
-        for pack in found:
-            store.put(where.references, pack.approved(by, now, options.why))
             old_id = shelf.in_force.get((pack.segment, pack.signal))
             instead = f", in place of {old_id[:SHOWN_ID]}" if old_id else ""
             print(f"in force: {_named(pack)}{instead}")
@@ -140,11 +131,7 @@ def _retire(options: argparse.Namespace) -> int:
         found = [pack for pack in found if pack.id not in shelf.journal.retired]
         if not found:
             raise ConfigError("nothing here is left to retire of what is asked for: watchkeeper reference list")
-        at = time.time()
-        journal.append(
-            where.references,
-            [journal.event(Deed.RETIRED, pack, at=at, by=by, why=_why(options)) for pack in found],
-        )
+        deeds.retire(where.references, shelf, found, at=time.time(), by=by, why=_why(options))
         for pack in found:
             gone = standing(pack, shelf) is Standing.APPROVED
             print(f"retired: {_named(pack)}{', which has no reference now: it is warming' if gone else ''}")
