@@ -132,8 +132,8 @@ CANDIDATES: Final = (
         (
             Measure(engines.PREFIX_HITS, Take.SHARE, of=engines.PREFIX_QUERIES, apart=_UNIT),
             Measure(engines.PREFIX_HIT_RATIO, Take.MEAN),
-            Measure(engines.CACHED_TOKENS, Take.SHARE, of=engines.TOKENS, of_where=_INPUT),
             Measure(requests.TOKENS, Take.SHARE, _CACHED, of=requests.TOKENS, of_where=_INPUT),
+            Measure(engines.CACHED_TOKENS, Take.SHARE, of=engines.TOKENS, of_where=_INPUT),
         ), 0.02,
     ),
     Candidate("first_token", "time to first token", Unit.SECONDS, (_each(requests.SERVER_FIRST_TOKEN),), 0.005),

@@ -99,7 +99,9 @@ SCENARIOS: Final = (
     Scenario(
         name="language",
         told="the system prompt is now in French: many answers are, too",
-        usual=_SENTENCE,
+        usual=msgspec.structs.replace(
+            _SENTENCE, system="You are the assistant of a harbour. Answer in one short sentence."
+        ),  # as many tokens as in French, so that prompts are not longer, too
         wrong=msgspec.structs.replace(_SENTENCE, system="Répondez en français, en une phrase."),
         signals=("language", "watchkeeper.output.language"),
         causes=(_CHANGED, "the mix of requests is another one"),
