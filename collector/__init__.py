@@ -2,12 +2,13 @@
 
 from typing import Final
 
-from collector import accelerators, engines, otlp, tap, vendor_exporter
+from collector import accelerators, engines, kafka, otlp, tap, vendor_exporter
 from watchkeeper.core.interfaces import Plugin
 
 PLUGINS: Final[tuple[Plugin, ...]] = (
     accelerators.PLUGIN,
     engines.PLUGIN,
+    kafka.PLUGIN,
     otlp.PLUGIN,
     tap.PLUGIN,
     vendor_exporter.PLUGIN,

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from exporters import findings_log, otlp, page, prometheus, store
+from exporters import findings_log, kafka, otlp, page, prometheus, store
 from watchkeeper.core.interfaces import Plugin
 
 PLUGINS: Final[tuple[Plugin, ...]] = (
@@ -10,5 +10,6 @@ PLUGINS: Final[tuple[Plugin, ...]] = (
     otlp.PLUGIN,
     page.PLUGIN,
     findings_log.PLUGIN,
+    kafka.PLUGIN,
     store.PLUGIN,
 )  # fmt: skip

@@ -103,7 +103,7 @@ def test_what_is_not_known_is_no_error(part: Any, text: Text | None) -> None:
 
 @pytest.mark.parametrize("plugin", checks.PLUGINS, ids=lambda plugin: plugin.name)
 def test_it_runs_in_every_role_that_takes_text(plugin: Plugin) -> None:
-    bringing = [source for source in collector.PLUGINS if source.name in ("otlp", "tap")]
+    bringing = [source for source in collector.PLUGINS if source.name in ("kafka", "otlp", "tap")]
 
     assert set(plugin.roles) == {role for source in bringing for role in source.roles}
 

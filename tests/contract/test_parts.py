@@ -78,11 +78,19 @@ def test_one_configuration_holds_every_part() -> None:
 
 
 def test_every_metric_is_filled_by_some_part_or_the_agent() -> None:
-    from watchkeeper.core.vocabulary import capture, cost, drift, health, links, outputs
+    from watchkeeper.core.vocabulary import capture, cost, drift, fleet, health, links, outputs
     from watchkeeper.core.vocabulary import signals as judged
 
     filled = {metric for plugin in PARTS for metric in plugin.metrics}
-    filled |= {*health.METRICS, *cost.METRICS, *judged.METRICS, *links.METRICS, *drift.METRICS, *outputs.JUDGED}
+    filled |= {
+        *health.METRICS,
+        *cost.METRICS,
+        *judged.METRICS,
+        *links.METRICS,
+        *drift.METRICS,
+        *outputs.JUDGED,
+        *fleet.METRICS,
+    }
     filled |= {outputs.FAILURES, outputs.CPU_TIME, *capture.METRICS}
 
     assert {metric.name for metric in METRICS} == {metric.name for metric in filled}

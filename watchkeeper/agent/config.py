@@ -196,7 +196,9 @@ def _fleet_problems(config: Any) -> Iterator[str]:
     if config.drift.judged == "fleet" and not is_on(config.exporters.kafka):
         yield "drift.judged: fleet needs exporters.kafka.enabled: true, which brings the counts to the detectors"
     if config.role == "detector" and not is_on(config.kafka):
-        yield "role: a detector reads what sidecars counted; set kafka.enabled: true and kafka.servers"
+        yield "role: a detector reads what sidecars counted; set kafka.enabled: true and kafka.connection.servers"
+    if config.role != "detector" and is_on(config.kafka) and config.kafka.ticks:
+        yield "kafka.ticks: only a detector judges counts; set kafka.ticks: false here, or role: detector"
 
 
 class _PricesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -18,6 +18,8 @@ class Resumed(msgspec.Struct, frozen=True):
     place: Place
     offset: int
     states: tuple[StateRecord, ...] = ()
+    life: int = 0
+    """how often the log began anew"""
 
 
 class Restarted(msgspec.Struct, frozen=True):

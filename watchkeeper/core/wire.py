@@ -74,6 +74,8 @@ class StateRecord(msgspec.Struct, frozen=True, tag_field="kind", tag="state"):
     segment: Name
     offset: int
     body: bytes
+    life: int = 0
+    """raised when the log was emptied and its offsets began anew; the larger life, then offset, is the newer"""
     body_version: int = STATE_VERSION
     version: int = VERSION
 
@@ -86,6 +88,7 @@ class MarkRecord(msgspec.Struct, frozen=True, tag_field="kind", tag="mark"):
 
     offset: int
     segments: dict[str, int]
+    life: int = 0
     version: int = VERSION
 
 

@@ -35,6 +35,7 @@ class _Partition(msgspec.Struct):
     kept: int
     """the offset of the newest checkpoint"""
     kept_at: float
+    life: int = 0
     segments: dict[str, FleetSegment] = {}
     parked: dict[str, StateRecord] = {}
     """states of segments that have no reference now"""
@@ -156,7 +157,7 @@ class Fleet:
 
     def _resume(self, resumed: Resumed, now: float) -> None:
         self._leave(Left(resumed.place))
-        partition = _Partition(resumed.place, resumed.offset, resumed.offset, now, {}, {}, {}, set())
+        partition = _Partition(resumed.place, resumed.offset, resumed.offset, now, resumed.life, {}, {}, {}, set())
         self._partitions[resumed.place] = partition
         for kept in resumed.states:
             partition.marked[kept.segment] = kept.offset
@@ -190,6 +191,7 @@ class Fleet:
         if partition is None:
             return
         partition.offset, partition.kept = restarted.offset, -1
+        partition.life += 1
         partition.marked.clear()
         for text, segment in partition.segments.items():
             segment.offset = restarted.offset
@@ -244,11 +246,13 @@ class Fleet:
         partition.kept_at = now
         if partition.offset == partition.kept and not partition.moved:
             return
-        states = tuple(partition.segments[text].state() for text in sorted(partition.moved))
+        states = tuple(partition.segments[text].state(partition.life) for text in sorted(partition.moved))
         partition.marked |= {state.segment: state.offset for state in states}
         partition.moved.clear()
         partition.kept = partition.offset
-        self._keep(Checkpoint(partition.place, states, MarkRecord(partition.offset, dict(partition.marked))))
+        self._keep(
+            Checkpoint(partition.place, states, MarkRecord(partition.offset, dict(partition.marked), partition.life))
+        )
         self._ledger.add(fleet.STATES, len(states), (("outcome", "written"),))
 
     def _say(self, now: float) -> list[Sample]:

