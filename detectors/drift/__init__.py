@@ -10,7 +10,7 @@ traffic does the following.
    `Pack.approved(by, at, why)` adds a person's word, `Pack.encode` and `packs.decode` store and load it; the hash is
    verified. No detector learns a reference from what it judges. A signal without a reference is `warming`.
 3. Its share: `shares.divide(names, before)`, anew with every detector that comes or goes. A `Watch` and a `Block` of
-   one signal have a share each. A, the horizon, is `verdicts.horizon(tick_seconds)`, the ticks in 30 days.
+   one signal have a share each. A, the horizon, is `odds.horizon(tick_seconds)`, the ticks in 30 days.
 4. One signal in one process: `watch.Watch(pack, share, horizon)`; `update(value, now)` gives the verdict,
    `crossings` what alarmed in that call, `effects()` readable numbers for gauges.
    Many signals, or counts of replicas: `bank.Bank([Watched(pack, share), ...], horizon)`; `ticks.OpenTick` fills a tick

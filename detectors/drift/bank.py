@@ -66,7 +66,7 @@ class _Width:
 
 class Bank:
     """
-    :param horizon: A: ticks in which the whole deployment expects at most one false alarm (`verdicts.horizon`)
+    :param horizon: A: ticks in which the whole deployment expects at most one false alarm (`odds.horizon`)
     :raises ValueError: shares that together exceed 1
     """
 

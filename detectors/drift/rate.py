@@ -15,7 +15,6 @@ J. Shin, A. Ramdas, A. Rinaldo, E-detectors, 2024, arXiv:2203.03532. I. Waudby-S
 bounded random variables by betting, JRSS-B 2024. Onset: E. S. Page, Continuous inspection schemes, Biometrika 41, 1954.
 """
 
-import math
 from typing import Final
 
 import msgspec
@@ -23,14 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.drift.bands import Band, Floats
+from detectors.drift.odds import BETS, MOST_PER_TICK, ladder
 
-BETS: Final = 10
-"""per side"""
 TRACKS: Final = 2 * BETS
-_LARGEST_BET: Final = 0.9
-_SMALLEST_BET: Final = 0.02
-_MOST_PER_TICK: Final = 500.0
-"""nats one tick may add: far beyond every threshold, and still a number"""
 _RECENT: Final = 1 - 1 / 360
 """what the readable effect keeps from tick to tick: about the last hour of ticks of 10 s"""
 
@@ -45,8 +39,7 @@ class Score(msgspec.Struct, frozen=True):
 
 def bets(band: Band) -> Floats:
     """Factors lam_j and -mu_j by which a value's distance from its limit counts; upper side first."""
-    up = np.geomspace(min(_SMALLEST_BET, band.hi / 2), _LARGEST_BET, BETS)
-    down = np.geomspace(min(_SMALLEST_BET, (1 - band.lo) / 2), _LARGEST_BET, BETS)
+    up, down = np.array(ladder(band.hi)), np.array(ladder(1 - band.lo))
     return np.concatenate([up / band.hi, -down / (1 - band.lo)])
 
 
@@ -119,7 +112,7 @@ class Tracks:
 
         evidence = self.evidence[rows]
         evidence += 1.0
-        evidence *= np.exp(np.minimum(added, _MOST_PER_TICK))
+        evidence *= np.exp(np.minimum(added, MOST_PER_TICK))
         weighted = evidence * self.weights[rows]
         odds = weighted.sum(axis=1)
         alarms = odds >= self.limits[rows]
@@ -138,8 +131,3 @@ class Tracks:
         best = int(self.best[row])
         n = float(self.total_n[row] - self.base_n[row, best])
         return float(self.onset[row, best]), float(self.total_sum[row] - self.base_sum[row, best]) / n, n
-
-
-def log_odds(odds: float) -> float:
-    """Natural logarithm; 0 where there is no evidence, or less than none."""
-    return math.log(odds) if odds > 1 else 0.0

@@ -6,14 +6,11 @@ from typing import Final
 import msgspec
 
 from detectors.drift.bands import Band
-from detectors.drift.rate import log_odds
+from detectors.drift.odds import HELD_SECONDS, log_odds
 from watchkeeper.core.records import State, Verdict
 
 WARNING: Final = math.log(30)
 """nats below the threshold: at most one expected false warning a day where a false page is one a month"""
-HELD_SECONDS: Final = 1800.0
-"""an alarm lasts until nothing crossed for so long: while a change lasts, restarted evidence crosses again and again"""
-DAYS_PER_FALSE_ALARM: Final = 30.0
 
 
 class Crossing(msgspec.Struct, frozen=True):
@@ -43,11 +40,6 @@ class Effect(msgspec.Struct, frozen=True):
     value: float
     observations: float
     band: Band
-
-
-def horizon(tick_seconds: float, days: float = DAYS_PER_FALSE_ALARM) -> float:
-    """A: ticks in so many days."""
-    return days * 86400 / tick_seconds
 
 
 def verdict(odds: float, limit: float, crossed_at: float, now: float) -> Verdict:

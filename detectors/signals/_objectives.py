@@ -6,11 +6,9 @@ from itertools import count
 from typing import Final
 
 import msgspec
-import numpy as np
 
-from detectors.drift.bands import Band
-from detectors.drift.rate import Score, Tracks, log_odds, table, weights
-from detectors.drift.verdicts import HELD_SECONDS, horizon
+from detectors.drift.odds import HELD_SECONDS, horizon
+from detectors.signals._evidence import Evidence
 from detectors.signals._spans import Spans
 from detectors.signals.share_over import AVAILABILITY, LATENCIES, Objective, ShareOverConfig
 from watchkeeper.core.ledger import Ledger
@@ -80,9 +78,8 @@ class Judge:
         """beyond which calls were counted as bad last"""
         self._config = config
         self._allowed = 1 - line.objective
-        band = Band(0.0, self._allowed, self._allowed, 0.0, 1.0, 1.0)
-        self._table = table(Score("bad", np.array([0.0, 1.0]), band))
-        self._tracks = Tracks(np.array([limit]), weights(band)[None, :])
+        self._evidence = Evidence(self._allowed, limit)
+        self._was_fed = False
         self._calls = Spans(HELD_SECONDS / (_HELD_SPANS - 1), _HELD_SPANS)
         self._bad = Spans(HELD_SECONDS / (_HELD_SPANS - 1), _HELD_SPANS)
         self._onset: Onset | None = None
@@ -112,28 +109,27 @@ class Judge:
             return
         self._calls.add(calls, now)
         self._bad.add(bad, now)
-        counts = np.array([[calls - bad, bad]])
-        fired = self._tracks.tick(slice(None), counts @ self._table, np.array([bad]), np.array([calls]), began)
+        self._was_fed = True
+        has_crossed = self._evidence.flags(bad, calls, began)
         if self._onset is not None:
             self._onset.bad += bad
             self._onset.calls += calls
-        if fired[0]:
+        if has_crossed:
             self._cross(now)
 
     def _cross(self, now: float) -> None:
         if self._onset is None:
-            since, share, calls = self._tracks.since_onset(0)
-            self._onset = Onset(since=since, bad=share * calls, calls=calls)
+            since, bad, calls = self._evidence.since_onset()
+            self._onset = Onset(since=since, bad=bad, calls=calls)
         onset = self._onset
         onset.crossed_at = now
         onset.lasted |= now - onset.since >= self._config.alarm_seconds
 
     def assess(self, now: float) -> Assessment:
-        if not self._tracks.total_n[0]:
+        if not self._was_fed:
             return Assessment(subject=self.subject, verdict=Verdict(State.WARMING, 0.0, 1.0))
         onset = self._hold(now)
-        limit = float(self._tracks.limits[0])
-        score = log_odds(float(self._tracks.odds[0])) / float(np.log(limit))
+        score = self._evidence.score
         if onset is None or onset.bad < self._config.least_calls:
             return Assessment(subject=self.subject, verdict=Verdict(State.OK, score, 1.0))
         state = State.ALARM if onset.lasted else State.WARN

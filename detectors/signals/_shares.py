@@ -3,10 +3,7 @@
 from collections import Counter
 from typing import Final
 
-import numpy as np
-
-from detectors.drift.bands import Band
-from detectors.drift.rate import Tracks, bets, weights
+from detectors.signals._evidence import Evidence
 from detectors.signals._spans import Increments, Spans
 from watchkeeper.core.records import Assessment, Batch, State, Verdict
 from watchkeeper.core.vocabulary import health
@@ -16,7 +13,6 @@ _KINDS: Final = (REQUESTS, ITEMS, VALUES)
 _CAPACITY: Final = frozenset(("queue_full", "shutting_down", "overloaded", "timeout", "internal"))
 """why something is refused that could be read"""
 _QUIET_SECONDS: Final = 600.0
-_ROW: Final = np.array([0])
 _WORDS: Final = {
     REQUESTS: "requests to {} are refused, they cannot be read",
     ITEMS: "items that come over {} are refused, they cannot be read",
@@ -35,31 +31,23 @@ class _Share:
     """One share of one source."""
 
     def __init__(self, let_pass: float, limit: float) -> None:
-        band = Band(0.0, let_pass, 0.0, 0.0, 0.99, 1.0)
-        self._bets, self._band = bets(band), band
-        self._tracks = Tracks(np.array([limit]), weights(band)[None, :])
+        self.evidence = Evidence(let_pass, limit)
         self.bad = Spans(10.0, 64)
         self.all = Spans(10.0, 64)
         self.why: Counter[str] = Counter()
-        self.score = 0.0
         self.crossed_at: float | None = None
         self.since = 0.0
 
-    def observe(self, bad: float, total: float, why: Counter[str], now: float, limit: float) -> None:
+    def observe(self, bad: float, total: float, why: Counter[str], now: float) -> None:
         """An interval in which something came."""
-        if self.crossed_at is None and not self.score:
+        if self.crossed_at is None and not self.evidence.score:
             self.why.clear()
         self.why += why
-        share = bad / total
-        limits = np.repeat([self._band.hi, self._band.lo], self._bets.size // 2)
-        added = np.log1p((share - limits) * self._bets)[None, :]
-        alarms = self._tracks.tick(_ROW, added, np.array([share]), np.array([1.0]), now)
         self.bad.add(bad, now)
         self.all.add(total, now)
-        self.score = max(0.0, float(np.log(max(1.0, self._tracks.odds[0])))) / float(np.log(limit))
-        if alarms[0]:
+        if self.evidence.share(bad / total, now):
             if self.crossed_at is None:
-                self.since = self._tracks.since_onset(0)[0]
+                self.since, _, _ = self.evidence.since_onset()
             self.crossed_at = now
 
     def state(self, now: float, let_pass: float) -> State:
@@ -120,12 +108,12 @@ class Unreadable:
         if share is None:
             share = self._shares[(source, kind)] = _Share(self._let_pass, self._limit)
         why = Counter({key.partition(":")[2]: count for key, count in came.items() if key.startswith(f"{name}:")})
-        share.observe(min(came[name], total), total, why, now, self._limit)
+        share.observe(min(came[name], total), total, why, now)
 
     def _judge(self, source: str, kind: str, share: _Share, now: float) -> Assessment:
         subject = (("link", source), ("reason", kind))
         state = share.state(now, self._let_pass)
-        verdict = Verdict(state, share.score, 1.0)
+        verdict = Verdict(state, share.evidence.score, 1.0)
         if state is State.OK:
             return Assessment(subject=subject, verdict=verdict)
         bad, total = share.bad.total(now, _QUIET_SECONDS), share.all.total(now, _QUIET_SECONDS)

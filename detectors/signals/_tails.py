@@ -10,8 +10,7 @@ import numpy as np
 
 from detectors.drift.bands import Floats
 from detectors.drift.block import LEAST_BLOCKS, Bag, grow
-from detectors.drift.rate import log_odds
-from detectors.drift.verdicts import horizon
+from detectors.drift.odds import horizon, log_odds
 from detectors.signals.tail import Line, TailConfig, metric_of
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Kind, Metric

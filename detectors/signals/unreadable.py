@@ -11,7 +11,7 @@ An interval, not an item, is the unit: one broken batch brings hundreds of broke
 
 Catches: everything unreadable after 40 s, 10 % after 80 s, 2 % after 4 to 6 minutes. Misses: what never
 reaches the port (see `arrival`), a single broken batch, and a small sender's broken records among many good ones of
-others. Keeps 20 tracks of evidence for each share of each source.
+others. Keeps 10 tracks of evidence for each share of each source.
 """
 
 from typing import TYPE_CHECKING, Annotated, Final
@@ -40,7 +40,7 @@ class UnreadableConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def build(config: UnreadableConfig, ledger: Ledger) -> "Unreadable":
-    from detectors.signals._shares import Unreadable  # numpy is not for listing the parts
+    from detectors.signals._shares import Unreadable
 
     return Unreadable(
         config.interval_seconds, config.let_pass_ratio, config.false_alarm_days * 86_400 / config.interval_seconds

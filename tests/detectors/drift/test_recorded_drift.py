@@ -13,8 +13,8 @@ import pytest
 
 from detectors.drift.bands import Floats
 from detectors.drift.kinds import Kind
+from detectors.drift.odds import horizon
 from detectors.drift.packs import build
-from detectors.drift.verdicts import horizon
 from detectors.drift.watch import Watch
 from watchkeeper.core.testkit import recorded
 

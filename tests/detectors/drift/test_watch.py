@@ -8,11 +8,12 @@ import pytest
 from detectors.drift.bands import Band, Floats
 from detectors.drift.bank import Bank, Watched
 from detectors.drift.kinds import Kind
+from detectors.drift.odds import HELD_SECONDS, horizon
 from detectors.drift.packs import Pack, Plan, build, content_hash
 from detectors.drift.rate import Score, Tracks, table, weights
 from detectors.drift.seasons import Season
 from detectors.drift.state import ForeignState
-from detectors.drift.verdicts import HELD_SECONDS, Crossing, horizon, verdict
+from detectors.drift.verdicts import Crossing, verdict
 from detectors.drift.watch import Watch
 from watchkeeper.core.records import State
 

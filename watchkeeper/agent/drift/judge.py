@@ -13,10 +13,11 @@ from detectors.drift.bands import Floats
 from detectors.drift.bank import Bank, Watched
 from detectors.drift.block import Block
 from detectors.drift.kinds import Kind
+from detectors.drift.odds import horizon
 from detectors.drift.packs import Pack
 from detectors.drift.shares import Budget, divide
 from detectors.drift.state import ForeignState, SignalState
-from detectors.drift.verdicts import Crossing, horizon, worst
+from detectors.drift.verdicts import Crossing, worst
 from watchkeeper.agent.drift import wording
 from watchkeeper.core.observed import Counted, Segment
 from watchkeeper.core.records import Finding, Gap, Labels, Reason, Sample, Severity, State, Verdict
