@@ -4,7 +4,7 @@ be. Used for files and for topics of logs.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from math import isfinite
 from typing import Any, Final, NamedTuple, cast
@@ -61,6 +61,10 @@ TEXTS: Final = (
 FIELDS: Final = ("time", *(field.name for field in (*NUMBERS, *WORDS, *TEXTS)))
 WHOLE: Final = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens", "max_output_tokens")
 
+_NO_ERROR: Final = frozenset(("", "0", "0.0", "false", "no", "none", "null", "nan", "ok", "success"))
+"""what stands for an error where there was none, in whatever case"""
+_MOST_SHAPES: Final = 256
+
 Places = Mapping[str, tuple[str, float] | None]
 """by field: the path to it and its scale; None where the record has none"""
 
@@ -76,10 +80,21 @@ class CallReader:
     def __init__(self, paths: Mapping[str, str], service: str) -> None:
         self._paths = paths
         self._service = service
+        self._shapes: dict[tuple[str, ...], Places] = {}
         self.unread: Counter[str] = Counter()
 
+    def places(self, record: Record) -> Places:
+        """As `locate`, remembered for records that tell the same fields: what one leaves empty another may tell."""
+        shape = tuple(_filled(record))
+        found = self._shapes.get(shape)
+        if found is None:
+            if len(self._shapes) >= _MOST_SHAPES:
+                self._shapes.clear()
+            found = self._shapes[shape] = self.locate(record)
+        return found
+
     def locate(self, record: Record) -> Places:
-        """Where each field of records like this one is."""
+        """Where each field of this record is."""
         names = {key.lower(): key for key in record}
         found: dict[str, tuple[str, float] | None] = {}
         for field in (Field("time", dict.fromkeys(TIME_NAMES, 1.0)), *NUMBERS, *WORDS, *TEXTS):
@@ -107,6 +122,7 @@ class CallReader:
 
         numbers = {field.name: self._number(field.name, value(field.name), found[field.name]) for field in NUMBERS}
         words: dict[str, Any] = {field.name: _word(value(field.name)) for field in WORDS}
+        words["error_type"] = _error(value("error_type"))
         texts: dict[str, Any] = {field.name: _text(value(field.name)) for field in TEXTS}
         reason = words.pop("finish_reason")
         words["service"] = words["service"] or self._service
@@ -168,12 +184,14 @@ def finite(value: object) -> float | None:
 
 
 def value_at(record: Record, path: str) -> Any:
-    """What stands at a path; None where nothing does. A key may hold dots itself."""
+    """What stands at a path; None where nothing does. A key may hold dots itself; a number is a place in a list."""
     if path in record:
         return record[path]
     head, _, rest = path.partition(".")
     while rest:
         inner = record.get(head)
+        if isinstance(inner, list):
+            inner = {str(place): one for place, one in enumerate(inner)}
         if isinstance(inner, Mapping):
             found = value_at(inner, rest)
             if found is not None:
@@ -181,6 +199,25 @@ def value_at(record: Record, path: str) -> Any:
         more, _, rest = rest.partition(".")
         head = f"{head}.{more}"
     return None
+
+
+def _filled(record: Record) -> Iterator[str]:
+    """Names that are not empty, also those one level down."""
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            yield from (f"{name}.{inner}" for inner, held in value.items() if held is not None)
+        elif value is not None:
+            yield name
+
+
+def _error(value: Any) -> str:
+    """Its kind; empty where it says that there was none."""
+    if isinstance(value, Mapping) and value:
+        return _word(value.get("type")) or _word(value.get("code")) or "error"
+    word = _word(value)
+    if word.lower() in _NO_ERROR:
+        return ""
+    return "error" if word.lower() in ("1", "1.0", "true", "yes") else word
 
 
 def _word(value: Any) -> str:

@@ -101,3 +101,70 @@ def test_any_json_gives_calls_or_says_why_not(records: list[dict[str, Any]], tmp
         read = list(calls.read())
         assert len(read) + calls.unread["whole lines"] + calls.unread["time"] == len(records)
         assert all(call.input_tokens is None or call.input_tokens >= 0 for call in read)
+
+
+def test_a_field_that_the_first_record_has_not_is_found_in_a_later_one(tmp_path: Path) -> None:
+    calls = read(
+        lines(
+            tmp_path / "log.jsonl",
+            {"time": 1.0, "input_tokens": 5, "error": None, "usage": {"completion_tokens": None}},
+            {"time": 2.0, "input_tokens": 6, "error": "timeout", "usage": {"completion_tokens": 7}},
+            {"time": 3.0, "input_tokens": 6, "finish_reason": "length"},
+        )
+    )
+
+    assert [call.outcome for call in calls] == [Outcome.OK, Outcome.ERROR, Outcome.OK]
+    assert [call.output_tokens for call in calls] == [None, 7, None]
+    assert calls[2].finish_reasons == ("length",)
+
+
+@pytest.mark.parametrize("said", [False, 0, "0", "false", "None", "null", "ok", "", {}, []])
+def test_an_error_that_says_there_was_none_is_none(said: Any, tmp_path: Path) -> None:
+    [call] = read(lines(tmp_path / "log.jsonl", {"input_tokens": 5, "error": said}))
+
+    assert (call.outcome, call.error_type) == (Outcome.OK, "")
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [(True, "error"), (1, "error"), ({"message": "too many", "type": "rate_limit"}, "rate_limit"), ({"m": 1}, "error")],
+)
+def test_an_error_is_one_in_whatever_form_it_is_told(said: Any, kind: str, tmp_path: Path) -> None:
+    [call] = read(lines(tmp_path / "log.jsonl", {"input_tokens": 5, "error": said}))
+
+    assert (call.outcome, call.error_type) == (Outcome.ERROR, kind)
+
+
+def test_answers_of_a_list_of_choices_are_read(tmp_path: Path) -> None:
+    record = {"choices": [{"message": {"content": "because"}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 3}}
+    [call] = read(lines(tmp_path / "log.jsonl", record))
+
+    assert call.text is not None
+    assert (call.text.answer, call.finish_reasons, call.input_tokens) == ("because", ("stop",), 3)
+
+
+def test_a_document_that_is_a_list_of_calls_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "outputs.json"
+    path.write_text(json.dumps([{"instruction": "why?", "output": "because", "generator": "qwen"}, 5], indent=2))
+    [call] = read(path)
+
+    assert call.text is not None
+    assert (call.text.answer, call.request_model) == ("because", "qwen")
+
+
+def test_long_texts_and_other_separators_of_csv_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(f"time;input_tokens;prompt\n1;5;{'x' * 300_000}\n2;6;a, b\n")
+    calls = read(path)
+
+    assert [call.input_tokens for call in calls] == [5, 6]
+    assert [len(call.text.prompt) for call in calls if call.text] == [300_000, 4]
+
+
+def test_json_too_deep_to_be_a_call_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text("[" * 100_000 + '\n{"input_tokens": 5}\n')
+    calls = Calls(path, {}, "replayed", 1.0)
+
+    assert [call.input_tokens for call in calls.read()] == [5]
+    assert calls.unread == {"whole lines": 1}

@@ -59,3 +59,12 @@ def test_recorded_bodies_give_their_calls_at_their_own_times(path: Path) -> None
     assert len(calls) >= 4
     assert all(call.at > 1.6e9 for call in calls)
     assert len({call.at for call in calls}) == len(calls)
+
+
+def test_json_too_deep_to_be_a_request_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "deep.jsonl"
+    path.write_text('{"resourceSpans":' + "[" * 100_000 + "\n")
+    calls = OtlpCalls(path)
+
+    assert list(calls.read()) == []
+    assert calls.unread == {"whole requests": 1}

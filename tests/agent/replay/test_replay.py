@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from watchkeeper.agent.command_line import main
+from watchkeeper.agent.replay.rehearsal import Raised, alarmed
+from watchkeeper.core.records import Finding, Severity
 from watchkeeper.core.testkit import recorded
 
 DATA = recorded().parent / "data"
@@ -117,6 +120,13 @@ def test_calls_of_another_model_are_judged_by_the_only_reference_and_that_is_sai
         (["calm.jsonl", "--what-if", "colour=2"], "one of time, input_tokens"),
         (["calm.jsonl", "--field", "colour=x"], "NAME one of"),
         (["calm.jsonl", "--rate", "0"], "above 0"),
+        (["calm.jsonl", "--rate", "nan"], "above 0"),
+        (["calm.jsonl", "--days", "0"], "above 0"),
+        (["calm.jsonl", "--days", "nan", "--reference", "self"], "above 0"),
+        (["calm.jsonl", "--speed", "-1"], "--speed"),
+        (["calm.jsonl", "--after", "-1"], "--after"),
+        (["calm.jsonl", "--what-if", "input_tokens=nan"], "expected NAME=NUMBER"),
+        (["calm.jsonl", "--what-if", "input_tokens=-1"], "expected NAME=NUMBER"),
         (["empty.jsonl"], "no call in it could be read"),
         (["calm.xlsx"], "expected a file that ends in"),
     ],
@@ -133,6 +143,19 @@ def test_a_mistake_is_one_line_that_says_what_to_do(
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+def test_calls_without_times_are_said_to_have_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "calm.jsonl", [{"input_tokens": 5}] * 10)
+
+    assert any("no times" in note for note in replayed(capsys, path, "--rate", "2")["notes"])
+
+
+def test_what_is_only_worth_knowing_is_no_alarm() -> None:
+    finding = Finding(at=1.0, since=1.0, severity=Severity.INFO, subject="x", summary="x", action="", name="schema")
+
+    assert not alarmed([Raised(finding, 1)])
+    assert alarmed([Raised(msgspec.structs.replace(finding, severity=Severity.WARNING), 1)])
 
 
 @pytest.mark.parametrize("path", TRACES, ids=lambda path: path.name)

@@ -1,5 +1,5 @@
 """
-Rows out of a file of somebody else's: JSON lines, CSV or Parquet, the first two also as .gz.
+Rows out of a file of somebody else's: JSON (lines, or one list), CSV or Parquet, the first two also as .gz.
 
 A field is named by its path (`usage.prompt_tokens`). Text is never taken: a value that is a word must be a short one.
 """
@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from itertools import chain
 from math import nan
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final, cast
 
 import msgspec
 
@@ -27,8 +28,11 @@ from watchkeeper.core.observed import Row, Segment
 from watchkeeper.core.vocabulary import outputs
 
 SEGMENT_NAMES: Final = Segment._fields
-ENDINGS: Final = (".jsonl", ".ndjson", ".csv", ".parquet", ".tallies")
+ENDINGS: Final = (".jsonl", ".ndjson", ".json", ".csv", ".parquet", ".tallies")
 
+_MOST_FIELD_CHARACTERS: Final = 1 << 27
+"""of one field of CSV: prompts are longer than the 131,072 at which Python stops by itself"""
+_SEPARATORS: Final = ",;\t|"
 _MOST_WORD_CHARACTERS: Final = 64
 _FLAGS: Final = {"1": 1.0, "true": 1.0, "yes": 1.0, "0": 0.0, "false": 0.0, "no": 0.0}
 
@@ -136,6 +140,8 @@ def records(path: Path) -> Iterator[Record | None]:
     try:
         if ending in (".jsonl", ".ndjson"):
             yield from _json_lines(path)
+        elif ending == ".json":
+            yield from _json_list(path)
         elif ending == ".csv":
             yield from _csv(path)
         elif ending == ".parquet":
@@ -152,16 +158,33 @@ def _json_lines(path: Path) -> Iterator[Record | None]:
     with _opened(path) as file:
         for line in file:
             if line.strip():
-                try:
-                    record = msgspec.json.decode(line)
-                except (msgspec.MsgspecError, UnicodeDecodeError):
-                    record = None
+                record = _decoded(line)
                 yield record if isinstance(record, dict) else None
 
 
-def _csv(path: Path) -> Iterator[Record | None]:
+def _json_list(path: Path) -> Iterator[Record | None]:
+    """One document: a list of records, or one record."""
     with _opened(path) as file:
-        for record in csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline="")):
+        document = _decoded(file.read())
+    for record in document if isinstance(document, list) else [document]:
+        yield record if isinstance(record, dict) else None
+
+
+def _decoded(data: bytes) -> Any:
+    """None for what is no JSON, or deeper than any record."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _csv(path: Path) -> Iterator[Record | None]:
+    csv.field_size_limit(_MOST_FIELD_CHARACTERS)
+    with _opened(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+        header = text.readline()
+        separator = max(_SEPARATORS, key=header.count)  # the first of equals
+        for record in csv.DictReader(chain((header,), text), delimiter=separator):
             yield {name: value for name, value in record.items() if isinstance(name, str)}
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from watchkeeper.agent.references.files import records
-from watchkeeper.core.call_fields import NUMBERS, WHOLE, CallReader, Places, Record, has_call
+from watchkeeper.core.call_fields import NUMBERS, TIME_NAMES, WHOLE, CallReader, Places, Record, has_call
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.records import Completion
 
@@ -32,32 +32,30 @@ class Calls:
         self._path = path
         self._reader = CallReader(paths, service)
         self._rate = rate
-        self._found: Places | None = None
         self.unread = self._reader.unread
         self.has_times = True
 
     def read(self) -> Iterator[Completion]:
         """:raises ConfigError: the file cannot be read, or has nothing that is known"""
+        first: Record | None = None
+        has_calls = False
         for place, record in enumerate(records(self._path)):
             if record is None:
                 self.unread["whole lines"] += 1
                 continue
-            if self._found is None:
-                self._found = self._locate(record)
-            call = self._call(record, place, self._found)
+            found = self._reader.places(record)
+            if first is None:
+                first = record
+                self.has_times = found["time"] is not None or any(str(name).lower() in TIME_NAMES for name in record)
+            has_calls = has_calls or has_call(found)
+            call = self._call(record, place, found)
             if call is not None:
                 yield call
-
-    def _locate(self, record: Record) -> Places:
-        """Where each field is, told by the first record."""
-        found = self._reader.locate(record)
-        if not has_call(found):
+        if first is not None and not has_calls:
             raise ConfigError(
-                f"{self._path}: no field of a call is found in it ({', '.join(sorted(map(str, record))[:8])}); "
+                f"{self._path}: no field of a call is found in it ({', '.join(sorted(map(str, first))[:8])}); "
                 "say where they are: --field input_tokens=PATH --field answer=PATH"
             )
-        self.has_times = found["time"] is not None
-        return found
 
     def _call(self, record: Record, place: int, found: Places) -> Completion | None:
         at = self._reader.time(record, found) if self.has_times else _BEGINS_AT + place / self._rate

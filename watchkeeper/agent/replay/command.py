@@ -7,6 +7,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,7 +40,8 @@ def run(options: argparse.Namespace) -> int:
     logging.getLogger("watchkeeper").setLevel(logging.CRITICAL)  # what is found is told at the end
     root = configuration.root_type(registry.sources(), registry.exporters(), registry.signals(), registry.checks())
     config = configuration.load(options.config, {}, root)
-    paths, factors = _pairs("--field", options.field, str), _pairs("--what-if", options.what_if, float)
+    _check(options)
+    paths, factors = _pairs("--field", options.field, str), _pairs("--what-if", options.what_if, _factor)
     change = changed(factors)
     ledger = Ledger()
     problems: list[str] = []
@@ -69,14 +71,26 @@ def run(options: argparse.Namespace) -> int:
         notes += [
             f"{what} could not be read in {count:,} calls" for what, count in sorted(origin.unread.items()) if count
         ]
+    if not origins[0].has_times:
+        notes.append(f"no times in {options.file.name}: taken at {options.rate:g} calls a second (--rate)")
     shown = report.Report(rehearsal, origins[0].has_times, fixed is not None, tuple(notes))
     print(json.dumps(report.as_json(shown), indent=2) if options.json else report.as_text(shown))
     return 1 if options.fail_on_alarm and alarmed(rehearsal.raised) else 0
 
 
-def _origin(path: Path, paths: Mapping[str, str], options: argparse.Namespace) -> Calls | OtlpCalls:
-    if options.rate <= 0:
+def _check(options: argparse.Namespace) -> None:
+    """:raises ConfigError: a number that means nothing"""
+    if not (isfinite(options.rate) and options.rate > 0):
         raise ConfigError("--rate: calls a second, above 0")
+    if options.days is not None and not (isfinite(options.days) and options.days > 0):
+        raise ConfigError("--days: days to a false alarm, above 0")
+    if not (isfinite(options.speed) and options.speed >= 0):
+        raise ConfigError("--speed: times as fast as it was; 0: as fast as it goes")
+    if options.after < 0:
+        raise ConfigError("--after: calls before --what-if begins, 0 or more")
+
+
+def _origin(path: Path, paths: Mapping[str, str], options: argparse.Namespace) -> Calls | OtlpCalls:
     return OtlpCalls(path) if is_otlp(path) else Calls(path, paths, options.service, options.rate)
 
 
@@ -136,7 +150,7 @@ def _drift(config: Any, options: argparse.Namespace, fixed: Fixed | None, ledger
         None,
         ledger,
         now=now,
-        days=options.days or section.false_alarm_days,
+        days=section.false_alarm_days if options.days is None else options.days,
         tick_seconds=section.tick_seconds,
         max_segments=section.max_segments,
     )
@@ -151,6 +165,14 @@ def _pace(speed: float, begins_at: float) -> Callable[[float], None]:
         time.sleep(max(0.0, (at - begins_at) / speed - (time.monotonic() - started)))
 
     return wait
+
+
+def _factor(text: str) -> float:
+    """:raises ValueError: no number that a number of a call can be multiplied by"""
+    factor = float(text)
+    if not (isfinite(factor) and factor >= 0):
+        raise ValueError
+    return factor
 
 
 def _pairs(option: str, given: list[str], kind: Callable[[str], Any]) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def _cut(signal: Signal, encoding: Encoding, body: bytes) -> Iterator[tuple[floa
     try:
         document = msgspec.json.decode(body)
         items = sorted(_items(document, *_LEVELS[signal]), key=lambda item: item[0])
-    except (msgspec.MsgspecError, AttributeError, TypeError, ValueError):
+    except (msgspec.MsgspecError, AttributeError, TypeError, ValueError, RecursionError):
         yield 0.0, body  # for the intake to refuse
         return
     outer, middle, inner = _LEVELS[signal]

@@ -16,7 +16,7 @@ from watchkeeper.agent.wiring import Judges, wire
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.observed import Row
 from watchkeeper.core.prepared import Prepared
-from watchkeeper.core.records import Batch, Completion, Finding, Reading, State
+from watchkeeper.core.records import Batch, Completion, Finding, Reading, Severity, State
 from watchkeeper.core.vocabulary import drift
 
 _LEAST_TICK_SECONDS: Final = 5.0
@@ -138,7 +138,7 @@ def worst(streams: Mapping[tuple[str, ...], Watched]) -> Sequence[tuple[tuple[st
 
 def alarmed(raised: Sequence[Raised]) -> bool:
     """Whether anybody would have been told of something that is wrong."""
-    return any(one.finding.name != "reference" and not one.finding.resolved for one in raised)
+    return any(one.finding.severity is not Severity.INFO and not one.finding.resolved for one in raised)
 
 
 STATES: Final = {0.0: State.OK, 1.0: State.WARN, 2.0: State.ALARM}
