@@ -31,6 +31,7 @@ class PeriodEvidence:
         self._seen = 0
         self._whole = np.zeros(track_weights.size)
         self._recent = np.full(track_weights.size, -np.inf)
+        self._over = np.full(track_weights.size, -np.inf)
 
     def tick(self, added: Floats) -> None:
         """
@@ -43,13 +44,19 @@ class PeriodEvidence:
         self._seen += 1
         self._whole += added
         self._recent = np.logaddexp(self._recent, 0.0) + added
+        self._over = np.logaddexp(self._over, self._recent)
 
     @property
     def log_value(self) -> float:
-        """Logarithm of the e-value: half on a change before the period, half on one that began within it."""
+        """
+        Logarithm of the e-value: a third each on a change before the period, on one that began within it, and on one
+        that began and was over within it. The last bets evenly on all pairs of a first and a last tick.
+        """
         whole = np.logaddexp.reduce(self._whole + self._log_weights)
         recent = np.logaddexp.reduce(self._recent + self._log_weights) - np.log(self._ticks)
-        return float(np.logaddexp(whole, recent) - np.log(2))
+        pairs = self._ticks * (self._ticks + 1) / 2
+        over = np.logaddexp.reduce(self._over + self._log_weights) - np.log(pairs)
+        return float(np.logaddexp(np.logaddexp(whole, recent), over) - np.log(3))
 
 
 def drifted(log_values: Sequence[float], level: float = 0.1) -> list[int]:

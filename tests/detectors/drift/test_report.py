@@ -50,6 +50,15 @@ def test_a_period_without_observations_is_no_evidence() -> None:
     assert PeriodEvidence(weights(SCORE.band), 10).log_value <= 0.0
 
 
+def test_a_change_that_was_over_within_the_period_is_evidence() -> None:
+    evidence = PeriodEvidence(weights(SCORE.band), 200)
+    for number in range(200):
+        up = 6.0 if 80 <= number < 90 else 0.5
+        evidence.tick(np.array([50.0 - up, up]) @ table(SCORE))
+
+    assert evidence.log_value > math.log(1000)
+
+
 def test_a_period_takes_no_more_ticks_than_it_has() -> None:
     evidence = PeriodEvidence(weights(SCORE.band), 1)
     evidence.tick(np.zeros(20))
