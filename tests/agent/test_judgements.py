@@ -83,6 +83,14 @@ class TestJoining:
         assert bench.watched == [(OWN, {"quality.relevance": 0.5, "verdict.relevance": "relevant"}, NOW)]
         assert bench.unjoined() == {}
 
+    def test_a_score_below_zero_counts_as_zero_and_drift_sees_the_score_itself(self, bench: Bench) -> None:
+        bench.call()
+        bench.judge(score=-0.75)
+        bench.judge(score=0.25)
+
+        assert bench.series()[outputs.QUALITY.name] == {("ns", "shop", "m", "relevance"): (2, 0.25)}
+        assert [values["quality.relevance"] for _, values, _ in bench.watched] == [-0.75, 0.25]
+
     @pytest.mark.parametrize(
         "named",
         [{"span_id": b""}, {"trace_id": b"", "span_id": b"", "response_id": "r"}, {"span_id": b"", "response_id": "r"}],

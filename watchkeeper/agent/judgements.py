@@ -103,7 +103,7 @@ class Judgements:
         self._aggregate.counter(outputs.JUDGEMENTS, counted).add(1, judged.at)
         if judged.score is not None:
             series = self._aggregate.histogram(outputs.QUALITY, labels)
-            series.observe(judged.score, judged.at, judged.trace_id, judged.span_id)
+            series.observe(max(0.0, judged.score), judged.at, judged.trace_id, judged.span_id)
         if self._watch is None or name == OTHER:
             return
         values: dict[str, float | str] = {}

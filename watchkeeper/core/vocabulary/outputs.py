@@ -16,10 +16,9 @@ _RATIO: Final = (0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.75, 2.0, 2.5, 3.0, 4.
 _LENGTHS: Final = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0)
 _CHARACTERS: Final = (0.0, 10.0, 30.0, 100.0, 200.0, 400.0, 800.0, 1600.0, 3200.0, 6400.0, 12800.0, 51200.0, 204800.0)
 _SCORE: Final = (
-    -1.0, -0.5, 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 25.0, 50.0, 75.0,
-    100.0,
+    0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 25.0, 50.0, 75.0, 100.0,
 )  # fmt: skip
-"""for scales from -1 to 1, 0 to 1, 1 to 5, 0 to 10 and 0 to 100"""
+"""for scales from 0 to 1, 1 to 5, 0 to 10 and 0 to 100; none below 0, as OpenMetrics then refuses the sum"""
 _NATS: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0)
 
 CHECKED: Final = Metric(
@@ -97,7 +96,7 @@ UNGROUNDED_FIGURES: Final = Metric(
 )  # fmt: skip
 QUALITY: Final = Metric(
     "watchkeeper.output.quality", Kind.HISTOGRAM, "1",
-    "Scores that evaluators and users gave to answers, on each evaluation's own scale, by its name.",
+    "Scores that evaluators and users gave to answers, on each evaluation's own scale, by its name; below 0 as 0.",
     (*SEGMENT, EVALUATION), _SCORE,
 )  # fmt: skip
 JUDGEMENTS: Final = Metric(
