@@ -5,6 +5,7 @@ A commit of SQLite is on disk when it returns (WAL, synchronous=FULL); PostgreSQ
 """
 
 import fcntl
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from exporters.store import StoreConfig, missing_package
 from exporters.store.migrations import REVISIONS
 from watchkeeper.core.errors import ConfigError, Unavailable
 
+_LOG: Final = logging.getLogger("watchkeeper.store")
 _BUSY_SECONDS: Final = 30.0
 _CONNECT_SECONDS: Final = 5
 _STATEMENT_SECONDS: Final = 60
@@ -131,6 +133,7 @@ def prepare(engine: Engine) -> None:
         if current == REVISIONS[-1]:
             return
         _refuse_newer(engine, current)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
         from alembic import command  # takes 12 MB, once in the life of a database
         from alembic.config import Config
 
@@ -139,6 +142,28 @@ def prepare(engine: Engine) -> None:
         config.set_main_option("path_separator", "os")
         config.attributes["connection"] = connection
         command.upgrade(config, REVISIONS[-1])
+    before = f"brought from version {current} to" if current else "made, of version"
+    _LOG.info("%s: %s %s", shown(engine), before, REVISIONS[-1])
+
+
+def must_be_there(engine: Engine) -> None:
+    """
+    For who asks and makes nothing.
+
+    :raises ConfigError: there is none, or it is of another version
+    :raises Unavailable: it is away
+    """
+    is_file = engine.url.get_backend_name() == "sqlite"
+    if is_file and not Path(str(engine.url.database)).exists():
+        raise ConfigError(f"exporters.store: {shown(engine)} is not there; a watchkeeper with the store on makes it")
+    with reading(engine) as connection:
+        current = revision(connection)
+    _refuse_newer(engine, current)
+    if current != REVISIONS[-1]:
+        raise ConfigError(
+            f"exporters.store: {shown(engine)} is of version {current or 'none'}; a start of this watchkeeper brings "
+            f"it to {REVISIONS[-1]}"
+        )
 
 
 def revision(connection: Connection) -> str:

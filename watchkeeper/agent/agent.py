@@ -1,6 +1,7 @@
 """One running watchkeeper: the parts of a role, wired to a pipeline, started and drained in order."""
 
 import logging
+import os
 import queue
 import threading
 import time
@@ -12,7 +13,15 @@ from watchkeeper.agent.capture import configured_capture
 from watchkeeper.agent.process import ProcessMeter
 from watchkeeper.agent.supervisor import ExporterGuard, Failures, Readings, SourceRunner
 from watchkeeper.agent.web import Handler, WebServer
-from watchkeeper.agent.wiring import asked_for, built, configured_drift, configured_fleet, judges, wire
+from watchkeeper.agent.wiring import (
+    asked_for,
+    built,
+    configured_control,
+    configured_drift,
+    configured_fleet,
+    judges,
+    wire,
+)
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.fleet import Checkpoint
 from watchkeeper.core.interfaces import Plugin, Resumable, Served
@@ -69,6 +78,11 @@ class Agent:
             self._web = WebServer(config.web.host, config.web.port, routes, is_alive=self.is_alive)
         except ConfigError as error:
             problems.extend(error.problems)
+        self._control = None
+        try:
+            self._control = configured_control(config, os.environ)
+        except ConfigError as error:
+            problems.extend(error.problems)
         capture = None
         try:
             canaries = config.checks.secrets.canaries if checks else ()
@@ -118,6 +132,9 @@ class Agent:
             for runner in self._runners:
                 runner.start()
             self._thread.start()
+            if self._control is not None:
+                self._control.start()
+                _LOG.info("control API at %s", self._control.url)
             self._web.set_ready(True)
 
     def stop(self) -> None:
@@ -128,6 +145,8 @@ class Agent:
             return max(0.05, started + share * budget - time.monotonic())
 
         self._web.set_ready(False)
+        if self._control is not None:
+            self._control.stop()
         with self._ledger.steps.timed("stop sources", always=True):  # leaves with the last tick, as nothing later can
             for runner in self._runners:
                 runner.stop()

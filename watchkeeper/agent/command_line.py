@@ -1,6 +1,6 @@
 """
 `watchkeeper run | check-config | config-schema | metrics | doctor | engines | devices | rules | demo | reference |
-replay | version`.
+replay | findings | audit | version`.
 
 Only this exits the process.
 """
@@ -23,6 +23,7 @@ from watchkeeper.agent import config as configuration
 from watchkeeper.agent import registry
 from watchkeeper.agent.references import arguments as references
 from watchkeeper.agent.replay import arguments as replay
+from watchkeeper.agent.stored import arguments as stored
 from watchkeeper.core.errors import ConfigError
 
 EXIT_CONFIG = 2
@@ -126,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
 
     references.add_parser(commands)
     replay.add_parser(commands)
+    stored.add_parser(commands)
 
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(command=_version)

@@ -6,6 +6,7 @@ environment variable: `WATCHKEEPER__OTLP__HTTP_PORT=14318` sets `otlp.http_port`
 """
 
 import difflib
+import os
 import re
 import typing
 from collections.abc import Iterator, Mapping
@@ -16,8 +17,9 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 import yaml
 
-from watchkeeper.agent import capture, prices
+from watchkeeper.agent import capture, control, prices
 from watchkeeper.agent.capture import CaptureConfig
+from watchkeeper.agent.control import ControlConfig
 from watchkeeper.agent.prices import CostConfig, Price
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.interfaces import Plugin
@@ -86,6 +88,7 @@ class Config(typing.Protocol):
     state_folder: str
     drift: DriftConfig
     capture: CaptureConfig
+    control: ControlConfig
 
 
 def root_type(
@@ -111,6 +114,7 @@ def root_type(
             ("state_folder", str, ""),
             ("drift", DriftConfig, DriftConfig()),
             ("capture", CaptureConfig, CaptureConfig()),
+            ("control", ControlConfig, ControlConfig()),
             *(_field(plugin) for plugin in sources),
             ("signals", signalling, signalling()),
             ("checks", checking, checking()),
@@ -175,7 +179,11 @@ def mistakes(
     found = [problem for plugin, section in on for problem in plugin.problems(section)]
     found += capture.problems(config.capture)
     found += _fleet_problems(config)
-    listeners = [("web", config.web), *(pair for plugin, section in on for pair in _listeners(plugin.name, section))]
+    has_store = is_on(getattr(config.exporters, "store", ()))
+    found += control.problems(config.control, has_store=has_store, has_token=control.TOKEN_VARIABLE in os.environ)
+    controlled = [("control", config.control)] if config.control.enabled and not config.control.socket else []
+    listeners = [("web", config.web), *controlled]
+    listeners += [pair for plugin, section in on for pair in _listeners(plugin.name, section)]
     taken: list[tuple[int, str, str]] = []
     for name, section in listeners:
         for field in section.__struct_fields__:

@@ -79,6 +79,7 @@ _AGENT_KEYS = {
     "state_folder": "what must survive a restart: evidence, references, observations; empty: nothing is kept on disk",
     "drift": "streams against their approved references",
     "capture": "prompts and answers in a file, redacted; off unless it is asked for",
+    "control": "an API for findings, references and the audit log",
     "cost": "the price list that watchkeeper.cost is counted by",
     "signals": "what is judged, tick by tick; a change becomes a finding",
     "exporters": "destinations",

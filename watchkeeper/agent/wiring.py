@@ -2,12 +2,14 @@
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from exporters.store import missing_package
+from watchkeeper.agent import control
 from watchkeeper.agent.aggregate import Aggregate
 from watchkeeper.agent.capture import Capture
 from watchkeeper.agent.checks import Checks, Running
@@ -24,6 +26,7 @@ from watchkeeper.core.interfaces import Later, Plugin
 from watchkeeper.core.ledger import Ledger
 
 if TYPE_CHECKING:
+    from watchkeeper.agent.control.server import ControlServer
     from watchkeeper.agent.drift.drift import Drift
     from watchkeeper.agent.fleet.fleet import Fleet
 
@@ -120,6 +123,29 @@ def wire(
         fleet=fleet,
     )
     return Wired(pipeline, checks, drift, fleet)
+
+
+def configured_control(config: Any, environment: Mapping[str, str]) -> "ControlServer | None":
+    """
+    None where it is off.
+
+    :raises ConfigError: it cannot be served as it is configured
+    """
+    section = config.control
+    if not section.enabled:
+        return None
+    has_store = is_on(config.exporters.store)
+    if found := tuple(control.problems(section, has_store=has_store, has_token=control.TOKEN_VARIABLE in environment)):
+        raise ConfigError(*found)
+    try:
+        from watchkeeper.agent.control import tokens
+        from watchkeeper.agent.control.handlers import Handlers
+        from watchkeeper.agent.control.server import ControlServer
+    except ModuleNotFoundError as error:
+        raise ConfigError(missing_package(error)) from None
+
+    handlers = Handlers(config.exporters.store, references_folder(config), config.role)
+    return ControlServer(section, tokens.load(section, environment), handlers.of)
 
 
 def _record(config: Any, explainer: Explainer | None) -> Record:

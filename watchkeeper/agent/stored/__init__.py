@@ -1,0 +1,1 @@
+"""The record from the command line: `watchkeeper findings` and `watchkeeper audit`, on the store of a configuration."""
