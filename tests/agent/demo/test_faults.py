@@ -62,7 +62,7 @@ def test_the_secret_is_in_every_system_prompt_of_the_leak_and_in_no_question():
         for call in calls_of("leak", wrong=wrong):
             assert CANARY in call.system
             assert CANARY not in call.question
-    assert BY_NAME["leak"].canaries == (CANARY,)
+    assert CANARY in BY_NAME["leak"].config[0]
 
 
 def test_calls_are_wrong_from_the_moment_on_in_which_the_fault_begins():

@@ -139,8 +139,7 @@ def read(findings: Path, since: float) -> list[Found]:
 
 def _more_config(scenario: Scenario, findings: Path, warm_up: WarmUp) -> Iterator[str]:
     yield f"exporters: {{findings_log: {{path: {msgspec.json.encode(str(findings)).decode()}}}}}"
-    if scenario.canaries:
-        yield f"checks: {{secrets: {{canaries: [{', '.join(scenario.canaries)}]}}}}"
+    yield from scenario.config
     if warm_up.tick_seconds != USUAL.tick_seconds:
         yield f"drift: {{tick_seconds: {warm_up.tick_seconds:g}}}"
 
