@@ -7,7 +7,7 @@ and not decoded again.
 
 import struct
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
@@ -66,7 +66,7 @@ class Attributes:
         self._numbered: dict[bytes, fields.Indexed | _Style] = {}
         self._unread: set[bytes] = set()
 
-    def serialised(self, attributes: Iterable[bytes]) -> Found:
+    def serialised(self, attributes: Sequence[bytes]) -> Found:
         """
         From KeyValue messages.
 
@@ -76,12 +76,13 @@ class Attributes:
         ranks: dict[str, int] = {}
         known, wanted, unread = self._entries.get, self._wanted.get, self._unread
         try:
-            for raw in attributes:
+            for raw in attributes[:]:  # protobuf hands out a slice for less than one by one
                 hit = known(raw)
                 if hit is not None:
-                    found[hit[0]] = hit[1]
+                    field, parsed = hit
+                    found[field] = parsed
                     if ranks:
-                        ranks[hit[0]] = 0
+                        ranks[field] = 0
                     continue
                 size = len(raw)
                 at = raw[1] + 2 if size > _LEAST_BYTES else 0  # where the key ends, when it is short and comes first

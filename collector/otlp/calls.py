@@ -88,7 +88,7 @@ class Call(msgspec.Struct, gc=False, eq=False):
 def _call(seen: Completion, start: float) -> Call:
     client = seen.vantage is _CLIENT
     end = start + (seen.duration_seconds or 0.0) if start else 0.0
-    return Call(
+    return Call(  # by position: names cost more, and this is the hot path
         facets.of(seen),
         start,
         end,
@@ -97,9 +97,11 @@ def _call(seen: Completion, start: float) -> Call:
         seen.request_model,
         seen.response_model,
         seen.response_id,
-        duration_seconds=seen.duration_seconds if client else None,
-        first_token_seconds=seen.time_to_first_token_seconds if client else None,
-        output_tokens=seen.output_tokens,
+        False,
+        None,
+        seen.duration_seconds if client else None,
+        seen.time_to_first_token_seconds if client else None,
+        seen.output_tokens,
     )
 
 
@@ -280,7 +282,7 @@ class Calls:
         :param signal: SPAN or LOG
         """
         same = self._untimed(seen, start) if self._answered_by_logs and start else None
-        trace = self._trace(seen.trace_id, now)
+        trace = self._trace(seen.trace_id, now) if seen.trace_id in self._traces else None
         if trace is None:
             call, new = (same, False) if same else (_call(seen, start), True)
             self._admit(seen.trace_id, _Lone(now, seen.span_id, parent_id, call, signal), now)

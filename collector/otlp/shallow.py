@@ -6,7 +6,7 @@ of a span in half a microsecond, decodes no attribute that nobody asked for, and
 does not cost the neighbours.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol, cast
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -32,7 +32,7 @@ class ShallowSpan(Protocol):
     name: bytes
     start_time_unix_nano: int
     end_time_unix_nano: int
-    attributes: Iterable[bytes]
+    attributes: Sequence[bytes]
     events: Iterable[bytes]
     status: bytes
 
@@ -41,7 +41,7 @@ class ShallowLog(Protocol):
     time_unix_nano: int
     observed_time_unix_nano: int
     body: bytes
-    attributes: Iterable[bytes]
+    attributes: Sequence[bytes]
     trace_id: bytes
     span_id: bytes
     event_name: bytes
