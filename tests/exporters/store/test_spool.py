@@ -1,0 +1,160 @@
+"""Events on their way: in order, once, bounded, and taken over from a process that is gone."""
+
+import errno
+import os
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporters.store import spool as module
+from exporters.store.events import FindingTold
+from exporters.store.spool import Spool
+from watchkeeper.core.records import Finding, Severity
+
+MOST = 1 << 20
+
+
+def told(number: int, size: int = 10) -> FindingTold:
+    found = Finding(at=1.0, since=1.0, severity=Severity.INFO, subject="s", summary="x" * size, name="lag")
+    return FindingTold(f"w-{number}", found)
+
+
+def numbers(spool: Spool) -> list[int]:
+    return [int(one.id.partition("-")[2]) for one in spool.peek(10_000)]
+
+
+def drained(spool: Spool) -> list[int]:
+    found = []
+    while some := spool.peek(7):
+        found += [int(one.id.partition("-")[2]) for one in some]
+        spool.done(len(some))
+    return found
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 9)), max_size=40), st.booleans())
+def test_whatever_comes_and_goes_order_stays_and_nothing_comes_twice(tmp_path_factory, steps, on_disk):
+    spool = Spool(tmp_path_factory.mktemp("spool") if on_disk else None, 2_000)
+    put = taken = 0
+    for comes, count in steps:
+        if comes:
+            spool.put([told(put + one) for one in range(count)])
+            put += count
+        else:
+            some = spool.peek(count)
+            assert [one.id for one in some] == [f"w-{taken + one}" for one in range(len(some))]
+            spool.done(len(some))
+            taken += len(some)
+        assert len(spool) == put - taken
+    assert drained(spool) == list(range(taken, put))
+    spool.close()
+
+
+def test_what_a_process_left_comes_first_in_the_next_one(tmp_path):
+    first = Spool(tmp_path, MOST)
+    first.put([told(0), told(1), told(2)])
+    first.done(1)
+    first.close()
+
+    second = Spool(tmp_path, MOST)
+    second.put([told(3)])
+
+    assert drained(second) == [0, 1, 2, 3]  # 0 is told again: its id makes it count once
+    second.close()
+
+
+def test_a_line_that_was_not_finished_is_left_out_and_counted(tmp_path):
+    first = Spool(tmp_path, MOST)
+    first.put([told(0), told(1)])
+    first.close()
+    file = tmp_path / "store-0.spool"
+    file.write_bytes(file.read_bytes()[:-5])
+
+    second = Spool(tmp_path, MOST)
+    second.put([told(2)])
+
+    assert (drained(second), second.dropped) == ([0, 2], 1)
+    second.close()
+
+
+def test_processes_that_share_a_folder_have_files_of_their_own_and_one_that_ended_is_taken_over(tmp_path):
+    one, other = Spool(tmp_path, MOST), Spool(tmp_path, MOST)
+    one.put([told(0)])
+    other.put([told(1)])
+    other.close()
+    third = Spool(tmp_path, MOST)
+    third.close()
+    one.close()
+
+    fourth = Spool(tmp_path, MOST)
+
+    assert sorted(drained(fourth)) == [0, 1]
+    fourth.close()
+
+
+def test_past_its_room_the_file_takes_no_more_and_memory_a_bounded_number(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_MOST_HELD", 5)
+    spool = Spool(tmp_path, 1_000)
+    for number in range(100):
+        spool.put([told(number, 150)])
+
+    assert (tmp_path / "store-0.spool").stat().st_size <= 1_000
+    assert spool.problem == "the room for findings on disk is full"
+    kept = len(spool)
+    assert spool.dropped == 100 - kept
+    assert drained(spool) == list(range(kept))
+    spool.close()
+
+
+def test_with_the_disk_full_events_wait_in_memory_and_go_to_disk_when_there_is_room(tmp_path, monkeypatch):
+    spool = Spool(tmp_path, MOST)
+    spool.put([told(0)])
+    write = os.pwrite
+
+    def half(file, data, place):
+        if len(data) > 50:
+            return write(file, data[:50], place)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", half)
+    spool.put([told(1)])
+    assert "No space left" in spool.problem
+    monkeypatch.setattr(os, "pwrite", write)
+    spool.put([told(2)])
+
+    assert spool.problem == ""
+    spool.close()
+    again = Spool(tmp_path, MOST)
+    assert drained(again) == [0, 1, 2]
+    again.close()
+
+
+@pytest.mark.parametrize("number", [1, 30])
+def test_the_file_does_not_grow_while_the_database_takes_what_comes(tmp_path, number):
+    spool = Spool(tmp_path, 5_000)
+    spool.put([told(one) for one in range(number)])
+    for more in range(number, 400):
+        spool.put([told(more)])
+        spool.done(1)
+
+    assert spool.dropped == 0
+    assert drained(spool) == list(range(400 - number, 400))
+    spool.close()
+
+
+def test_an_event_that_is_far_too_large_is_dropped_alone(tmp_path):
+    spool = Spool(tmp_path, MOST)
+    spool.put([told(0), told(1, 1 << 19), told(2)])
+
+    assert (drained(spool), spool.dropped) == ([0, 2], 1)
+    spool.close()
+
+
+def test_a_folder_that_cannot_be_written_leaves_memory(tmp_path):
+    (tmp_path / "file").write_text("")
+    spool = Spool(tmp_path / "file", MOST)
+    spool.put([told(0)])
+
+    assert spool.problem
+    assert drained(spool) == [0]
