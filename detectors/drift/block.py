@@ -18,6 +18,8 @@ arXiv:1706.03415.
 
 import hashlib
 import math
+import struct
+from statistics import fmean
 from typing import Final
 
 import msgspec
@@ -26,20 +28,17 @@ import numpy as np
 from detectors.drift.bands import Floats
 from detectors.drift.bank import Counts
 from detectors.drift.kinds import Kind
-from detectors.drift.packs import Integers, Pack
+from detectors.drift.packs import Pack
 from detectors.drift.pit import mid_ranks
+from detectors.drift.ranks import BINS, EXPONENTS, LEAST_BLOCKS, Bag, grow
 from detectors.drift.state import VERSION, BlockState, ForeignState, check, encode
 from detectors.drift.verdicts import Crossing, verdict, worst
 from watchkeeper.core.records import State, Verdict
 
-LEAST_BLOCKS: Final = 100
-"""earlier blocks of a stratum before one of it may count as evidence"""
 PSI: Final = "psi"
 LOCATION: Final = "location"
-_EXPONENTS: Final = np.array([0.1, 0.2, 0.35, 0.5, 0.7])
+_EXPONENTS: Final = np.array(EXPONENTS)
 _GROUPS: Final = 10
-_BAG: Final = 256
-_LOWEST, _HIGHEST = 1e-6, 1e2
 
 
 class Statistics:
@@ -69,39 +68,12 @@ def _smooth(counts: Floats) -> Floats:
     return np.asarray((counts + 0.5) / (counts.sum() + 0.5 * counts.size))
 
 
-class Bag:
-    """Statistics of earlier blocks on 256 log-spaced bins from 10^-6 to 100; U makes the ties exact."""
-
-    def __init__(self, counts: Integers | None = None) -> None:
-        self.counts = np.zeros(_BAG, dtype=np.int64) if counts is None else counts
-        self.total = int(self.counts.sum())
-
-    def rank(self, value: float, chance: float) -> float:
-        """p-value of a further block, in (0, 1], small where the value is large; puts it into the bag."""
-        place = _place(value)
-        above, equal = int(self.counts[place + 1 :].sum()), int(self.counts[place])
-        p = (above + chance * (1 + equal)) / (self.total + 1)
-        self.counts[place] += 1
-        self.total += 1
-        return p
-
-
-def _place(value: float) -> int:
-    part = math.log(max(value, _LOWEST) / _LOWEST) / math.log(_HIGHEST / _LOWEST)
-    return min(_BAG - 1, int(part * _BAG))
-
-
-def grow(evidence: Floats, p: float) -> Floats:
-    """One block: what all exponents make of its rank."""
-    return np.asarray((evidence + 1.0) * _EXPONENTS * p ** (_EXPONENTS - 1))
-
-
 class _Line:
     """One statistic: its bags by stratum and its evidence."""
 
     def __init__(self) -> None:
         self.bags: dict[str, Bag] = {}
-        self.evidence = np.zeros(_EXPONENTS.size)
+        self.evidence = [0.0] * len(EXPONENTS)
         self.cusum = np.zeros(_EXPONENTS.size)
         self.onset = np.zeros(_EXPONENTS.size)
         self.odds = 0.0
@@ -188,7 +160,7 @@ class Block:
                 open_stratum=self._stratum,
                 open_at=self._open_at,
                 open_counts=tuple(self._counts.tolist()),
-                evidence={name: (*line.evidence.tolist(), line.odds) for name, line in lines},
+                evidence={name: (*line.evidence, line.odds) for name, line in lines},
                 cusum={name: tuple(line.cusum.tolist()) for name, line in lines},
                 onset={name: tuple(line.onset.tolist()) for name, line in lines},
                 crossed_at={name: line.crossed_at for name, line in lines},
@@ -211,7 +183,7 @@ class Block:
         self._counts = np.array(state.open_counts, dtype=np.int64)
         for name, line in self._lines.items():
             *evidence, line.odds = state.evidence[name]
-            line.evidence, line.cusum = np.array(evidence), np.array(state.cusum[name])
+            line.evidence, line.cusum = evidence, np.array(state.cusum[name])
             line.onset, line.crossed_at, line.last = (
                 np.array(state.onset[name]),
                 state.crossed_at[name],
@@ -243,10 +215,10 @@ class Block:
         line.onset[line.cusum <= 0] = self._open_at
         line.cusum = np.maximum(line.cusum, 0.0) + np.log(_EXPONENTS) + (_EXPONENTS - 1) * math.log(p)
         line.evidence = grow(line.evidence, p)
-        line.odds = float(line.evidence.mean())
+        line.odds = fmean(line.evidence)
         if line.odds >= self._limit:
-            self.crossings.append(self._crossing(name, line, int(line.evidence.argmax())))
-            line.evidence[:] = 0.0
+            self.crossings.append(self._crossing(name, line, line.evidence.index(max(line.evidence))))
+            line.evidence = [0.0] * len(EXPONENTS)
             line.cusum[:] = 0.0
             line.crossed_at = self._open_at
 
@@ -270,12 +242,11 @@ def _seed(*parts: str | int) -> int:
 
 
 def _pack_bag(bag: Bag) -> bytes:
-    kind = "<u4" if bag.counts.max() > 65535 else "<u2"
-    return bag.counts.astype(kind).tobytes()
+    return struct.pack(f"<{BINS}{'I' if max(bag.counts) > 65535 else 'H'}", *bag.counts)
 
 
-def _unpack_bag(data: bytes) -> Integers:
-    counts = np.frombuffer(data, dtype="<u4" if len(data) == 4 * _BAG else "<u2").astype(np.int64)
-    if counts.size != _BAG:
-        raise ForeignState("a damaged bag")
-    return counts
+def _unpack_bag(data: bytes) -> tuple[int, ...]:
+    try:
+        return struct.unpack(f"<{BINS}{'I' if len(data) == 4 * BINS else 'H'}", data)
+    except struct.error:
+        raise ForeignState("a damaged bag") from None

@@ -2,15 +2,16 @@
 
 import hashlib
 import math
-from itertools import count
+from array import array
+from collections.abc import Sequence
+from itertools import accumulate, count, pairwise
+from statistics import fmean, median, quantiles
 from typing import Final
 
 import msgspec
-import numpy as np
 
-from detectors.drift.bands import Floats
-from detectors.drift.block import LEAST_BLOCKS, Bag, grow
 from detectors.drift.odds import horizon, log_odds
+from detectors.drift.ranks import EXPONENTS, LEAST_BLOCKS, Bag, grow
 from detectors.signals.tail import Line, TailConfig, metric_of
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Kind, Metric
@@ -32,7 +33,6 @@ _MEAN: Final = 4
 _USUAL: Final = 6.0
 """scales within which all points are alike"""
 _FORGET_SECONDS: Final = 3600.0
-_EXPONENTS: Final = 5
 _ROOT: Final = math.sqrt(2.0)
 
 
@@ -49,33 +49,43 @@ class Usual(msgspec.Struct, frozen=True):
     highest: float
 
 
-def usual(points: Floats, floor: float) -> Usual:
+def usual(points: Sequence[float], floor: float) -> Usual:
     """:param points: at least 8, oldest first"""
-    total = np.cumsum(points)
-    means = (total[_MEAN:] - total[:-_MEAN]) / _MEAN
-    steps = np.cumsum(np.abs(np.diff(points)))
-    unrest = (steps[_MEAN:] - steps[:-_MEAN]) / _MEAN
+    means = _means(points)
+    unrest = _means(_steps(points))
     location, scale, lowest, highest = _spread(points, floor)
     return Usual(location, scale, *_spread(means, floor)[:2], *_spread(unrest, floor)[:2], lowest, highest)
 
 
-def _spread(values: Floats, floor: float) -> tuple[float, float, float, float]:
-    lowest, location, highest = (float(value) for value in np.quantile(values, (0.01, 0.5, 0.99)))
-    deviation = 1.4826 * float(np.median(np.abs(values - location)))
+def _steps(points: Sequence[float]) -> list[float]:
+    return [abs(after - before) for before, after in pairwise(points)]
+
+
+def _means(values: Sequence[float]) -> list[float]:
+    """Of each 4 in a row but the first."""
+    total = list(accumulate(values))
+    return [(end - begin) / _MEAN for begin, end in zip(total, total[_MEAN:], strict=False)]
+
+
+def _spread(values: Sequence[float], floor: float) -> tuple[float, float, float, float]:
+    ordered = sorted(values)
+    hundredths = quantiles(ordered, n=100, method="inclusive")
+    lowest, location, highest = hundredths[0], hundredths[49], hundredths[98]
+    deviation = 1.4826 * median([abs(value - location) for value in ordered])  # two runs: quickly sorted
     scale = max(deviation, (highest - lowest) / 4.65, 1e-9 + 1e-6 * abs(location), floor)
     return location, scale, lowest, highest
 
 
-def score(newest: Floats, known: Usual, line: Line) -> float:
+def score(newest: Sequence[float], known: Usual, line: Line) -> float:
     """
     How far out the newest point is, in [0, 1]; 0 within 6 scales.
 
     :param newest: the last 5 points, oldest first
     """
-    value, mean = float(newest[-1]), float(newest[-_MEAN:].mean())
+    value, mean = newest[-1], fmean(newest[-_MEAN:])
     if line.beyond is not None and (mean <= line.beyond if line.side == "high" else mean >= line.beyond):
         return 0.0
-    unrest = float(np.abs(np.diff(newest)).mean())
+    unrest = fmean(_steps(newest))
     sides = {"high": (1.0,), "low": (-1.0,), "both": (1.0, -1.0)}[line.side]
     out = max(
         max(side * (value - known.location) / known.scale for side in sides),
@@ -94,20 +104,23 @@ class Points:
     __slots__ = ("_ring", "total")
 
     def __init__(self) -> None:
-        self._ring = np.zeros(64, dtype=np.float32)
+        self._ring = array("f")
         self.total = 0
 
     def add(self, value: float) -> None:
-        if self.total == self._ring.size < WINDOW:
-            self._ring = np.resize(self._ring, min(WINDOW, 2 * self._ring.size))
-        self._ring[self.total % self._ring.size] = value
+        if self.total < WINDOW:
+            self._ring.append(value)
+        else:
+            self._ring[self.total % WINDOW] = value
         self.total += 1
 
-    def newest(self, number: int) -> Floats:
+    def newest(self, number: int) -> list[float]:
         """Oldest first; fewer where there are not so many."""
-        held = min(number, self.total, self._ring.size)
-        places = np.arange(self.total - held, self.total) % self._ring.size
-        return self._ring[places].astype(np.float64)
+        held = min(number, len(self._ring))
+        end = self.total % WINDOW if self.total > WINDOW else len(self._ring)
+        if held <= end:
+            return self._ring[end - held : end].tolist()
+        return (self._ring[end - held :] + self._ring[:end]).tolist()
 
 
 class Watched:
@@ -115,9 +128,10 @@ class Watched:
     One series. Fed with what came, asked once a point.
 
     :param limit: A / w: blocks in which this series alone may cross once without cause
+    :param turn: series with different ones renew what is usual at different points: 3 ms each
     """
 
-    def __init__(self, line: Line, metric: Metric, subject: Labels, limit: float) -> None:
+    def __init__(self, line: Line, metric: Metric, subject: Labels, limit: float, turn: int) -> None:
         self.line = line
         self.metric = metric
         self.subject = subject
@@ -129,13 +143,14 @@ class Watched:
         self.crossings = 0
         """how often evidence reached its limit, by chance or not"""
         self._limit = limit
+        self._turn = turn
         self._sum = 0.0
         self._number = 0
         self._began_at: float | None = None
         self._known: Usual | None = None
         self._bag = Bag()
         self._hours: dict[int, Bag] = {}
-        self._evidence = np.zeros(_EXPONENTS)
+        self._evidence = [0.0] * len(EXPONENTS)
         self._odds = 0.0
         self._block: list[float] = []
         self._blocks = 0
@@ -163,14 +178,13 @@ class Watched:
         self._judge(value, now)
         self.points.add(value)
         is_new = not self.raised or not 0 <= now - self.since < _ACCEPTED_SECONDS
-        if self.points.total >= LEAST_POINTS and self.points.total % _RENEWED == 0 and is_new:
+        if self.points.total >= LEAST_POINTS and (self.points.total - self._turn) % _RENEWED == 0 and is_new:
             self._known = usual(self.points.newest(WINDOW)[:-LATEST], self.line.floor)
 
     def _judge(self, value: float, now: float) -> None:
         if self._known is None:
             return
-        newest = np.append(self.points.newest(_MEAN), value)
-        self._block.append(score(newest, self._known, self.line))
+        self._block.append(score([*self.points.newest(_MEAN), value], self._known, self.line))
         if self._block[-1] > 0:
             self._out_at = now
             if not self._is_out:
@@ -195,9 +209,9 @@ class Watched:
         if known < LEAST_BLOCKS:
             return
         self._evidence = grow(self._evidence, p)
-        self._odds = float(self._evidence.mean())
+        self._odds = fmean(self._evidence)
         if self._odds >= self._limit:
-            self._evidence[:] = 0.0
+            self._evidence = [0.0] * len(EXPONENTS)
             self.crossings += 1
             self.raised |= highest > 0
 
@@ -207,7 +221,7 @@ class Watched:
         odds = log_odds(self._odds) / math.log(self._limit)
         if not self.raised:
             return Assessment(subject=self.subject, verdict=Verdict(State.OK, odds, 1.0))
-        value, unit = float(self.points.newest(_MEAN).mean()), self.metric.unit
+        value, unit = fmean(self.points.newest(_MEAN)), self.metric.unit
         known, per = self._known, " per second" if self.metric.kind is Kind.COUNTER else ""
         where = " ".join(text for label, text in self.subject if label != "series")
         return Assessment(
@@ -301,7 +315,8 @@ class Tail:
             return False
         place = next(place for place in count(1) if place not in self._places)
         self._places[place] = subject
-        self._watched[subject] = Watched(line, metric, subject, max(self._horizon * place * (place + 1), 1.0 + 1e-9))
+        limit = max(self._horizon * place * (place + 1), 1.0 + 1e-9)
+        self._watched[subject] = Watched(line, metric, subject, limit, turn=place % _RENEWED)
         return True
 
     def assess(self, now: float) -> list[Assessment]:

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from detectors.drift.block import LEAST_BLOCKS, Bag, Block, Statistics
+from detectors.drift.block import Block, Statistics
 from detectors.drift.kinds import Kind
 from detectors.drift.packs import Pack, Plan, build
+from detectors.drift.ranks import LEAST_BLOCKS, Bag
 from detectors.drift.seasons import Season
 from detectors.drift.state import ForeignState
 from watchkeeper.core.records import State

@@ -226,15 +226,27 @@ def test_a_series_not_seen_for_an_hour_leaves_its_place_and_is_taken_anew(host):
     assert list(signal._places) == [1]
 
 
+def test_series_that_came_together_renew_what_is_usual_one_after_the_other(host, monkeypatch):
+    watch, usual, renewed = host(PLUGIN, series=[WAITING]), _tails.usual, []
+    monkeypatch.setattr(_tails, "usual", lambda points, floor: renewed.append(watch.at) or usual(points, floor))
+    for _ in range(260):
+        for number in range(5):
+            watch.say({"service.name": f"s{number}"}, engines.WAITING, 20.0)
+        watch.tick(30)
+
+    assert len(renewed) == 10
+    assert len(set(renewed)) == 10
+
+
 def test_the_ring_holds_the_newest_points_in_order():
     points = _tails.Points()
     for value in range(_tails.WINDOW + 1234):
         points.add(value)
         if value in (10, 63, 64, 1000):
-            assert points.newest(10**6).tolist() == list(range(value + 1))
+            assert points.newest(10**6) == list(range(value + 1))
 
-    assert points.newest(_tails.WINDOW).tolist() == list(range(1234, _tails.WINDOW + 1234))
-    assert points.newest(3).tolist() == [_tails.WINDOW + 1231, _tails.WINDOW + 1232, _tails.WINDOW + 1233]
+    assert points.newest(_tails.WINDOW) == list(range(1234, _tails.WINDOW + 1234))
+    assert points.newest(3) == [_tails.WINDOW + 1231, _tails.WINDOW + 1232, _tails.WINDOW + 1233]
 
 
 def test_the_score_is_the_gaussian_tail_in_twentieths_of_a_decade():
