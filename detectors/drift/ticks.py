@@ -112,7 +112,7 @@ class Merger:
     two later. A replica is live until the others went on for `grace_seconds` without it. That time is the merger's own:
     it goes on with the times at which records were sent, and stands still while nobody sends. So the same records in
     the same order give the same ticks, however late or fast they are read, and clocks of replicas that differ by less
-    than `grace_seconds` cost nothing.
+    than `grace_seconds` cost nothing. In the first `grace_seconds` nothing is over: who is there shows itself first.
     """
 
     def __init__(self, grace_seconds: float = 60.0) -> None:
@@ -149,6 +149,8 @@ class Merger:
     def due(self) -> list[tuple[int, dict[str, dict[int, int]]]]:
         """Ticks that are over, by number, oldest first; to be asked after every record."""
         over = min(self._newest, default=self._closed) - _HELD_BACK
+        if self._time < self._grace_seconds:
+            over = self._closed
         if len(self._open) > _MOST_OPEN:
             over = max(over, sorted(self._open)[len(self._open) - _MOST_OPEN - 1])
         if over <= self._closed:
@@ -162,8 +164,8 @@ class Merger:
             counts.pop(signal, None)
 
     def _pass(self, sent_at: float) -> None:
-        step = sent_at - self._stamp
-        if step > 0 or step < -_SET_BACK_SECONDS:
+        step = sent_at - self._stamp if self._stamp > float("-inf") else 0.0
+        if step >= 0 or step < -_SET_BACK_SECONDS:
             self._stamp = sent_at
         before, self._time = self._time, self._time + min(max(step, 0.0), _LONGEST_STEP_SECONDS)
         if int(before) == int(self._time):

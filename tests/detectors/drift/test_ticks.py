@@ -141,12 +141,30 @@ def test_a_tick_by_count_ends_with_its_last_observation() -> None:
     assert [open_tick.add(0, 1.0) is None for _ in range(6)] == [True, True, False, True, True, False]
 
 
+def begun() -> Merger:
+    """One that has waited long enough for all replicas to show themselves."""
+    merger = Merger()
+    merger.restore(MergerState(-(2**62), 60.0, 0.0, {}, {}))
+    return merger
+
+
+def test_in_the_first_minute_nothing_is_over() -> None:
+    merger = Merger(grace_seconds=60.0)
+    over = {}
+    for number in range(10):
+        merger.add("a", number, {"s": {0: 1}}, number * 10.0)
+        over[number] = [tick for tick, _ in merger.due()]
+
+    assert [number for number, ticks in over.items() if ticks] == [6, 7, 8, 9]
+    assert over[6] == [0, 1, 2, 3, 4]
+
+
 def counts_of(merger: Merger) -> list[tuple[int, dict[int, int]]]:
     return [(number, streams["s"]) for number, streams in merger.due()]
 
 
 def test_a_tick_is_over_when_every_live_replica_is_two_ahead() -> None:
-    merger = Merger()
+    merger = begun()
     for number in (1, 2, 3):
         merger.add("a", number, {"s": {0: 1}}, number * 10.0)
     merger.add("b", 2, {"s": {1: 5}}, 30.0)
@@ -158,7 +176,7 @@ def test_a_tick_is_over_when_every_live_replica_is_two_ahead() -> None:
 
 
 def test_a_replica_that_is_gone_holds_the_others_back_for_the_grace_and_no_longer() -> None:
-    merger = Merger(grace_seconds=60.0)
+    merger = begun()
     merger.add("gone", 0, {"s": {0: 1}}, 10.0)
     closed = []
     for number in range(10):
@@ -170,7 +188,7 @@ def test_a_replica_that_is_gone_holds_the_others_back_for_the_grace_and_no_longe
 
 
 def test_a_late_record_counts_in_the_next_tick() -> None:
-    merger = Merger()
+    merger = begun()
     for number in range(1, 6):
         merger.add("a", number, {"s": {0: 1}}, number * 10.0)
     assert [number for number, _ in merger.due()] == [1, 2, 3]
@@ -182,7 +200,7 @@ def test_a_late_record_counts_in_the_next_tick() -> None:
 
 
 def test_a_record_is_counted_once_per_start_of_its_replica() -> None:
-    merger = Merger()
+    merger = begun()
     said = [
         merger.add(who, number, {"s": {0: 1}}, 40.0) for who, number in (("a/1", 3), ("a/1", 1), ("a/1", 3), ("a/2", 3))
     ]
@@ -191,7 +209,7 @@ def test_a_record_is_counted_once_per_start_of_its_replica() -> None:
 
 
 def test_a_record_too_old_to_know_is_refused_unless_its_replica_is_remembered() -> None:
-    merger = Merger()
+    merger = begun()
     merger.add("b", 900, {"s": {0: 1}}, 0.0)
     for number in range(901, 1101):
         merger.add("a", number, {"s": {0: 1}}, number * 10.0)
@@ -203,7 +221,7 @@ def test_a_record_too_old_to_know_is_refused_unless_its_replica_is_remembered() 
 
 
 def test_a_clock_that_was_far_ahead_and_was_set_right_does_not_stop_the_evidence() -> None:
-    merger = Merger()
+    merger = begun()
     for number in range(100_000, 100_005):
         merger.add("a/1", number, {"s": {0: 1}}, number * 10.0)
         merger.due()
@@ -218,7 +236,7 @@ def test_a_clock_that_was_far_ahead_and_was_set_right_does_not_stop_the_evidence
 
 
 def test_memory_is_bounded_whatever_is_sent() -> None:
-    merger = Merger()
+    merger = begun()
     for number in range(5000):
         merger.add("holds back", 0, {}, 0.0)
         merger.add("a", number, {"s": {0: 1}}, 0.0)
