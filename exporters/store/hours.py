@@ -1,7 +1,7 @@
 """What hours brought so far: counts per bin by stream, rows drawn, things seen. Bounded; kept until it is written."""
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from exporters.store.totals import Thing
@@ -25,6 +25,7 @@ class Hours:
         self._most = most
         self._counts: dict[tuple[int, Stream], array[int]] = {}
         self._changed: dict[tuple[int, Stream], None] = {}
+        self._written: set[tuple[int, Stream]] = set()
         self._drawn: dict[tuple[float, str], Drawn] = {}
 
     def add(self, counted: Iterable[Counted]) -> None:
@@ -55,6 +56,20 @@ class Hours:
         keys = [key for key, _ in zip(self._changed, range(most), strict=False)]
         return [(*key, self._counts[key]) for key in keys]
 
+    def is_resumed(self, hour: int, stream: Stream, now: float) -> bool:
+        """
+        What comes for an hour that is long over may have been written in part, and forgotten: as when a log is read
+        again from where it was left. Once it is known what was written, `resume` adds it.
+        """
+        return hour + 2 * HOUR_SECONDS <= now and (hour, stream) not in self._written
+
+    def resume(self, hour: int, stream: Stream, before: Sequence[int]) -> None:
+        held = self._counts[hour, stream]
+        if len(before) == len(held):
+            for place, count in enumerate(before):
+                held[place] += count
+        self._written.add((hour, stream))
+
     def drawn(self, most: int) -> list[Drawn]:
         return [one for one, _ in zip(self._drawn.values(), range(most), strict=False)]
 
@@ -63,7 +78,9 @@ class Hours:
         for hour, stream, _ in counts:
             del self._changed[hour, stream]
             if hour + 2 * HOUR_SECONDS <= now:
-                del self._counts[hour, stream]
+                self._forget((hour, stream))
+            else:
+                self._written.add((hour, stream))
         for one in drawn:
             if self._drawn.get((one.hour, one.segment)) is one:
                 del self._drawn[one.hour, one.segment]
@@ -72,7 +89,11 @@ class Hours:
         """Hours that are over and written: nothing is added to them any more."""
         old = [key for key in self._counts if key[0] + 2 * HOUR_SECONDS <= now and key not in self._changed]
         for key in old:
-            del self._counts[key]
+            self._forget(key)
+
+    def _forget(self, key: tuple[int, Stream]) -> None:
+        del self._counts[key]
+        self._written.discard(key)
 
 
 class Things:

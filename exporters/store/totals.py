@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, Table, case, select
 
-from exporters.store.packed import encode_rows
+from exporters.store.packed import decode_counts, encode_rows
 from exporters.store.tables import INVENTORY, PROFILES, SAMPLES, SEGMENTS, STREAMS, WRITERS
 from exporters.store.texts import plain
 from exporters.store.upsert import insert
@@ -90,6 +90,14 @@ def profiles(connection: Connection, rows: Sequence[tuple[int, int, int, bytes]]
         ),
         [dict(zip(("hour", "stream", "writer", "counts"), row, strict=True)) for row in rows],
     )
+
+
+def counts_of(connection: Connection, hour: int, stream: int, writer: int) -> list[int]:
+    """What this writer wrote of an hour before; empty where it wrote nothing."""
+    columns = PROFILES.c
+    query = select(columns.counts).where(columns.hour == hour, columns.stream == stream, columns.writer == writer)
+    data = connection.execute(query).scalar()
+    return [] if data is None else decode_counts(data)
 
 
 def samples(connection: Connection, writer: int, numbers: Numbers, drawn: Iterable[Drawn]) -> None:

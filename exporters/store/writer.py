@@ -205,10 +205,13 @@ class Store:
             if not counts and not drawn:
                 break
             with database.writing(self._engine) as connection:
-                rows = [
-                    (hour, self._numbers.stream(connection, stream), writer, encode_counts(held))
-                    for hour, stream, held in counts
-                ]
+                rows = []
+                for hour, stream, held in counts:
+                    number = self._numbers.stream(connection, stream)
+                    if self._hours.is_resumed(hour, stream, now):
+                        before = totals.counts_of(connection, hour, number, writer)
+                        self._hours.resume(hour, stream, before)
+                    rows.append((hour, number, writer, encode_counts(held)))
                 totals.profiles(connection, rows)
                 totals.samples(connection, writer, self._numbers, drawn)
             self._hours.written(counts, drawn, now)

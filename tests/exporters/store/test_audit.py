@@ -4,6 +4,7 @@ import hashlib
 import json
 import threading
 
+import msgspec
 import pytest
 from sqlalchemy import text
 
@@ -68,6 +69,14 @@ def test_the_first_entry_that_was_edited_by_hand_is_told(log, edit, broken):
 
     assert said.problem
     assert said.broken_number == broken
+
+
+def test_an_entry_forged_with_a_hash_that_fits_shows_in_the_next_one(log):
+    entry = msgspec.structs.replace(log.ask(audit.entries, 3, 1)[0], who="eve")
+    values = {"hash": audit.digest(DEPLOYMENT, entry)}
+    log.do(lambda c: c.execute(text("UPDATE audit SET who = 'eve', hash = :hash WHERE number = 4"), values))
+
+    assert log.ask(audit.verify).broken_number == 5
 
 
 def test_several_that_append_at_once_make_one_chain(place):

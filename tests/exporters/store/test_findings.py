@@ -147,6 +147,17 @@ def test_counts_written_twice_count_once(place):
     assert [one.counts for one in place.ask(queries.profiles, HOUR, HOUR + 1)] == [[5, 1]]
 
 
+def test_counts_of_an_hour_long_over_that_come_in_parts_add_up(place):
+    store = place.store()
+    for part in ([5, 1], [2, 2], [0, 1]):
+        store.write(Batch(AT, counted=(Counted(AT, "shop/chat/qwen", "refusal", "ab" * 32, part),)))
+        store._take_in()
+        store._keep_totals(AT + 10 * 3600)
+    store.close()
+
+    assert [one.counts for one in place.ask(queries.profiles, HOUR, HOUR + 1)] == [[7, 4]]
+
+
 def test_rows_drawn_are_kept_as_the_last_word_on_their_hour(place):
     store = place.store()
     for seen in (1, 7):
