@@ -1,6 +1,7 @@
 """`watchkeeper replay` as an operator meets it, on files of known faults."""
 
 import json
+import logging
 import random
 from collections.abc import Iterable
 from pathlib import Path
@@ -64,6 +65,13 @@ def test_history_like_its_reference_raises_nothing(tmp_path: Path, capsys: pytes
         "watchkeeper.output.length",
     } <= streams.keys()
     assert all(one["nearest"] < 1 for one in streams.values())
+
+
+def test_a_replay_leaves_the_log_as_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = logging.getLogger("watchkeeper").level
+    replayed(capsys, write(tmp_path / "few.jsonl", traffic(1, 5)))
+
+    assert logging.getLogger("watchkeeper").level == before
 
 
 def test_a_change_is_found_with_the_call_at_which_it_would_have_been_raised(

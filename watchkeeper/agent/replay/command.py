@@ -7,6 +7,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
 from typing import Any, Final
@@ -37,7 +38,22 @@ _NAMES: Final = {"input": "input_tokens", "output": "output_tokens", "model": "r
 
 def run(options: argparse.Namespace) -> int:
     """:raises ConfigError: a file cannot be read, or an option means nothing"""
-    logging.getLogger("watchkeeper").setLevel(logging.CRITICAL)  # what is found is told at the end
+    with _quiet():  # what is found is told at the end
+        return _run(options)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    log = logging.getLogger("watchkeeper")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
+def _run(options: argparse.Namespace) -> int:
     root = configuration.root_type(registry.sources(), registry.exporters(), registry.signals(), registry.checks())
     config = configuration.load(options.config, {}, root)
     _check(options)
