@@ -2,7 +2,8 @@
 Threads that read many devices, so that a call into a driver that never returns holds up only its own device.
 
 One hand does the whole round as long as nobody is slow: that is two changes of thread a tick, whatever the number of
-devices. When a round stops moving, more hands take what is left of it; the one that hangs is left to itself.
+devices. When a round stops moving, more hands take what is left of it; the one that hangs is left to itself. There is
+at most one for each device, as a round also stands still where the processor is short; all but two go when it is over.
 """
 
 import queue
@@ -16,6 +17,8 @@ Result = TypeVar("Result")
 
 TURN_SECONDS: Final = 0.02
 """a round that has not moved for so long gets more hands"""
+_KEPT: Final = 2
+"""idle hands that wait for the next round"""
 
 
 class _Round(Generic[Result]):
@@ -51,6 +54,7 @@ class Crew(Generic[Result]):
         self._running: dict[str, _Round[Result]] = {}
         self._lock = threading.Lock()
         self._hands = 0
+        self._made = 0
         self._idle = 0
 
     def run(self, tasks: Mapping[str, Callable[[], Result]], until: float) -> dict[str, Result | BaseException]:
@@ -61,15 +65,17 @@ class Crew(Generic[Result]):
         if not tasks:
             return {}
         round_ = _Round(tasks)
-        more, moved = 1, 0
-        self._engage(round_, more)
+        more, moved, engaged = 1, 0, 1
+        self._engage(round_, engaged)
         while (left := until - time.monotonic()) > 0:
             try:
                 round_.done.get(timeout=min(TURN_SECONDS, left))
                 break
             except queue.Empty:
                 if len(round_.answers) == moved and round_.pending:
-                    self._engage(round_, min(more, len(round_.pending)))
+                    hands = min(more, len(round_.pending), round_.size - engaged)
+                    self._engage(round_, hands)
+                    engaged += hands
                     more *= 2
                 moved = len(round_.answers)
         unasked = {key for key, _ in round_.pending}
@@ -97,21 +103,26 @@ class Crew(Generic[Result]):
 
     def stop(self) -> None:
         """Hands end after the task at hand, if that ever ends."""
-        for _ in range(self._hands):
-            self._rounds.put(None)
+        with self._lock:
+            for _ in range(self._hands):
+                self._rounds.put(None)
 
     def _engage(self, round_: _Round[Result], hands: int) -> None:
         with self._lock:
             new = max(0, hands - self._idle)
             self._idle = max(0, self._idle - hands)
+            self._hands += new
         for _ in range(hands):
             self._rounds.put(round_)
         for _ in range(new):
-            self._hands += 1
-            threading.Thread(target=self._work, name=f"{self._name}-{self._hands}", daemon=True).start()
+            self._made += 1
+            threading.Thread(target=self._work, name=f"{self._name}-{self._made}", daemon=True).start()
 
     def _work(self) -> None:
         while (round_ := self._rounds.get()) is not None:
             round_.work()
             with self._lock:
+                if self._idle >= _KEPT:
+                    self._hands -= 1
+                    return
                 self._idle += 1

@@ -1,8 +1,10 @@
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from collector.accelerators import crew as crew_module
 from collector.accelerators.crew import Crew
 
 
@@ -75,3 +77,38 @@ def test_no_task_is_done_twice(crew):
         crew.run({str(key): (lambda one=key: done.append(one)) for key in range(4)}, soon())
 
     assert len(done) == 800
+
+
+class NeverRuns:
+    """A thread that the system gives no time."""
+
+    started = 0
+
+    def __init__(self, **_: object) -> None:
+        pass
+
+    def start(self) -> None:
+        NeverRuns.started += 1
+
+
+def test_a_round_never_gets_more_hands_than_tasks_however_long_it_stands_still(monkeypatch):
+    monkeypatch.setattr(crew_module, "threading", SimpleNamespace(Thread=NeverRuns, Lock=threading.Lock))
+
+    assert Crew("starved").run({str(key): list for key in range(4)}, soon(0.5)) == {}
+    assert NeverRuns.started == 4
+
+
+def test_hands_that_slow_rounds_needed_go_again():
+    crew = Crew("slow")
+
+    def hands() -> int:
+        return sum(thread.name.startswith("slow-") for thread in threading.enumerate())
+
+    crew.run({str(key): lambda: time.sleep(0.2) for key in range(8)}, soon())
+    end = soon()
+    while hands() > 2 and time.monotonic() < end:
+        time.sleep(0.01)
+
+    assert 1 <= hands() <= 2
+    assert crew.run({"a": lambda: 1}, soon()) == {"a": 1}
+    crew.stop()
