@@ -40,6 +40,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """lines of watchkeeper's that it needs"""
     load: float = 0.6
     """share of what the engine can do that is asked of it before: what gets longer must not become a queue"""
+    most_calls_a_second: float = 1.8
+    """of which watchkeeper still keeps every observation"""
     engine_share: float = 1.0
     """of the time in which the engine may run once the fault began"""
 
@@ -130,11 +132,12 @@ SCENARIOS: Final = (
     ),
     Scenario(
         name="longer-prompts",
-        told="every prompt brings ten sentences of context along",
-        usual=msgspec.structs.replace(_BRIEF, background_sentences=(0, 1, 2)),
-        wrong=msgspec.structs.replace(_BRIEF, background_sentences=(9, 10, 11)),
+        told="every prompt brings six sentences of context along",
+        usual=msgspec.structs.replace(_BRIEF, background_sentences=(0, 0, 1)),
+        wrong=msgspec.structs.replace(_BRIEF, background_sentences=(5, 6, 7)),
         signals=("input_tokens",),
         causes=("prompts are longer than before",),
+        load=0.4,
     ),
 )
 

@@ -212,7 +212,8 @@ def _print(found: Found, began_at: float) -> None:
     print(f"\nFound {found.at - began_at:.0f} s after the fault began, dated to {_clock(found.since)}:\n")
     for line in (found.subject, found.summary, *found.evidence):
         print(f"  {line}")
-    print("  probable causes:")
+    if found.causes:
+        print("  probable causes:")
     for place, cause in enumerate(found.causes, 1):
         print(f"  {place}. {cause.summary} ({cause.score:.2f})")
         for line in cause.moved:

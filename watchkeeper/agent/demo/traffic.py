@@ -32,8 +32,6 @@ CALLS_UNDER_WAY: Final = 16
 PATIENCE_SECONDS: Final = 60.0
 IMPATIENCE_SECONDS: Final = 0.02
 FINISH_SECONDS: Final = 20.0
-STEADY_MOST: Final = 1.8
-"""calls a second"""
 STEADY_TRIALS: Final = (4, 3)
 """callers at once, and rounds, from which is taken what the engine can do"""
 
@@ -223,7 +221,7 @@ async def _run(url: str, model: str, seed: int, scenario: Scenario | None, repor
     if scenario is not None:
         usual, wrong = scenario.usual, scenario.wrong
         async with AsyncOpenAI(base_url=url, api_key="none needed", max_retries=0) as client:
-            pace = min(STEADY_MOST, scenario.load * await measured(client, model, usual, chance))
+            pace = min(scenario.most_calls_a_second, scenario.load * await measured(client, model, usual, chance))
         print(f"{pace:.2f} calls a second", flush=True)
         calls = steady(chance, lambda: wrong if begun.is_set() else usual, pace)
     report()
