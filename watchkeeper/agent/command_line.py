@@ -1,6 +1,6 @@
 """
-`watchkeeper run | check-config | config-schema | metrics | doctor | engines | devices | rules | demo | reference |
-replay | findings | audit | version`.
+`watchkeeper run | check-config | config-schema | metrics | doctor | engines | devices | rules | dashboards | simulate |
+demo | reference | replay | findings | audit | version`.
 
 Only this exits the process.
 """
@@ -21,8 +21,10 @@ from typing import Any, get_args
 from watchkeeper import __version__
 from watchkeeper.agent import config as configuration
 from watchkeeper.agent import registry
+from watchkeeper.agent.boards import arguments as boards
 from watchkeeper.agent.references import arguments as references
 from watchkeeper.agent.replay import arguments as replay
+from watchkeeper.agent.simulate import arguments as simulate
 from watchkeeper.agent.stored import arguments as stored
 from watchkeeper.core.errors import ConfigError
 
@@ -125,6 +127,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.set_defaults(command=_demo)
 
+    boards.add_parser(commands)
+    simulate.add_parser(commands)
     references.add_parser(commands)
     replay.add_parser(commands)
     stored.add_parser(commands)

@@ -1,0 +1,1 @@
+"""Hours of a made-up estate in a real Prometheus within seconds: for trying rules and dashboards before production."""

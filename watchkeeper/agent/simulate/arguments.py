@@ -1,0 +1,30 @@
+"""Arguments of `watchkeeper simulate`: light, so that other commands start without what this one needs."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(commands: Any) -> None:
+    parser = commands.add_parser("simulate", help="hours of a made-up estate, to try rules and dashboards on")
+    parser.add_argument(
+        "--fault", default="", metavar="NAME", help="one of those in docs/dashboards.md; default: all is well"
+    )
+    parser.add_argument("--hours", type=float, default=6.0)
+    parser.add_argument("--trouble-hours", type=float, default=1.0, help="the last of them, in which the fault is")
+    parser.add_argument("--step", type=float, default=60.0, help="seconds between two scrapes")
+    parser.add_argument("--end", type=float, metavar="UNIX", help="default: now")
+    parser.add_argument("--values", type=Path, metavar="FILE", help="YAML of the rules")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument(
+        "--openmetrics", type=Path, metavar="FILE", help="write text, for promtool tsdb create-blocks-from"
+    )
+    where.add_argument("--tsdb", type=Path, metavar="DIR", help="write DIR/data for Prometheus, with rules evaluated")
+    parser.add_argument("--serve", action="store_true", help="with --tsdb: start Prometheus on it until Ctrl-C")
+    parser.set_defaults(command=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from watchkeeper.agent.simulate.command import run
+
+    return run(options)
