@@ -1,9 +1,10 @@
 """Export requests in protobuf to observed items, one broken item at a time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any, Final
 
-from collector.otlp import protobuf_items, protobuf_metrics, refusals, wire
+from collector.otlp import protobuf_items, protobuf_metrics, refusals, shallow, wire
 from collector.otlp.attributes import Attributes
 from collector.otlp.metrics import wanted
 from collector.otlp.observed import Observed
@@ -11,18 +12,24 @@ from collector.otlp.origins import Origin, Origins
 from collector.otlp.points import MetricItem
 from collector.otlp.tally import Tally
 
-_METRICS = "metrics"
+_METRICS: Final = "metrics"
+_TRACES: Final = "traces"
 
 
 class Batch:
-    """A request down to its still serialised items. `points` are of each metric, in order."""
+    """
+    A request down to its items: spans parsed shallowly where the request could be parsed at once, else serialised.
+    `points` are of each metric, in order.
+    """
 
-    __slots__ = ("groups", "items", "points")
+    __slots__ = ("containers", "groups", "items", "points")
 
-    def __init__(self, groups: list[wire.Grouped]) -> None:
+    def __init__(self, groups: Sequence[Any]) -> None:
+        """:param groups: each with `resource` and `scopes`, and those with `scope` and `items`"""
         self.groups = groups
         self.points: list[tuple[str, int]] = []
         self.items = sum(len(scoped.items) for group in groups for scoped in group.scopes)
+        self.containers = sum(1 + len(group.scopes) for group in groups)
 
 
 class Decoder:
@@ -40,7 +47,10 @@ class Decoder:
         :raises TooMany: more than `max_items`
         """
         try:
-            batch = Batch(wire.split(body, max_items))
+            whole = shallow.request(body) if signal == _TRACES else None
+            batch = Batch(wire.split(body, max_items) if whole is None else whole)
+            if batch.items > max_items or batch.containers > max_items + 2:
+                raise wire.CountExceeded
             if signal == _METRICS:
                 self._count_points(batch, max_items)
             for group in batch.groups:
@@ -54,10 +64,10 @@ class Decoder:
 
     def spans(self, batch: Batch, tenant: str, tally: Tally) -> Iterator[tuple[Observed, Origin]]:
         attributes, read = self._attributes, protobuf_items.span
-        for raws, origin in self._scopes(batch, tenant):
-            for raw in raws:
+        for items, origin in self._scopes(batch, tenant):
+            for item in items:
                 try:
-                    seen = read(raw, attributes)
+                    seen = read(shallow.span(item) if isinstance(item, bytes) else item, attributes)
                 except refusals.Rejected as why:
                     tally.rejected[why.reason] += 1
                 else:
@@ -86,7 +96,7 @@ class Decoder:
                 else:
                     yield item, origin
 
-    def _scopes(self, batch: Batch, tenant: str) -> Iterator[tuple[list[bytes], Origin]]:
+    def _scopes(self, batch: Batch, tenant: str) -> Iterator[tuple[Sequence[Any], Origin]]:
         for group in batch.groups:
             for scoped in group.scopes:
                 yield scoped.items, self._origins.serialised(group.resource, scoped.scope, tenant)

@@ -16,6 +16,7 @@ from collector.otlp.observed import (
     lone_trace,
     valid_ids,
 )
+from collector.otlp.shallow import ShallowSpan
 
 _OK_BYTES: Final = b"\x18\x01"
 _ERROR_BYTES: Final = b"\x18\x02"
@@ -28,14 +29,16 @@ _LEAST_EVENT_BYTES: Final = 2 + len(min((*_CHUNKS, _EXCEPTION), key=len))
 """of an event with a name that is looked for"""
 
 
-def span(raw: bytes, attributes: Attributes) -> Observed:
-    """:raises Rejected: the span is broken, or its ids are"""
-    parsed = shallow.span(raw)
+def span(parsed: ShallowSpan, attributes: Attributes) -> Observed:
+    """:raises Rejected: something in the span is broken, its ids are, or it has more than anybody needs"""
     try:
         name = parsed.name.decode()
         trace_id, span_id = parsed.trace_id, parsed.span_id
         if not valid_ids(trace_id, span_id):
             raise refusals.Rejected(refusals.INVALID_ID)
+        events = parsed.events
+        if len(parsed.attributes) > shallow.MAX_ATTRIBUTES or len(events) > shallow.MAX_EVENTS:
+            raise refusals.Rejected(refusals.TOO_MANY_ITEMS)
         status = parsed.status
         seen = Observed(
             trace_id,
@@ -49,11 +52,9 @@ def span(raw: bytes, attributes: Attributes) -> Observed:
         )
         if fields.JUDGES in seen.found and judging.FEEDBACK_NAME in seen.found:
             _read_feedback(seen, parsed.attributes)
-        events = parsed.events
         if events:
             _read_events(seen, events)
-            if _JUDGING[0] in raw or _JUDGING[1] in raw:
-                seen.events = tuple(_judging(events))
+            seen.events = tuple(_judging(events))
     except UnicodeDecodeError:
         raise refusals.Rejected(refusals.INVALID_UTF8) from None
     except wire.Malformed:
