@@ -164,8 +164,7 @@ class Detectors:
             },
         }  # fmt: skip
         detector = RunningWatchkeeper(folder, settings)
-        detector.__enter__()
-        self.running.append(detector)
+        self.running.append(detector.__enter__())
         return detector
 
     def kill(self, detector: RunningWatchkeeper) -> None:

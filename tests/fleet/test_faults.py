@@ -70,7 +70,6 @@ def test_one_becomes_two_becomes_one_in_the_middle_of_ticks(
     second.stop()
 
     kit.same(kit.kept(broker), expected)
-    assert (second.value_at_end or 0) >= 0 if hasattr(second, "value_at_end") else True
 
 
 def all_judged(kit: Any, broker: KafkaBroker, count: int) -> bool:
@@ -134,19 +133,20 @@ def test_a_broker_that_is_killed_and_comes_back_empty_costs_no_evidence(
     assert detector.log().count("kafka failed") == 1, detector.log()
 
 
-def test_clocks_that_differ_by_90_seconds_give_the_evidence_of_their_ticks_in_any_order(
-    kit: Any, broker: KafkaBroker, made: Any, detectors: Any, tmp_path: Path
+def test_clocks_that_differ_by_90_seconds_give_the_same_evidence_in_whatever_order_pods_are_read(
+    kit: Any, broker: KafkaBroker, made: Any, detectors: Any, alone: Any
 ) -> None:
     sent = kit.traffic(made, 40, skew=90.0)
-    by_pod = sorted(sent, key=lambda one: (round(one[1] // 30), one[0].replica))
+    of_two_ticks = 2 * 3 * len(made)
+    by_pod = [one for _, one in sorted(enumerate(sent), key=lambda at: (at[0] // of_two_ticks, at[1][0].replica))]
     send(kit, broker, sent)
     detector = detectors.start()
     detectors.read(len(sent))
+    assert detector.value("watchkeeper_fleet_records_total", outcome="late") is None
     detector.stop()
 
-    one, other = kit.kept(broker), kit.Alone(tmp_path / "references", grace_seconds=60.0).judge(by_pod)
-    assert sum(sum(state.signals and [1]) for state in one.values()) == 6
-    kit.same(one, other)
+    assert by_pod != sent
+    kit.same(kit.kept(broker), alone(by_pod))
 
 
 def test_states_of_another_version_are_made_anew_from_the_log(

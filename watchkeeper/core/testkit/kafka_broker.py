@@ -9,6 +9,7 @@ touches say so.
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -69,9 +70,13 @@ class KafkaBroker:
             self._process.wait(timeout=10)
 
     def make(self, partitions: Mapping[str, int]) -> None:
-        """Topics, by name, with so many partitions."""
+        """Topics, by name, with so many partitions; those that somebody asked for are there already."""
+        from kafka.errors import TopicAlreadyExistsError
+
         admin = self._admin()
-        admin.create_topics({name: {"num_partitions": n, "replication_factor": 1} for name, n in partitions.items()})
+        for name, n in partitions.items():
+            with suppress(TopicAlreadyExistsError):
+                admin.create_topics({name: {"num_partitions": n, "replication_factor": 1}})
         admin.close()
 
     def send(self, topic: str, messages: Sequence[tuple[bytes, bytes]], at: Sequence[float] = ()) -> None:
