@@ -26,11 +26,11 @@ from watchkeeper.agent.demo import faults, performance
 from watchkeeper.agent.demo.rehearsal import WarmUp
 
 scenario = faults.named("longer-prompts")
-brief = {"max_tokens": 2, "questions": ("Say yes.", "Say no.")}
+brief = {"max_tokens": 1, "questions": ("Say yes.", "Say it: no.", "Say that you do not know."), "system": ""}
 scenario = msgspec.structs.replace(
     scenario,
-    usual=msgspec.structs.replace(scenario.usual, **brief),
-    wrong=msgspec.structs.replace(scenario.wrong, **brief),
+    usual=msgspec.structs.replace(scenario.usual, background_sentences=(0,), **brief),
+    wrong=msgspec.structs.replace(scenario.wrong, background_sentences=(1,), **brief),
     most_calls_a_second=20.0,
     load=1.0,
 )
