@@ -63,6 +63,9 @@ WHOLE: Final = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoni
 
 _NO_ERROR: Final = frozenset(("", "0", "0.0", "false", "no", "none", "null", "nan", "ok", "success"))
 """what stands for an error where there was none, in whatever case"""
+_BLANK: Final = "\n"
+"""an answer that is told and has nothing in it; an empty one would be one that was not told"""
+_TOOL_CALLS: Final = ("tool_calls", "function_call", "choices")
 _MOST_SHAPES: Final = 256
 
 Places = Mapping[str, tuple[str, float] | None]
@@ -124,6 +127,8 @@ class CallReader:
         words: dict[str, Any] = {field.name: _word(value(field.name)) for field in WORDS}
         words["error_type"] = _error(value("error_type"))
         texts: dict[str, Any] = {field.name: _text(value(field.name)) for field in TEXTS}
+        if value("answer") == "" and texts["prompt"] and not any(record.get(name) for name in _TOOL_CALLS):
+            texts["answer"] = _BLANK
         reason = words.pop("finish_reason")
         words["service"] = words["service"] or self._service
         return Completion(

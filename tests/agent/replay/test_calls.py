@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectors.checks.empty import Empty, EmptyConfig
 from watchkeeper.agent.replay.calls import Calls, changed
 from watchkeeper.core.errors import ConfigError
+from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.prepared import Prepared
 from watchkeeper.core.records import Completion, Outcome
 
 
@@ -168,3 +171,22 @@ def test_json_too_deep_to_be_a_call_is_counted(tmp_path: Path) -> None:
 
     assert [call.input_tokens for call in calls.read()] == [5]
     assert calls.unread == {"whole lines": 1}
+
+
+@pytest.mark.parametrize(
+    ("record", "flags"),
+    [
+        ({"prompt": "why?", "response": ""}, 1),
+        ({"prompt": "why?", "response": "because"}, 0),
+        ({"prompt": "why?", "response": None}, None),
+        ({"prompt": "why?", "response": "", "tool_calls": [{"name": "look"}]}, None),
+    ],
+)
+def test_an_answer_that_is_told_and_blank_counts_as_empty(
+    record: dict[str, Any], flags: int | None, tmp_path: Path
+) -> None:
+    """`flags`: None where nothing can be said."""
+    [call] = read(lines(tmp_path / "log.jsonl", {"prompt": "x", "response": "y"}, record))[1:]
+    said = Empty(EmptyConfig(), Ledger()).score(Prepared(call))
+
+    assert [score.value for score in said] == ([] if flags is None else [float(flags)])
