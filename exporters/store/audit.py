@@ -62,14 +62,15 @@ def append(
 
     :param at: unix seconds
     """
-    connection.execute(
-        insert(connection, AUDIT_HEADS)
-        .values(deployment=deployment, number=0, hash="", base_number=0, base_hash="")
-        .on_conflict_do_nothing()
-    )
-    number, previous = connection.execute(
-        select(AUDIT_HEADS.c.number, AUDIT_HEADS.c.hash).where(AUDIT_HEADS.c.deployment == deployment).with_for_update()
-    ).one()
+    asked = select(AUDIT_HEADS.c.number, AUDIT_HEADS.c.hash).where(AUDIT_HEADS.c.deployment == deployment)
+    head = connection.execute(asked.with_for_update()).first()
+    if head is None:
+        empty = insert(connection, AUDIT_HEADS).values(
+            deployment=deployment, number=0, hash="", base_number=0, base_hash=""
+        )
+        connection.execute(empty.on_conflict_do_nothing())
+        head = connection.execute(asked.with_for_update()).one()
+    number, previous = head
     told = msgspec.json.encode(detail, order="sorted").decode()
     entry = Entry(number + 1, round(at, 3), who, action, subject, told, previous, "")
     entry = msgspec.structs.replace(entry, hash=digest(deployment, entry))

@@ -27,7 +27,7 @@ def _findings(connection: Connection, config: RetentionConfig, deployment: str, 
     before = now - config.events_days * DAY_SECONDS
     columns = FINDINGS.c
     over = or_(columns.resolved_at < before, columns.closed_at < before)
-    found = select(columns.id).where(columns.deployment == deployment, over, columns.changed_at < before).limit(BITE)
+    found = select(columns.id).where(columns.deployment == deployment, over).limit(BITE)
     ids = list(connection.execute(found).scalars())
     if ids:
         connection.execute(delete(FINDING_EVENTS).where(FINDING_EVENTS.c.finding.in_(ids)))

@@ -34,6 +34,16 @@ class Somewhere:
     def store(self, **settings: Any) -> Store:
         return Store(self.config(**settings), self.ledger)
 
+    def settle(self) -> None:
+        """A store takes over what another one left, however long that takes."""
+        for _ in range(20):
+            try:
+                self.store().close()
+            except Retryable:
+                continue
+            return
+        raise AssertionError("it did not settle")
+
     def ask(self, question: Callable[..., Any], *arguments: Any) -> Any:
         """The answer of one of the store's queries."""
         with database.reading(database.connect(self.config())) as connection:

@@ -1,8 +1,11 @@
 """Versions of the database, and what is in the way of having one."""
 
+import fcntl
 import re
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,7 @@ from sqlalchemy import text
 from exporters.store import PLUGIN, StoreConfig, audit, build, database, problems, queries, tables
 from exporters.store.migrations import REVISIONS
 from exporters.store.queries import Wanted
-from watchkeeper.core.errors import ConfigError
+from watchkeeper.core.errors import ConfigError, Unavailable
 from watchkeeper.core.ledger import Ledger
 
 AT = 1_790_000_000.0
@@ -99,6 +102,49 @@ def test_several_processes_that_start_at_once_make_one_database(place):
 
     assert [(one.communicate()[1], one.returncode) for one in started] == [("", 0)] * 4
     assert len(place.ask(queries.processes, 0.0, 1e12)) == 4
+
+
+@contextmanager
+def held(place):
+    """Somebody else brings the database to a version."""
+    engine = database.connect(place.config())
+    if place.is_postgres:
+        with engine.begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": database._LOCK})
+            yield
+    else:
+        place.folder.mkdir(parents=True)
+        with (place.folder / "watchkeeper.db.lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def test_who_comes_while_another_makes_the_database_waits_for_it(place):
+    engine = database.connect(place.config())
+    coming = threading.Thread(target=database.prepare, args=(engine,))
+    with held(place):
+        coming.start()
+        coming.join(0.5)
+        assert coming.is_alive()
+        with pytest.raises((ConfigError, Unavailable)):
+            database.must_be_there(engine)
+    coming.join(30)
+
+    database.must_be_there(engine)
+
+
+def test_a_writer_of_sqlite_that_began_with_a_question_is_not_overtaken(on_sqlite):
+    on_sqlite.store().close()
+    engine = database.connect(on_sqlite.config())
+    other = threading.Thread(target=lambda: on_sqlite.do(lambda c: c.execute(text("DELETE FROM changes"))))
+    with database.writing(engine) as connection:
+        connection.execute(text("SELECT count(*) FROM changes")).scalar()
+        other.start()
+        other.join(0.5)
+        connection.execute(text("DELETE FROM changes"))
+    other.join(30)
+
+    assert not other.is_alive()
 
 
 def test_an_older_database_is_asked_for_nothing_that_it_lacks_by_the_doctor(place):

@@ -61,7 +61,7 @@ def test_findings_while_postgres_is_restarted_again_and_again_are_there_once_and
         place.tell(store, *steps(place, number, number + 10))
         number += 10
         mortal.server.start()
-    store._again_at = float("-inf")
+    place.wait_until(lambda: place.tell(store) and len(store._spool) == 0, 60.0)
     store.close()
 
     assert told(place) == [f"step {one}" for one in range(number)]
@@ -158,7 +158,7 @@ def test_a_process_killed_in_the_middle_of_writing_loses_nothing_that_it_had_ack
             tell(store, number)
             number += 1
             print(written_now(), flush=True)
-            time.sleep(0.001)
+            time.sleep(0.004)
     """)
     for _ in range(3):
         before = len(told(place))
@@ -172,7 +172,7 @@ def test_a_process_killed_in_the_middle_of_writing_loses_nothing_that_it_had_ack
         os.kill(child.pid, signal.SIGKILL)
         rest = child.communicate()[0].split()
         acknowledged = max([60, *map(int, (line for line in rest[:-1]))])
-        place.store().close()
+        place.settle()
 
         found = told(place)
         assert len(found) - before >= acknowledged
@@ -215,8 +215,11 @@ def test_with_the_disk_full_findings_wait_and_are_written_once_there_is_room(on_
             time.sleep(0.002)
         held = written_now()
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-        store._again_at = float("-inf")
+        while not tell(store, number) or len(store._spool):
+            time.sleep(0.2)
+            number += 1
         store.close()
+        number += 1
         print(held, number)
     """)
     on_sqlite.store().close()

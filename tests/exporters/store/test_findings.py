@@ -3,8 +3,10 @@
 import msgspec
 import pytest
 
-from exporters.store import audit, deeds, queries
+from exporters.store import audit, deeds, keep, queries
+from exporters.store.events import FindingTold
 from exporters.store.queries import Wanted
+from exporters.store.totals import Writer
 from watchkeeper.core.observed import Counted, Drawn, Row
 from watchkeeper.core.records import Batch, Cause, Change, ChangeKind, Point, Seen
 from watchkeeper.core.vocabulary import devices, requests
@@ -50,6 +52,19 @@ def test_a_finding_of_an_earlier_run_is_gone_on_with(place):
 
     [found] = place.ask(queries.findings, Wanted())
     assert [one.deed for one in place.ask(queries.finding, found.id).life] == ["opened", "changed"]
+
+
+def test_an_event_that_was_written_already_counts_once_and_is_no_refusal(place):
+    place.store().close()
+    writer = Writer(DEPLOYMENT, "here", "w", "1", AT)
+    events = [FindingTold("w-1", place.finding()), FindingTold("w-2", place.finding(at=AT + 1))]
+
+    said = [place.do(lambda c, event=event: keep.event(c, writer, event)) for event in (*events, *events)]
+
+    [found] = place.ask(queries.findings, Wanted())
+    assert said == [True, True, False, False]
+    assert [one.deed for one in place.ask(queries.finding, found.id).life] == ["opened", "changed"]
+    assert place.ask(audit.verify).entries == 2
 
 
 def test_the_same_subject_of_another_process_is_another_finding(place):
@@ -135,25 +150,23 @@ def test_counts_of_an_hour_add_up_over_ticks_and_writers(place):
 
 
 def test_counts_written_twice_count_once(place):
-    store = place.store(profile_seconds=1.0)
-    counted = Counted(AT, "shop/chat/qwen", "refusal", "ab" * 32, [5, 1])
-    store.write(Batch(AT, counted=(counted,)))
-    store._take_in()
+    store = place.store()
+    store.close()
+    stream = ("shop/chat/qwen", "refusal", "ab" * 32)
+    store._hours.add([Counted(AT, *stream, [5, 1])])
     for _ in range(2):
         store._keep_totals(AT)
-        store._hours._changed[int(HOUR), ("shop/chat/qwen", "refusal", "ab" * 32)] = None
-    store.close()
+        store._hours._changed[int(HOUR), stream] = None
 
     assert [one.counts for one in place.ask(queries.profiles, HOUR, HOUR + 1)] == [[5, 1]]
 
 
 def test_counts_of_an_hour_long_over_that_come_in_parts_add_up(place):
     store = place.store()
-    for part in ([5, 1], [2, 2], [0, 1]):
-        store.write(Batch(AT, counted=(Counted(AT, "shop/chat/qwen", "refusal", "ab" * 32, part),)))
-        store._take_in()
-        store._keep_totals(AT + 10 * 3600)
     store.close()
+    for part in ([5, 1], [2, 2], [0, 1]):
+        store._hours.add([Counted(AT, "shop/chat/qwen", "refusal", "ab" * 32, part)])
+        store._keep_totals(AT + 10 * 3600)
 
     assert [one.counts for one in place.ask(queries.profiles, HOUR, HOUR + 1)] == [[7, 4]]
 
@@ -173,11 +186,12 @@ def test_rows_drawn_are_kept_as_the_last_word_on_their_hour(place):
 def test_models_services_and_devices_are_known_with_when_they_were_first_and_last_seen(place):
     calls = (("service.name", "chat"), ("gen_ai.request.model", "qwen"), ("gen_ai.response.model", "qwen-7b"))
     card = (("hw.id", "GPU-1"), ("hw.vendor", "nvidia"), ("hw.model", "H200"), ("hw.driver_version", "580.1"))
-    store = place.store()
-    for at in (AT + 50, AT, AT + 100):
-        points = (Point(requests.REQUESTS, calls, 3.0), Point(devices.INFO, card, 1.0))
-        store.write(Batch(at, points=points, seen=(Seen(at, "shop", "chat", "1.4"),)))
-    store.close()
+    for times in ((AT + 50, AT + 40), (AT, AT + 100), (AT + 60,)):
+        store = place.store()
+        for at in times:
+            points = (Point(requests.REQUESTS, calls, 3.0), Point(devices.INFO, card, 1.0))
+            store.write(Batch(at, points=points, seen=(Seen(at, "shop", "chat", "1.4"),)))
+        store.close()
 
     found = {one.kind: one for one in place.ask(queries.inventory)}
     assert (found["model"].name, found["model"].version) == ("qwen", "qwen-7b")

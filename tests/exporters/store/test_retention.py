@@ -2,7 +2,7 @@
 
 import pytest
 
-from exporters.store import RetentionConfig, audit, deeds, queries, retention
+from exporters.store import RetentionConfig, audit, deeds, queries, retention, writer
 from exporters.store.hours import Hours, Things, things_of_call
 from exporters.store.queries import Wanted
 from exporters.store.totals import Thing
@@ -52,25 +52,24 @@ def test_each_kind_goes_after_its_own_time(place, kind):
     assert all(at == HOUR for other, at in with_oldest.items() if other not in (kind, "audit"))
 
 
-def test_a_bite_is_bounded_and_the_rest_goes_with_the_next(place, monkeypatch):
+def test_a_bite_is_bounded_and_what_is_removed_is_told_in_the_audit_log(place, monkeypatch):
     monkeypatch.setattr(retention, "BITE", 3)
-    store = place.store(retention=RetentionConfig(events_days=1))
+    store = place.store()
     place.tell(store, *(place.finding(number) for number in range(4)))
     place.tell(store, *(place.finding(number, at=AT + 1, resolved=True) for number in range(4)))
     store.close()
-    assert (
-        place.do(lambda c: retention.bite(c, RetentionConfig(events_days=1), DEPLOYMENT, "findings", AT + 9 * DAY)) == 3
-    )
-    store = place.store(retention=RetentionConfig(events_days=1))
-    store._remove(AT + 9 * DAY)
+    kept = RetentionConfig(events_days=1)
+
+    assert place.do(lambda c: retention.bite(c, kept, DEPLOYMENT, "findings", AT + 9 * DAY)) == 3
+    monkeypatch.setattr(writer, "_RETENTION_SECONDS", 0.0)
+    store = place.store(retention=kept)
+    place.wait_until(lambda: [one.action for one in place.ask(audit.entries)] == ["retention"] * 2)
     store.close()
 
     assert place.ask(queries.findings, Wanted()) == []
     assert place.ask(audit.verify).problem == ""
-    assert [(one.subject, one.detail) for one in place.ask(audit.entries, 0) if one.action == "retention"] == [
-        ("findings", '{"removed":1}'),
-        ("audit", '{"removed":8}'),
-    ]
+    told = [(one.subject, one.detail) for one in place.ask(audit.entries)]
+    assert told == [("findings", '{"removed":1}'), ("audit", '{"removed":8}')]
 
 
 def test_hours_hold_a_bounded_number_and_count_what_they_drop():
