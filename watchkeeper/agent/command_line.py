@@ -1,6 +1,6 @@
 """
 `watchkeeper run | check-config | config-schema | metrics | doctor | engines | devices | rules | dashboards | simulate |
-demo | reference | replay | findings | audit | version`.
+demo | reference | replay | findings | audit | report | evidence | version`.
 
 Only this exits the process.
 """
@@ -24,6 +24,7 @@ from watchkeeper.agent import registry
 from watchkeeper.agent.boards import arguments as boards
 from watchkeeper.agent.references import arguments as references
 from watchkeeper.agent.replay import arguments as replay
+from watchkeeper.agent.report import arguments as report
 from watchkeeper.agent.simulate import arguments as simulate
 from watchkeeper.agent.stored import arguments as stored
 from watchkeeper.core.errors import ConfigError
@@ -132,6 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     references.add_parser(commands)
     replay.add_parser(commands)
     stored.add_parser(commands)
+    report.add_parsers(commands)
 
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(command=_version)
