@@ -103,3 +103,21 @@ def test_listing_the_parts_imports_nothing_heavy() -> None:
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT).stdout
 
     assert not heavy & set(loaded.split())
+
+
+@pytest.mark.parametrize("role", ["run", "node", "sidecar", "gateway"])
+def test_what_judges_by_default_needs_no_numpy(role: str) -> None:
+    script = f"""
+import sys
+from watchkeeper.agent import agent, command_line, config, registry, wiring
+from watchkeeper.core.ledger import Ledger
+settings = command_line._load(None, {{config.ENVIRONMENT_PREFIX + "ROLE": "{role}"}})
+problems = []
+found = wiring.judges(settings, registry.signals(), registry.checks(), Ledger(), problems)
+assert settings.role == "{role}" and found.watched and not problems, problems
+print(" ".join(sys.modules))
+"""
+
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+    assert "numpy" not in loaded.split()
