@@ -92,10 +92,8 @@ def streams(
         observer.level(drift.ALARMS, np.cumsum(np.diff(state == 2, prepend=False) & (state == 2)).astype(float),
                        **labels)  # fmt: skip
         referred = {**labels, "reference": f"r-{index + 1:02d}-20261103"}
-        for number, share in enumerate(BINS):
-            shifted = share * np.exp(moved * 0.25 * (number - 3.5))
-            whole = sum(part * np.exp(moved * 0.25 * (at - 3.5)) for at, part in enumerate(BINS))
-            observer.counter(drift.OBSERVATIONS, told * shifted / whole, bin=str(number), **referred)
+        for number, (share, now) in enumerate(_bins(middle, half, moved)):
+            observer.counter(drift.OBSERVATIONS, told * now, bin=str(number), **referred)
             observer.gauge(drift.REFERENCE_SHARE, share, bin=str(number), **referred)
         observer.gauge(drift.REFERENCE_TIME, clock.end - REFERENCE_AGE_SECONDS, **referred)
         observer.gauge(drift.REFERENCE_SIZE, 20_000.0, **referred)
@@ -105,6 +103,16 @@ def streams(
     observer.counter(drift.EXPECTED, 1 / (30 * 86_400))
     observer.counter(drift.REFUSED, 0.0, reason="damaged")
     observer.counter(drift.RECORDED, told * len(SIGNALS), outcome="kept")
+
+
+def _bins(middle: float, half: float, moved: Numbers) -> list[tuple[float, Numbers]]:
+    """Shares by bin, of the reference and now: eight bins of a number, two of a flag."""
+    if middle != 0.5:
+        share = np.clip(middle + half * moved, 0, 1)
+        return [(1 - middle, 1 - share), (middle, share)]
+    weights = [share * np.exp(moved * 0.25 * (number - 3.5)) for number, share in enumerate(BINS)]
+    whole = sum(weights)
+    return [(share, weight / whole) for share, weight in zip(BINS, weights, strict=True)]
 
 
 def _hour(values: Numbers, step: float) -> Numbers:

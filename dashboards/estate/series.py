@@ -123,8 +123,8 @@ class Observer:
         total, middle = self._whole(rate), np.maximum(self._whole(median), 1e-9)
         for bound in metric.buckets:
             share = 1.0 / (1.0 + (bound / middle) ** (-1.8 / spread)) if bound > 0 else np.zeros(self.clock.count)
-            self._put(metric, self._counted(total * share), "bucket", {**labels, "le": repr(float(bound))})
-        counted = self._counted(total)
+            self._put(metric, np.floor(self._counted(total * share)), "bucket", {**labels, "le": repr(float(bound))})
+        counted = np.floor(self._counted(total))
         self._put(metric, counted, "bucket", {**labels, "le": "+Inf"})
         self._put(metric, counted, "count", labels)
         self._put(metric, self._counted(total * middle * 1.15), "sum", labels)
@@ -150,14 +150,24 @@ def written(families: Iterable[tuple[str, str, list[Series]]], clock: Clock) -> 
     stamps = [f" {time:.0f}\n" for time in clock.times]
     for name, kind, several in families:
         yield f"# TYPE {name.removesuffix('_total') if kind == Kind.COUNTER else name} {kind}\n"
-        for one in several:
-            begin = f"{one.selector} "
+        for together in _points(several) if kind == Kind.HISTOGRAM else ([one] for one in several):
+            begins = [f"{one.selector} " for one in together]
+            rows = zip(stamps, *(one.values.tolist() for one in together), strict=True)
             yield "".join(
-                begin + f"{value:.10g}" + stamp
-                for value, stamp in zip(one.values.tolist(), stamps, strict=True)
+                f"{begin}{value:.10g}{stamp}"
+                for stamp, *values in rows
+                for begin, value in zip(begins, values, strict=True)
                 if value == value
             )
     yield "# EOF\n"
+
+
+def _points(several: list[Series]) -> Iterator[list[Series]]:
+    """The parts of each histogram: at each time all of them are written together."""
+    made: dict[tuple[tuple[str, str], ...], list[Series]] = {}
+    for one in several:
+        made.setdefault(tuple(pair for pair in one.labels if pair[0] != "le"), []).append(one)
+    yield from made.values()
 
 
 def notation(values: Numbers) -> str:

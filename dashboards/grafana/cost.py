@@ -3,13 +3,25 @@
 from dashboards.alert import Text
 from dashboards.alerts.cost import ENERGY
 from dashboards.grafana.board import Board, Query, Row, bars, lines, rising, stat, table
-from dashboards.grafana.narrow import C_MODEL, C_NAMESPACE, C_POD, C_SERVICE, RATE, SEGMENT, TO_POD, TO_SERVICE, Narrow
+from dashboards.grafana.narrow import (
+    C_MODEL,
+    C_NAMESPACE,
+    C_POD,
+    C_SERVICE,
+    ENGINE,
+    RATE,
+    SEGMENT,
+    TO_POD,
+    TO_SERVICE,
+    Narrow,
+)
 from dashboards.promql import one_of
 from dashboards.scope import MODEL, NAMESPACE, POD, SERVICE, TENANT
 from dashboards.values import Values
 from watchkeeper.core.vocabulary import cost, devices, efficiency, engines, requests, signals
 
 _OF = (*SEGMENT, "tenant")
+_POD = ("namespace", "pod")
 
 
 def board(values: Values) -> Board:
@@ -19,7 +31,7 @@ def board(values: Values) -> Board:
         title=Text("Cost and energy", "成本与能耗"),
         about=Text("What does a token cost in money and energy, who uses it, what is wasted?",
                    "一个 token 花多少钱和能量，谁在用，浪费了什么？"),
-        variables=narrow.variables(*_OF, "currency"),
+        variables=narrow.variables(*ENGINE, "tenant", "currency"),
         events=narrow.events("versions", "findings"),
         rows=(_money(narrow), _who(narrow), _energy(narrow), _waste(narrow)),
         since="now-24h",
@@ -85,11 +97,11 @@ def _who(narrow: Narrow) -> Row:
 def _power(narrow: Narrow) -> str:
     """Watts by pod: of devices that one pod has."""
     card = f"{narrow.card}, {NAMESPACE}, {POD}"
-    return f"sum by ({narrow.by(NAMESPACE, POD)}) (max by ({card}) ({narrow.m(devices.POWER, ('namespace',))}))"
+    return f"sum by ({narrow.by(NAMESPACE, POD)}) (max by ({card}) ({narrow.m(devices.POWER, _POD)}))"
 
 
 def _energy(narrow: Narrow) -> Row:
-    used = narrow.m(devices.ENERGY, ("namespace",))
+    used = narrow.m(devices.ENERGY, _POD)
     return Row(Text("Energy", "能耗"), (
         stat(Text("Energy, 24 h", "24 小时能耗"),
              Text("Of the devices; neither hosts nor cooling. Good: as yesterday at the same tokens.",
@@ -98,11 +110,11 @@ def _energy(narrow: Narrow) -> Row:
         stat(Text("Energy per output token", "每输出 token 能耗"),
              Text("Mean over pods, last hour. Good: flat at the same load; it falls with larger batches.",
                   "最近一小时各 Pod 均值。正常：同负载下平稳；批越大越低。"),
-             f"avg({narrow.r(ENERGY, ('namespace',))})", "joule", width=6, height=8, decimals=2),
+             f"avg({narrow.r(ENERGY, _POD)})", "joule", width=6, height=8, decimals=2),
         lines(Text("Energy per output token", "每输出 token 能耗"),
               Text("By pod. Good: one flat bundle; one pod above has a slow device or little work.",
                    "按 Pod。正常：聚成平稳一束；偏高者卡慢或负载少。"),
-              "joule", Query(str(narrow.r(ENERGY, ("namespace",))), "{{k8s_pod_name}}"), width=6),
+              "joule", Query(str(narrow.r(ENERGY, _POD)), "{{k8s_pod_name}}"), width=6),
         lines(Text("Power by pod", "各 Pod 功率"), Text("Good: it follows the tokens.", "正常：随 token 变化。"),
               "watt", Query(_power(narrow), "{{k8s_pod_name}}"), stacked=True, width=6),
     ))  # fmt: skip
@@ -111,8 +123,8 @@ def _energy(narrow: Narrow) -> Row:
 def _waste(narrow: Narrow) -> Row:
     place = narrow.by(NAMESPACE, POD)
     output = narrow.rate(engines.TOKENS, SEGMENT, place, gen_ai_token_type="output")
-    given = f"count by ({place}) (max by ({narrow.card}, {NAMESPACE}, {POD}) ({narrow.m(devices.ALLOCATION, ('namespace',))}))"
-    idle = narrow.m(signals.STATE, ("namespace",), signal="allocated_idle")
+    given = f"count by ({place}) (max by ({narrow.card}, {NAMESPACE}, {POD}) ({narrow.m(devices.ALLOCATION, _POD)}))"
+    idle = narrow.m(signals.STATE, _POD, signal="allocated_idle")
     per_hour = narrow.m(efficiency.DEVICE_COST_PER_TOKEN, ("namespace", "currency"))
     hits = f"sum by ({SERVICE}) (rate({narrow.m(engines.PREFIX_HITS, SEGMENT)['1h']}))"
     asked = f"sum by ({SERVICE}) (rate({narrow.m(engines.PREFIX_QUERIES, SEGMENT)['1h']}))"

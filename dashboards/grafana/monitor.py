@@ -2,13 +2,15 @@
 
 from dashboards.alert import Text
 from dashboards.grafana.board import Board, Query, Row, Shown, falling, lines, rising, stat, table, timeline
-from dashboards.grafana.narrow import RATE, YES, Narrow
-from dashboards.promql import ALERTS, UP, Match, Series
+from dashboards.grafana.narrow import ENGINE, RATE, SEGMENT, STATES, YES, Narrow
+from dashboards.promql import ALERTS, UP, Match, Series, like
+from dashboards.scope import POD, SERVICE
 from dashboards.values import Values
 from watchkeeper.core.metric import Metric
-from watchkeeper.core.vocabulary import devices, engines, health
+from watchkeeper.core.vocabulary import devices, engines, health, signals
 
 _NODE = ("node",)
+_LINKS = like("arrival|unreadable|completeness|lateness|schema|duplicates|lag")
 
 
 def board(values: Values) -> Board:
@@ -17,7 +19,7 @@ def board(values: Values) -> Board:
         uid="wk-monitor",
         title=Text("Monitor health", "监控自身健康"),
         about=Text("Can the other dashboards be trusted right now?", "其他看板现在可信吗？"),
-        variables=narrow.variables("node", "role", "source"),
+        variables=narrow.variables("node", "role", "source", *ENGINE),
         events=narrow.events("pages", "findings"),
         rows=(_up(narrow), _data(narrow), _overhead(narrow)),
         since="now-6h",
@@ -45,7 +47,7 @@ def _up(narrow: Narrow) -> Row:
              "上次读取失败的源。正常：0。"),
              f"count({narrow.m(health.SOURCE_UP, (*_NODE, 'source'))} == 0) or vector(0)", "none", rising(1)),
         stat(Text("Engines not read", "不可读的引擎"), Text("Good: 0.", "正常：0。"),
-             f"count({narrow.m(engines.ENGINE_UP, _NODE)} == 0) or vector(0)", "none", rising(1)),
+             f"count({narrow.m(engines.ENGINE_UP, (*_NODE, *ENGINE))} == 0) or vector(0)", "none", rising(1)),
         stat(Text("Failures inside, 1 h", "1 小时内部失败"), Text("Ticks on which watchkeeper itself failed. Good: 0.",
              "watchkeeper 自身出错次数。正常：0。"), f"sum(increase({failing['1h']}))", "none", rising(0.5), decimals=0),
         stat(Text("Series folded, 1 h", "1 小时折叠序列"),
@@ -61,6 +63,14 @@ def _up(narrow: Narrow) -> Row:
               Query(f"time() - max by ({at}) ({narrow.m(health.START_TIME, _NODE)}) * on ({at}) group_right () "
                     f"max by ({at}, role, version) ({narrow.m(health.BUILD_INFO, (*_NODE, 'role'))})",
                     Text("Up for", "已运行"), unit="dtdurations"), width=12),
+        timeline(Text("Engines' pages", "引擎指标页"), Text("Good: green: each engine's page is read and understood.",
+                 "正常：绿色，各引擎指标页可读。"),
+                 f"max by ({narrow.by(SERVICE, POD)}) ({narrow.m(engines.ENGINE_UP, (*_NODE, *ENGINE))})",
+                 "{{service_name}} {{k8s_pod_name}}", YES, width=12, height=7),
+        timeline(Text("Data links", "数据链路"),
+                 Text("Do records arrive, whole, in time, once? Good: green.", "记录是否按时、完整、不重复到达。正常：绿色。"),
+                 f"max by ({narrow.by(SERVICE, 'signal', 'link')}) ({narrow.m(signals.STATE, SEGMENT, signal=_LINKS)})",
+                 "{{service_name}} {{link}} {{signal}}", STATES, width=12, height=7),
     ))  # fmt: skip
 
 
