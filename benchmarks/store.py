@@ -96,7 +96,7 @@ def main() -> None:
                 if part == 0:
                     store.write(Batch(now, findings=tuple(findings(hour, now))))
                 began = time.process_time()
-                store._take_in()
+                store._take_batches()
                 store._keep_totals(now)
                 seconds += time.process_time() - began
             grown = (size(engine) - before) / 1e6

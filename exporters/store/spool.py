@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 import msgspec
@@ -28,7 +29,8 @@ _NO_FILE: Final = -1
 
 class Spool:
     """
-    For one thread. A file of its own for each process that shares the folder; one whose process is gone is taken over.
+    For one thread that puts and one that takes. A file of its own for each process that shares the folder; one whose
+    process is gone is taken over.
 
     :param folder: None: memory alone
     """
@@ -38,6 +40,7 @@ class Spool:
         """why events wait in memory alone"""
         self.dropped = 0
         """events lost for lack of room, and lines that were none"""
+        self._lock = Lock()
         self._most_bytes = most_bytes
         self._held: deque[tuple[Event, bytes]] = deque()
         self._file = _NO_FILE
@@ -56,6 +59,34 @@ class Spool:
 
     def put(self, events: Sequence[Event]) -> None:
         """On disk when it returns, where there is one with room. Never raises."""
+        with self._lock:
+            self._put(events)
+
+    def peek(self, most: int) -> list[Event]:
+        """
+        The oldest, in order.
+
+        :raises OSError: the file cannot be read
+        """
+        with self._lock:
+            return self._peek(most)
+
+    def done(self, count: int) -> None:
+        """
+        The database has the oldest `count`, as `peek` gave them.
+
+        :raises OSError: the file cannot be read
+        """
+        with self._lock:
+            self._take_out(count)
+
+    def drops(self) -> int:
+        """How many were lost since the last call."""
+        with self._lock:
+            dropped, self.dropped = self.dropped, 0
+        return dropped
+
+    def _put(self, events: Sequence[Event]) -> None:
         for event in events:
             try:
                 line = ENCODER.encode(event) + b"\n"
@@ -70,24 +101,14 @@ class Spool:
             self._held.pop()  # the newest: order stays, and what is older may be what began it all
             self.dropped += 1
 
-    def peek(self, most: int) -> list[Event]:
-        """
-        The oldest, in order.
-
-        :raises OSError: the file cannot be read
-        """
+    def _peek(self, most: int) -> list[Event]:
         found = [DECODER.decode(line) for line in islice(self._lines(), most)]
         if not found and self._in_file:  # somebody emptied the file
             self.dropped += self._in_file
             self._clear()
         return found or [event for event, _ in islice(self._held, most)]
 
-    def done(self, count: int) -> None:
-        """
-        The database has the oldest `count`, as `peek` gave them.
-
-        :raises OSError: the file cannot be read
-        """
+    def _take_out(self, count: int) -> None:
         if not self._in_file:
             for _ in range(count):
                 self._held.popleft()

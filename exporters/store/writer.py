@@ -1,4 +1,4 @@
-"""The exporter: hands over and returns. A thread of its own writes, and goes on trying while the database is away."""
+"""The exporter: hands over and returns. One thread brings events on disk, another one everything to the database."""
 
 import logging
 import random
@@ -73,7 +73,10 @@ class Store:
         self._again_at = float("-inf")
         self._wake = Signal()
         self._stop = Signal()
+        self._work = Signal()
+        self._spooler = Thread(target=self._spool_events, name="exporter-store-spool", daemon=True)
         self._thread = Thread(target=self._run, name="exporter-store", daemon=True)
+        self._spooler.start()
         self._thread.start()
 
     def write(self, batch: Batch) -> None:
@@ -100,6 +103,7 @@ class Store:
         """Writes what is left. :raises Retryable: not all could be written; what is on disk is written next time"""
         self._stop.set()
         self._wake.set()
+        self._work.set()
         self._thread.join(_CLOSE_SECONDS)
         if self._thread.is_alive() or self._problem:
             raise Retryable(self._problem or "the last records could not be written in time")
@@ -108,20 +112,36 @@ class Store:
         self._told += 1
         return f"{self._writer.key}-{self._told}"
 
+    def _spool_events(self) -> None:
+        """Events on disk at once, however long the database takes for those before."""
+        stopping = False
+        while not stopping:
+            stopping = self._stop.is_set()
+            with self._lock:
+                events, self._events = self._events, deque()
+            if events:
+                self._spool.put(events)
+                self._work.set()
+            elif not stopping:
+                self._wake.wait(_TURN_SECONDS)
+                self._wake.clear()
+
     def _run(self) -> None:
         stopping = False
         while not stopping:
             stopping = self._stop.is_set()
+            if stopping:
+                self._spooler.join()
             self._turn(time.time(), is_last=stopping)
             if not stopping:
-                self._wake.wait(_TURN_SECONDS)
-                self._wake.clear()
+                self._work.wait(_TURN_SECONDS)
+                self._work.clear()
         self._spool.close()
         self._engine.dispose()
 
     def _turn(self, now: float, *, is_last: bool) -> None:
-        """What came is on disk at once; the database is asked again the later the longer it is away."""
-        self._take_in()
+        """The database is asked again the later the longer it is away."""
+        self._take_batches()
         if is_last or time.monotonic() >= self._again_at:
             try:
                 self._keep(now, is_last=is_last)
@@ -141,12 +161,9 @@ class Store:
         self._numbers.forget()
         self._say(why)
 
-    def _take_in(self) -> None:
+    def _take_batches(self) -> None:
         with self._lock:
-            events, self._events = self._events, deque()
             batches, self._batches = self._batches, deque()
-        if events:
-            self._spool.put(events)
         for batch in batches:
             self._hours.add(batch.counted)
             self._hours.draw(batch.drawn)
@@ -231,7 +248,6 @@ class Store:
                 with database.writing(self._engine) as connection:
                     gone = retention.bite(connection, self._config.retention, self._config.deployment, kind, now)
                     removed, is_more = removed + gone, gone >= retention.BITE
-                self._take_in()
                 while events := self._spool.peek(_EVENTS_AT_ONCE):
                     self._keep_events(events)
             if removed:
@@ -251,10 +267,10 @@ class Store:
         with self._lock:
             dropped, self._dropped = self._dropped, 0
             dropped_things, self._things.dropped = self._things.dropped, 0
-        self._count("events", "dropped", dropped + self._spool.dropped)
+        self._count("events", "dropped", dropped + self._spool.drops())
         self._count("profiles", "dropped", self._hours.dropped)
         self._count("inventory", "dropped", dropped_things)
-        self._spool.dropped = self._hours.dropped = 0
+        self._hours.dropped = 0
         self._ledger.set(store.WAITING, len(self._spool))
 
     def _count(self, kind: str, outcome: str, amount: int) -> None:

@@ -242,9 +242,11 @@ def test_a_database_that_somebody_holds_makes_findings_wait_and_the_pipeline_doe
     with database.writing(database.connect(on_sqlite.config())) as connection:
         connection.execute(text("UPDATE audit_heads SET number = number"))
         assert on_sqlite.tell(store, *steps(on_sqlite, 0, 3))
-        time.sleep(0.2)
-        assert len(store._spool) == 3
+        on_sqlite.wait_until(lambda: len(store._spool) == 3)
+        time.sleep(0.2)  # the thread that writes waits for its turn by now
+        assert on_sqlite.tell(store, *steps(on_sqlite, 3, 5))
+        on_sqlite.wait_until(lambda: len(store._spool) == 5)
     on_sqlite.wait_until(lambda: len(store._spool) == 0)
     store.close()
 
-    assert told(on_sqlite) == ["step 0", "step 1", "step 2"]
+    assert told(on_sqlite) == [f"step {one}" for one in range(5)]

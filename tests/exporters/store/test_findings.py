@@ -1,5 +1,7 @@
 """Findings and their life, changes and what is counted, on SQLite and on PostgreSQL."""
 
+import threading
+
 import msgspec
 import pytest
 
@@ -122,6 +124,30 @@ def test_people_acknowledge_confirm_and_close_and_each_deed_is_audited(place):
         place.do(lambda c: deeds.acknowledge(c, DEPLOYMENT, found.id, at=AT + 9, who="eve", comment=""))
     with pytest.raises(deeds.NotFoundError):
         place.do(lambda c: deeds.close(c, DEPLOYMENT, "none", at=AT + 9, who="eve", comment=""))
+
+
+def test_of_several_that_close_a_finding_at_once_one_does(place):
+    store = place.store()
+    place.tell(store, place.finding())
+    store.close()
+    [found] = place.ask(queries.findings, Wanted())
+    done = []
+
+    def work(who):
+        try:
+            place.do(lambda c: deeds.close(c, DEPLOYMENT, found.id, at=AT + 7, who=who, comment=""))
+            done.append(who)
+        except deeds.ConflictError:
+            pass
+
+    threads = [threading.Thread(target=work, args=(f"p{number}",)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [place.ask(queries.finding, found.id).closed_by] == done
+    assert [one.deed for one in place.ask(queries.finding, found.id).life] == ["opened", "closed"]
 
 
 def test_what_goes_on_after_a_person_closed_it_is_another_finding(place):
