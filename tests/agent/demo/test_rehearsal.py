@@ -3,17 +3,19 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from exporters.findings_log import encode
+from watchkeeper.agent.demo.children import Child
 from watchkeeper.agent.demo.faults import named
 from watchkeeper.agent.demo.performance import ENGINE_LIBRARY
-from watchkeeper.agent.demo.rehearsal import answers, read
+from watchkeeper.agent.demo.rehearsal import answers, read, slowed
 from watchkeeper.core.records import Cause, Finding, Severity
-from watchkeeper.core.testkit import require_library
+from watchkeeper.core.testkit import free_port, require_library
 
 ROOT = Path(__file__).parents[3]
 FINDING = Finding(
@@ -56,6 +58,24 @@ def test_longer_prompts_are_found_on_a_real_engine_and_nothing_is_left_behind(tm
     assert "drift of input_tokens of /demo-chat/" in done.stdout
     assert "It stands on the page" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_slowed_engine_stands_still_now_and_then_and_runs_on_afterwards(tmp_path):
+    child = Child("engine", ["http.server", str(free_port())], tmp_path, os.environ)
+    stat = Path(f"/proc/{child._process.pid}/stat")
+
+    def is_stopped() -> bool:
+        return stat.read_text().rpartition(")")[2].split()[0] == "T"
+
+    with slowed(child, 0.4):
+        deadline = time.monotonic() + 30
+        seen = {is_stopped()}
+        while seen != {True, False} and time.monotonic() < deadline:
+            seen.add(is_stopped())
+
+    assert seen == {True, False}
+    assert not is_stopped()
+    child.end(10)
 
 
 @pytest.mark.parametrize(

@@ -103,11 +103,11 @@ SCENARIOS: Final = (
     ),
     Scenario(
         name="language",
-        told="the system prompt is now in French: many answers are, too",
+        told="the system prompt is now in Spanish: most answers are, too",
         usual=msgspec.structs.replace(
-            _SENTENCE, system="You are the assistant of a harbour. Answer in one short sentence."
-        ),  # as many tokens as in French, so that prompts are not longer, too
-        wrong=msgspec.structs.replace(_SENTENCE, system="Répondez en français, en une phrase."),
+            _SENTENCE, system="You are the assistant of a small harbour. Answer with one short sentence, please."
+        ),  # as many tokens as in Spanish, so that prompts are not longer, too
+        wrong=msgspec.structs.replace(_SENTENCE, system="Eres el asistente del puerto. Responde con una frase corta."),
         signals=("language", "watchkeeper.output.language"),
         causes=(_CHANGED, "the mix of requests is another one"),
     ),

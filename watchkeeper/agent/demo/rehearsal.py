@@ -103,7 +103,7 @@ def rehearse(
             print(f"Found before the fault: {early.subject}: {early.summary}", flush=True)
         print(f"\n{_clock(began_at)}  The fault begins: {scenario.told}.", flush=True)
         traffic.begin()
-        running.enter_context(_slowed(stage.engine, scenario.engine_share))
+        running.enter_context(slowed(stage.engine, scenario.engine_share))
         found = _wait(scenario, findings, began_at, warm_up, children, stop)
         if found is None and stop.is_set():
             return STOPPED_EARLY
@@ -225,7 +225,7 @@ def _clock(at: float) -> str:
 
 
 @contextlib.contextmanager
-def _slowed(engine: Child, share: float) -> Iterator[None]:
+def slowed(engine: Child, share: float) -> Iterator[None]:
     """The engine runs this share of its time until the end."""
     if share >= 1:
         yield
