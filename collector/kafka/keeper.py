@@ -141,9 +141,7 @@ class Keeper:
         self.close()
         kind = kind_of(error)
         self._ledger.add(kafka.ERRORS, 1, (*_CLIENT, ("reason", kind)))
-        self._said(
-            f"evidence cannot be kept in topic {self._state_topic} ({kind}); a stop would cost reading again"
-        )
+        self._said(f"evidence cannot be kept in topic {self._state_topic} ({kind}); a stop would cost reading again")
 
     def _said(self, problem: str) -> None:
         if problem != self._problem:

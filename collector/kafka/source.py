@@ -52,6 +52,7 @@ class KafkaSource:
         """assigned, paused until what was kept of them is read"""
         self._next: dict[TopicPartition, int] = {}
         """offset of the record that comes next, of what is ours"""
+        self._owned: set[TopicPartition] = set()
         self._newest_at: dict[TopicPartition, float] = {}
         """unix seconds at which the record was sent that was read last"""
         self._lock = Lock()
@@ -132,9 +133,7 @@ class KafkaSource:
             wanted, state = counts[self._config.ticks_topic], self._config.state_topic
             held = len(consumer.partitions_for_topic(state) or ())
             if held < wanted:
-                raise Retryable(
-                    f"topic {state} has {held} partitions, needs {wanted}; make it as docs/fleet.md says"
-                )
+                raise Retryable(f"topic {state} has {held} partitions, needs {wanted}; make it as docs/fleet.md says")
 
     def assigned(self, partitions: Iterable[TopicPartition]) -> None:
         for partition in partitions:
@@ -142,6 +141,9 @@ class KafkaSource:
             if partition.topic == self._config.ticks_topic:
                 self._consumer.pause(partition)
                 self._fresh.add(partition)
+            else:
+                self._owned.add(partition)
+        self._count_owned()
 
     def left(self, partitions: Iterable[TopicPartition], event: str) -> None:
         for partition in partitions:
@@ -150,7 +152,14 @@ class KafkaSource:
             if self._next.pop(partition, None) is not None:
                 self._events.append(Left(_place(partition)))
             self._newest_at.pop(partition, None)
+            self._owned.discard(partition)
             self._ledger.set(kafka.LAG, 0, _labels(partition))
+        self._count_owned()
+
+    def _count_owned(self) -> None:
+        for topic in (self._config.ticks_topic, *self._calls):
+            count = sum(partition.topic == topic for partition in self._owned)
+            self._ledger.set(kafka.PARTITIONS, count, (("topic", topic),))
 
     def _resume(self, consumer: Any, partition: TopicPartition) -> None:
         """:raises KafkaError: what was kept cannot be read now; the partition waits"""
@@ -168,6 +177,8 @@ class KafkaSource:
         consumer.resume(partition)
         self._fresh.discard(partition)
         self._next[partition] = offset
+        self._owned.add(partition)
+        self._count_owned()
 
     def _kept_values(self, number: int) -> list[bytes | None]:
         """Everything in a partition of the topic of states."""
@@ -268,9 +279,6 @@ class KafkaSource:
                     self._restart(partition, begin)
         self._ledger.set(health.QUEUE_LENGTH, behind, _QUEUE)
         self._ledger.set(health.QUEUE_AGE, age, _QUEUE)
-        for topic in {partition.topic for partition in self._next}:
-            count = sum(partition.topic == topic for partition in self._next)
-            self._ledger.set(kafka.PARTITIONS, count, (("topic", topic),))
 
     def _is_ours(self, place: Place) -> bool:
         return TopicPartition(*place) in self._next
