@@ -160,12 +160,13 @@ class Pipeline:
             findings += self._explainer.late(batch.at)
         told, seen = self._record.tick(batch.at) if self._record is not None else ((), ())
         ticked = max((judged.ticked for judged in said if judged.ticked is not None), default=None)
-        if not (findings or told or seen or ticked is not None):
+        counted = tuple(one for judged in said for one in judged.counted)
+        if not (findings or told or seen or counted or ticked is not None):
             return batch
         return msgspec.structs.replace(
             batch,
             findings=tuple(findings),
-            counted=tuple(one for judged in said for one in judged.counted),
+            counted=counted,
             drawn=tuple(one for judged in said for one in judged.drawn),
             changes=told,
             seen=seen,

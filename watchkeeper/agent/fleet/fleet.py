@@ -20,6 +20,7 @@ from watchkeeper.agent.fleet.segment import FleetSegment
 from watchkeeper.agent.signals import Judged
 from watchkeeper.core.fleet import Checkpoint, Event, Left, Place, Reached, Restarted, Resumed, Told
 from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.observed import Counted
 from watchkeeper.core.records import Finding, Gap, Sample, State
 from watchkeeper.core.vocabulary import drift, fleet
 from watchkeeper.core.wire import MarkRecord, StateRecord
@@ -81,6 +82,7 @@ class Fleet:
         """segments that moved since their series were told"""
         self._gaps: list[Gap] = []
         self._findings: list[Finding] = []
+        self._counted: list[Counted] = []
         self._samples: list[Sample] = []
         self._look(0.0)
 
@@ -113,7 +115,8 @@ class Fleet:
         gaps, self._gaps = self._gaps, []
         findings, self._findings = self._findings, []
         announce(findings, self._ledger)
-        return Judged(tuple(samples), tuple(gaps), tuple(findings))
+        counted, self._counted = self._counted, []
+        return Judged(tuple(samples), tuple(gaps), tuple(findings), tuple(counted))
 
     def close(self, now: float) -> None:
         """Keep all that is held. :param now: unix seconds"""
@@ -238,7 +241,8 @@ class Fleet:
             self._findings += segment.findings
             self._samples += segment.samples
             self._gaps += segment.gaps
-            segment.findings, segment.samples, segment.gaps = [], [], []
+            self._counted += segment.counted
+            segment.findings, segment.samples, segment.gaps, segment.counted = [], [], [], []
         del self._findings[:-_FINDINGS_HELD]
         return found
 

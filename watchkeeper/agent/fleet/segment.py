@@ -7,6 +7,7 @@ import msgspec
 from detectors.drift.packs import Pack
 from detectors.drift.ticks import Merger, MergerState, Taken
 from watchkeeper.agent.drift.judge import VERSION, Judge, JudgeState, Key
+from watchkeeper.core.observed import Counted
 from watchkeeper.core.records import Finding, Gap, Sample, State
 from watchkeeper.core.wire import REFERENCE_CHARACTERS, StateRecord, TickRecord
 
@@ -26,6 +27,7 @@ class FleetSegment:
         self.offset = 0
         self.gaps: list[Gap] = []
         self.findings: list[Finding] = []
+        self.counted: list[Counted] = []
         self.samples: list[Sample] = []
         """since they were taken last"""
         self._tick_seconds = tick_seconds
@@ -106,3 +108,4 @@ class FleetSegment:
         self.samples += samples
         self.gaps += gaps
         self.findings += findings
+        self.counted += self._judge.counted
