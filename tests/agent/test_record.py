@@ -1,6 +1,7 @@
 """What the record is told beside series and findings: the configuration without secrets, references, versions."""
 
 import json
+import random
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,18 @@ import numpy as np
 from detectors.drift import packs
 from detectors.drift.kinds import Kind
 from watchkeeper.agent import registry
+from watchkeeper.agent.aggregate import Aggregate
 from watchkeeper.agent.config import load, root_type
+from watchkeeper.agent.drift.drift import Drift
+from watchkeeper.agent.drift.sampler import Sampler
 from watchkeeper.agent.explain import Explainer
+from watchkeeper.agent.pipeline import Pipeline
 from watchkeeper.agent.record import Record, of_configuration
-from watchkeeper.agent.references import journal
+from watchkeeper.agent.references import journal, store
 from watchkeeper.agent.references.journal import Deed
+from watchkeeper.agent.references.store import References
 from watchkeeper.core.ledger import Ledger
-from watchkeeper.core.records import ChangeKind, Completion, Seen
+from watchkeeper.core.records import ChangeKind, Completion, Reading, Seen
 
 AT = 1_790_000_000.0
 
@@ -90,3 +96,31 @@ def test_versions_of_services_are_told_once_a_minute_with_when_they_were_seen(tm
 
     assert record.tick(AT + 30)[1] == ()
     assert record.tick(AT + 60)[1] == (Seen(AT + 1, "shop", "chat", "1.4"), Seen(AT + 2, "shop", "chat", "1.5"))
+
+
+def test_what_a_tick_counted_and_drew_reaches_exporters_with_what_changed(tmp_path):
+    values = np.random.default_rng(1).normal(500, 50, size=500)
+    pack = packs.build("input_tokens", Kind.NUMBER, values, made_at=AT, segment="shop/chat/qwen")
+    with store.writing(tmp_path):
+        store.put(tmp_path, pack.approved("ann", AT, "a good week"))
+        journal.append(tmp_path, [journal.event(Deed.APPROVED, pack, at=AT, by="ann", why="a good week")])
+    ledger, batches = Ledger(), []
+    drift = Drift(
+        References(tmp_path), None, None, ledger, now=AT, days=30.0, tick_seconds=10.0, max_segments=8,
+        sampler=Sampler(5, random.Random(1)),
+    )  # fmt: skip
+    pipeline = Pipeline(
+        Aggregate(ledger, max_series=1000, max_values_per_label=100), ledger, [batches.append], drift=drift,
+        record=Record((), tmp_path, None),
+    )  # fmt: skip
+    calls = [
+        Completion(at=AT, namespace="shop", service="chat", request_model="qwen", input_tokens=500) for _ in range(9)
+    ]
+    pipeline.accept("otlp", Reading(completions=tuple(calls), items=9), AT + 1)
+    pipeline.tick(AT + 5)
+    pipeline.tick(AT + 11)
+
+    before, after = batches
+    assert ([one.who for one in before.changes], before.counted, before.drawn) == (["ann"], (), ())
+    assert [(one.signal, one.reference, sum(one.counts)) for one in after.counted] == [("input_tokens", pack.id, 9)]
+    assert [(one.segment, one.seen, len(one.rows)) for one in after.drawn] == [("shop/chat/qwen", 9, 5)]
