@@ -133,16 +133,20 @@ def run(columns: Sequence[Column], title: str) -> Any:
 
 
 def _frame(columns: Sequence[Column], side: str, pandas: Any) -> dict[str, Any]:
-    """Columns of different lengths: what is missing at the end is left out by Evidently."""
+    """
+    Columns of different lengths: what is missing at the end is left out by Evidently. Rows are in a random order,
+    always the same, so that its charts along the rows show no course that was not there.
+    """
     found: dict[str, Any] = {}
     for one in columns:
-        counts = getattr(one, side).astype(np.int64)
-        labels = np.repeat(np.asarray(_labels(one.pack), dtype=object), counts)
+        places = np.repeat(np.arange(one.pack.bins), getattr(one, side).astype(np.int64))
+        np.random.default_rng(0).shuffle(places)
+        labels = np.asarray(_labels(one.pack), dtype=object)[places]
         middles = one.middles
         if middles is None:
             found[one.name] = pandas.Series(labels)
         else:
-            found[one.name] = pandas.Series(np.repeat(middles, counts))
+            found[one.name] = pandas.Series(middles[places])
             found[f"{one.name}{_BINS}"] = pandas.Series(labels)
     return found
 
@@ -248,7 +252,8 @@ def _by_counts(windows: Floats, references: Floats, values: int) -> float:
             return float((2 * norm.sf(np.abs(np.nan_to_num(z))) < 0.05).mean())
         expected = references * (n / m)[:, None]
         terms = np.where(expected > 0, (windows - expected) ** 2 / expected, np.where(windows > 0, np.inf, 0.0))
-        return float((chi2.sf(terms.sum(axis=1), values - 1) < 0.05).mean())
+        used = ((windows > 0) | (references > 0)).sum(axis=1)
+        return float((chi2.sf(terms.sum(axis=1), used - 1) < 0.05).mean())
 
 
 def _wasserstein(windows: Floats, references: Floats, middles: Floats) -> Floats:

@@ -114,7 +114,11 @@ def share(value: float) -> str:
 
 
 def number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2g}" if abs(value) >= 1e-4 else f"{value:.5f}"
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    if value == 0 or abs(value) >= 1e-4:
+        return f"{value:.2g}"
+    return f"{value:.5f}" if abs(value) >= 1e-5 else f"{value:.0e}"
 
 
 def when(at: float) -> str:
