@@ -206,6 +206,28 @@ def test_a_password_comes_from_its_file_and_is_not_shown(tmp_path):
         database.connect(StoreConfig(url="postgresql://me@127.0.0.1:1/db", password_file=str(tmp_path / "none")))
 
 
+@pytest.mark.parametrize(
+    ("lacking", "config", "extra"),
+    [
+        ("sqlalchemy", "state_folder='/nowhere'", "store"),
+        ("psycopg", "url='postgresql://me@127.0.0.1:1/db'", "postgres"),
+    ],
+)
+def test_without_its_packages_it_says_what_to_install(lacking, config, extra):
+    script = (
+        f"import sys; sys.modules['{lacking}'] = None; from exporters.store import StoreConfig, build, probe;"
+        f"from watchkeeper.core.ledger import Ledger; config = StoreConfig(enabled=True, {config});"
+        "print(probe(config)); build(config, Ledger())"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+
+    said = f"pip install 'watchkeeper[{extra}]'"
+    assert said in done.stdout
+    assert done.stderr.splitlines()[-1].startswith("watchkeeper.core.errors.ConfigError: exporters.store: needs")
+    assert said in done.stderr
+
+
 def test_nothing_of_the_database_is_imported_where_the_store_is_off():
     script = (
         "import sys; from watchkeeper.agent import registry; from watchkeeper.agent.agent import Agent; "

@@ -189,6 +189,8 @@ def test_two_processes_on_one_store_make_one_audit_log_and_keep_their_findings_a
         for number in range(150):
             tell(store, number)
             time.sleep(0.002)
+        while written_now() < 150:
+            time.sleep(0.05)
         store.close()
     """)
     children = [
