@@ -262,3 +262,12 @@ def test_a_series_that_went_starts_anew_when_it_comes_back(aggregate: Aggregate)
     aggregate.apply(Sample(GAUGE, 5, 20.0))
 
     assert [point.value for point in aggregate.changed()[0]] == [5]
+
+
+def test_a_series_holds_the_labels_it_was_told_and_no_copy_of_them(aggregate: Aggregate) -> None:
+    labels = (("model", "".join(["ll", "ama"])),)
+    aggregate.apply(Sample(COUNTER, 1.0, 10.0, labels))
+
+    [point], _ = aggregate.changed()
+
+    assert point.labels is labels

@@ -241,7 +241,8 @@ class Aggregate:
 
     def _admit(self, metric: Metric, labels: Labels, make: type[SeriesType]) -> Series:
         named = tuple((name, clean(value)) for name, value in labels if value)
-        key = (metric, self._bounded(named))
+        bounded = self._bounded(named)
+        key = (metric, labels if bounded == labels else bounded)  # one tuple for both: a node has thousands
         if metric.kind is Kind.GAUGE and key[1] != named:  # `other` would be whichever came last
             return make(metric, key[1], [])
         series = self._series.get(key)
