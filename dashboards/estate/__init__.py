@@ -137,6 +137,6 @@ def _findings(observer: Observer, conditions: Conditions) -> None:
     observer.level(signals.FINDINGS, before, signal="throttling", severity="warning")
     happened = any(np.any(one) for one in conditions.lost) or bool(conditions.reported)
     observer.level(signals.FINDINGS, clock.since(30.0) * happened, signal="fault", severity="critical")
-    raised = sum(conditions.drift.values(), clock.level(0.0))
+    raised = sum((np.abs(moved) for moved in conditions.drift.values()), clock.level(0.0))
     counted = np.maximum.accumulate((raised > 1) + 0.0)
     observer.level(signals.FINDINGS, counted, signal="drift", severity="warning")

@@ -84,7 +84,7 @@ def _new_model(it: Conditions) -> None:
     it.flagged["refusal"] = 0.015 + share * 0.06
     it.output_length = 1 - share * 0.35
     it.drift["refusal"] = share * 3.0
-    it.drift["output_tokens"] = share * 2.5
+    it.drift["output_tokens"] = share * -2.5
     it.drift["watchkeeper.output.compression"] = share * 2.0
 
 

@@ -75,7 +75,7 @@ def streams(
     alarmed = clock.level(0.0)
     for index, signal in enumerate(SIGNALS):
         moved = conditions.drift.get(signal, clock.level(0.0))
-        score = np.clip(0.18 * wander(clock, random, 0.5, 1800) + _hour(moved, clock.step) * 0.9, -0.4, 6)
+        score = np.clip(0.18 * wander(clock, random, 0.5, 1800) + _hour(np.abs(moved), clock.step) * 0.9, -0.4, 6)
         state = (score >= 0.7) + 0.0 + (score >= 1)
         alarmed = np.maximum(alarmed, state)
         labels = {**service, "signal": signal}

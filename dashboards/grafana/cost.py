@@ -106,17 +106,17 @@ def _energy(narrow: Narrow) -> Row:
         stat(Text("Energy, 24 h", "24 小时能耗"),
              Text("Of the devices; neither hosts nor cooling. Good: as yesterday at the same tokens.",
                   "仅加速卡，不含主机与散热。正常：同样 token 下与昨天相近。"),
-             f"sum(increase({used['24h']})) / 3.6e6", "kwatth", width=6, height=8, decimals=1),
+             f"sum(increase({used['24h']})) / 3.6e6", "kwatth", width=4, height=8, decimals=1),
         stat(Text("Energy per output token", "每输出 token 能耗"),
              Text("Mean over pods, last hour. Good: flat at the same load; it falls with larger batches.",
                   "最近一小时各 Pod 均值。正常：同负载下平稳；批越大越低。"),
-             f"avg({narrow.r(ENERGY, _POD)})", "joule", width=6, height=8, decimals=2),
+             f"avg({narrow.r(ENERGY, _POD)})", "joule", width=4, height=8, decimals=2),
         lines(Text("Energy per output token", "每输出 token 能耗"),
               Text("By pod. Good: one flat bundle; one pod above has a slow device or little work.",
                    "按 Pod。正常：聚成平稳一束；偏高者卡慢或负载少。"),
-              "joule", Query(str(narrow.r(ENERGY, _POD)), "{{k8s_pod_name}}"), width=6),
+              "joule", Query(str(narrow.r(ENERGY, _POD)), "{{k8s_pod_name}}")),
         lines(Text("Power by pod", "各 Pod 功率"), Text("Good: it follows the tokens.", "正常：随 token 变化。"),
-              "watt", Query(_power(narrow), "{{k8s_pod_name}}"), stacked=True, width=6),
+              "watt", Query(_power(narrow), "{{k8s_pod_name}}"), stacked=True),
     ))  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from dashboards.alert import Text
 from dashboards.alerts.slo import BAD, BAD_EVENTS, BUDGET_LEFT, OBJECTIVE, error_ratio
 from dashboards.grafana.board import Board, Query, Row, falling, lines, rising, stat, table
+from dashboards.grafana.fleet import OUTCOMES
 from dashboards.grafana.narrow import C_POD, C_SEGMENT, SEGMENT, TO_SERVICE, Narrow
 from dashboards.promql import Recorded, one_of
 from dashboards.scope import POD, listed
@@ -109,5 +110,5 @@ def _who(narrow: Narrow) -> Row:
         lines(Text("Failures by outcome", "按结果分的失败"),
               Text("Requests a second that burn availability. Good: near 0.", "每秒消耗可用性预算的请求。正常：接近 0。"),
               "reqps", Query(narrow.rate(requests.REQUESTS, SEGMENT, "outcome", outcome=bad), "{{outcome}}"),
-              stacked=True, width=12),
+              stacked=True, width=12, colors=OUTCOMES),
     ))  # fmt: skip

@@ -195,7 +195,7 @@ def _hours(span: Span, most: int) -> list[tuple[float, str]]:
     return [
         (time, datetime.fromtimestamp(time, UTC).strftime(form))
         for time in range(int(first), int(span.end) + 1, size)
-        if time - span.start > size * 0.15
+        if time - span.start > size * 0.15 and span.end - time > (span.end - span.start) * 0.02
     ]
 
 

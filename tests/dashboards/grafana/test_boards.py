@@ -10,6 +10,7 @@ import pytest
 
 import dashboards
 from dashboards.alerts import catalogue
+from dashboards.estate import FAULTS
 from dashboards.grafana import BOARDS, boards
 from dashboards.grafana.build import LANGUAGES, documents, files
 from dashboards.grafana.lint import panels
@@ -172,6 +173,23 @@ def test_grafana_can_read_its_json(english):
         assert document["schemaVersion"] == 39
         numbers = [panel["id"] for panel in document["panels"]]
         assert len(numbers) == len(set(numbers))
+
+
+def test_the_page_about_them_shows_each_and_names_its_variables():
+    page = (HERE.parent / "docs" / "dashboards.md").read_text()
+
+    for board in boards(DEFAULTS):
+        names = ", ".join(one.name for one in board.variables)
+        assert f"(#{board.title.en.lower().replace(' ', '-')}) | `{board.uid}` |" in page
+        assert f"| {names} |" in page, board.uid
+        assert f"(images/{board.uid}.png)" in page
+        assert (HERE.parent / "docs" / "images" / f"{board.uid}.png").is_file()
+
+
+def test_the_page_names_every_fault():
+    page = (HERE.parent / "docs" / "dashboards.md").read_text()
+
+    assert re.findall(r"^\| `([a-z-]+)` \| [^|]+ \|$", page, re.M) == [fault.name for fault in FAULTS]
 
 
 def test_grafanalib_is_loaded_by_nobody_but_who_builds():
