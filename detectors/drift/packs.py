@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.drift import bands, category, pit, tolerance
+from detectors.drift import bands, category, cuts, pit, tolerance
 from detectors.drift.bands import Band, Floats
 from detectors.drift.kinds import Kind
 from detectors.drift.rate import Score
@@ -61,9 +61,9 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tolerance: Mapping[str, float] = {}
     """by score, in the score's own unit; one left out gets the default, see docs/drift.md"""
     block_size: int = 100
-    """observations of a block: at least 5 to 10 correlation times"""
+    """least observations of a block; of numbers that wander blocks are made longer, see `cuts`"""
     block_seconds: float = 60.0
-    """least length of a block, where times are known"""
+    """least length of a block, where times are known; 0: no blocks"""
 
 
 class Pack(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -193,7 +193,11 @@ def build(
         found = np.searchsorted(edges, numbers, side="right")
     bins = max(len(edges), len(categories)) + 1
     counts = {key: np.bincount(found[places], minlength=bins) for key, places in usable.items()}
-    held = _bands(kind, edges, categories, found, keys, usable, counts, plan)
+    span = 0.0 if clock is None else float(clock.max() - clock.min())
+    held = _bands(kind, edges, categories, found, keys, usable, counts, plan, tolerance.near(span))
+    size, seconds = plan.block_size, 0.0 if clock is None else plan.block_seconds
+    if kind is Kind.NUMBER and clock is not None:
+        size, seconds = cuts.lengthened(found, usable.values(), clock, bins, size, seconds)
     pack = Pack(
         signal=signal,
         segment=segment,
@@ -213,9 +217,12 @@ def build(
             )
             for key in usable
         },
-        block_size=plan.block_size,
-        block_seconds=0.0 if times is None else float(plan.block_seconds),
-        blocks={key: _blocks(found, places[places.size // 2 :], clock, bins, plan) for key, places in usable.items()},
+        block_size=size,
+        block_seconds=float(seconds),
+        blocks={
+            key: cuts.blocks(found, places[places.size // 2 :], clock, bins, size, seconds)
+            for key, places in usable.items()
+        },
     )
     return msgspec.structs.replace(pack, id=content_hash(pack))
 
@@ -259,6 +266,7 @@ def _bands(
     usable: Mapping[str, Integers],
     counts: Mapping[str, Integers],
     plan: Plan,
+    near: float,
 ) -> dict[str, dict[str, Band]]:
     values = {key: score_values(kind, edges, categories, counts[key].astype(np.float64)) for key in usable}
     held: dict[str, dict[str, Band]] = {key: {} for key in usable}
@@ -279,7 +287,7 @@ def _bands(
         rarer = max(min(mean, 1 - mean) for mean in (_mean(values[key][name], counts[key]) for key in usable))
         floor = _RANK_FLOOR if kind is Kind.NUMBER else max(_FLAG_FLOOR, _FLAG_PART * rarer)
         given = plan.tolerance.get(name)
-        chosen = banded(tolerance.least(floor, banded, replay) if given is None else given)
+        chosen = banded(tolerance.least(floor, banded, replay, near) if given is None else given)
         for key in usable:
             held[key][name] = chosen[key].band
     return held
@@ -296,25 +304,3 @@ def _band(kind: Kind, values: Floats, counts: Integers, effect: float, width: fl
         return bands.flag_band(float(values @ counts), n, effect, float(width), float(confidence))
     deviation = math.sqrt(max(0.0, _mean(values**2, counts) - mean**2))
     return bands.mean_band(mean, deviation, n, effect, float(width), float(confidence))
-
-
-def _blocks(
-    found: Integers, places: Integers, clock: Floats | None, bins: int, plan: Plan
-) -> tuple[tuple[int, ...], ...]:
-    """Whole blocks as `block.Block` cuts them, none across a gap between two visits of the stratum."""
-    chance = np.random.default_rng(0)
-    size = plan.block_size
-    blocks = []
-    for run in np.split(places, np.flatnonzero(np.diff(places) > 1) + 1):
-        start = 0
-        while start + size <= run.size:
-            end = start + size
-            if clock is not None:
-                over = int(np.searchsorted(clock[run], clock[run[start]] + plan.block_seconds))
-                if over == run.size:
-                    break
-                end = max(end, over)
-            drawn = chance.choice(run[start:end], size, replace=False)
-            blocks.append(tuple(np.bincount(found[drawn], minlength=bins).tolist()))
-            start = end
-    return tuple(blocks)

@@ -57,3 +57,25 @@ def test_a_flag_that_comes_in_bursts_gets_more_than_one_that_does_not() -> None:
 
     assert plain.tolerance < 0.006
     assert wild.tolerance > 3 * plain.tolerance
+
+
+def test_a_reference_of_a_day_asks_for_more_than_what_kept_that_very_day_quiet() -> None:
+    chance = np.random.default_rng(5)
+    level = np.repeat(chance.normal(0, 0.15, 60), 600)
+    values = level + chance.standard_normal(level.size)
+    hour, day = (
+        build("x", Kind.NUMBER, values, made_at=0.0, times=np.linspace(0, hours * 3600, values.size))
+        .strata["all"]
+        .bands["location"]
+        .tolerance
+        for hours in (1, 24)
+    )
+
+    assert day > 1.1 * hour
+
+
+def test_independent_observations_of_a_day_ask_for_no_more_than_the_floor() -> None:
+    values = np.random.default_rng(6).random(40_000)
+    pack = build("x", Kind.NUMBER, values, made_at=0.0, times=np.linspace(0, 86_400, values.size))
+
+    assert {band.tolerance for band in pack.strata["all"].bands.values()} == {0.02}
