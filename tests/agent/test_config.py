@@ -63,13 +63,13 @@ def test_every_mistake_is_reported_at_once_with_its_path(tmp_path: Path) -> None
     )
 
     assert found == (
-        "role: expected one of run, node, sidecar, gateway, got 'nodee'; did you mean 'node'?",
+        "role: expected one of run, node, sidecar, gateway, detector, got 'nodee'; did you mean 'node'?",
         "web.prot: unknown setting; did you mean 'port'?",
         "part.timeout: unknown setting; did you mean 'timeout_seconds' (in seconds)?",
         "part.timeout_seconds: expected a number of seconds, got '5s' "
         "(write the plain number, the unit is in the name)",
         "targets[1].url: is required",
-        "out: unknown setting; known here: capture, checks, cost, drift, exporters, limits, log_level, part, role, "
+        "out: unknown setting; known here: capture, checks, control, cost, drift, exporters, limits, log_level, part, role, "
         "shutdown_seconds, signals, state_folder, targets, tick_seconds, web",
     )
 

@@ -201,11 +201,13 @@ def mistakes(
 
 
 def _fleet_problems(config: Any) -> Iterator[str]:
-    if config.drift.judged == "fleet" and not is_on(config.exporters.kafka):
+    sends: Any = getattr(config.exporters, "kafka", ())
+    reads: Any = getattr(config, "kafka", ())
+    if config.drift.judged == "fleet" and not is_on(sends):
         yield "drift.judged: fleet needs exporters.kafka.enabled: true, which brings the counts to the detectors"
-    if config.role == "detector" and not is_on(config.kafka):
+    if config.role == "detector" and not is_on(reads):
         yield "role: a detector reads what sidecars counted; set kafka.enabled: true and kafka.connection.servers"
-    if config.role != "detector" and is_on(config.kafka) and config.kafka.ticks:
+    if config.role != "detector" and is_on(reads) and reads.ticks:
         yield "kafka.ticks: only a detector judges counts; set kafka.ticks: false here, or role: detector"
 
 
