@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -47,7 +48,8 @@ def test_going_on_from_any_checkpoint_with_records_that_were_judged_already_give
     kit: Any, made: Any, tmp_path: Path, stops: list[int], back: int
 ) -> None:
     sent = kit.traffic(made, 35)
-    alone = kit.Alone(tmp_path / "references").judge(sent)
+    uninterrupted = kit.Alone(tmp_path / "references")
+    alone = uninterrupted.judge(sent)
     place = Place(kit.TICKS, 2)
     resumed, begin = Resumed(place, 0), 0
     held: dict[str, Any] = {}
@@ -61,6 +63,10 @@ def test_going_on_from_any_checkpoint_with_records_that_were_judged_already_give
         resumed = Resumed(place, begin, tuple(held.values()))
 
     kit.same(kit.evidence(list(held.values())), alone)
+    bodies = {state.segment: state.body for state in uninterrupted.checkpoints[-1].states}
+    assert {
+        segment: msgspec.msgpack.decode(state.body, type=SegmentState).merger for segment, state in held.items()
+    } == {segment: msgspec.msgpack.decode(body, type=SegmentState).merger for segment, body in bodies.items()}
 
 
 def test_two_that_believe_a_partition_theirs_write_the_same_states(kit: Any, made: Any, tmp_path: Path) -> None:
