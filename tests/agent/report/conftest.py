@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -160,7 +161,7 @@ def _keep(month: Month) -> None:
     ends = (refusing[1] + 1800, at(20, 10), failing[1] + 1800)
     with database.writing(engine) as connection:
         for number, (finding, end) in enumerate(zip(told, ends, strict=True)):
-            over = Finding(**{**_fields(finding), "at": end, "resolved": True})
+            over = msgspec.structs.replace(finding, at=end, resolved=True)
             keep.event(connection, writers[1], FindingTold(f"r{number}", over))
         deeds.acknowledge(connection, "default", "f0", at=refusing[0] + 2460, who="mei", comment="")
         deeds.confirm(
@@ -208,7 +209,3 @@ def _finding(told: float, since: float, name: str, service: str, summary: str) -
         name=name,
         labels=labels,
     )
-
-
-def _fields(finding: Finding) -> dict[str, object]:
-    return {name: getattr(finding, name) for name in finding.__struct_fields__}

@@ -24,7 +24,7 @@ from watchkeeper.agent.report.record import (
     SloAttained,
 )
 from watchkeeper.agent.report.requirements import requirements
-from watchkeeper.agent.report.sources import Sources, sha256
+from watchkeeper.agent.report.sources import Sources
 
 HEARTBEAT_SECONDS: Final = 600.0
 """a process that gave no sign of life for so long is taken to have ended; the store writes one every five minutes"""
@@ -183,8 +183,7 @@ def _rests_on(sources: Sources) -> Iterator[RestsOn]:
         told = f"entries {stored.audit[0].number} to {stored.audit[-1].number}, the oldest of {oldest}"
         yield RestsOn(AUDIT, told, stored.audit_head.head_hash)
     if stored.profiles:
-        lines = (f"{hour:.0f} {stream} {counts}\n" for hour, stream, counts in stored.profiles)
-        yield RestsOn("profiles", "counts by hour in the store", sha256("".join(lines).encode()))
+        yield RestsOn("profiles", "counts by hour in the store", stored.profiles)
 
 
 def _absent(sources: Sources, held: dict[str, tuple[object, ...]]) -> Iterator[tuple[str, Said]]:

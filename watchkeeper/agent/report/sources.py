@@ -27,7 +27,7 @@ from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.observed import Tally
 
 if TYPE_CHECKING:
-    from watchkeeper.agent.report.stored import Stored
+    from watchkeeper.agent.report.stored import Rows, Stored
 
 
 class Sources(msgspec.Struct, frozen=True):
@@ -65,8 +65,12 @@ def read(places: Places, period: Period, wanted: Wanted, limits: list[tuple[str,
         raise ConfigError(f"{error.filename or places.references}: {error.strerror}; give what can be read") from None
     for problem in shelf.problems:
         note(problem)
-    stored = _stored(places, period)
-    profiles, lost = counts.of_profiles(stored.profiles if stored else (), period, standings.pack, wanted.segment)
+    stored, (profiles, lost) = _stored(
+        places,
+        period,
+        wanted.segment,
+        lambda rows: counts.of_profiles(rows, period, standings.pack, wanted.segment),
+    )
     streams = counts.together(observed, profiles)
     packs = {stream.reference: shelf.packs[stream.reference] for stream in streams}
     late = frozenset(standings.retrospective.values())
@@ -94,14 +98,16 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _stored(places: Places, period: Period) -> "Stored | None":
+def _stored(
+    places: Places, period: Period, is_wanted: Callable[[str], bool], take: "Callable[[Rows], tuple[Observed, int]]"
+) -> "tuple[Stored | None, tuple[Observed, int]]":
     if places.store is None:
-        return None
+        return None, take(iter(()))
     try:
         from watchkeeper.agent.report import stored
     except ModuleNotFoundError as error:
         raise ConfigError(missing_package(error)) from None
-    return stored.read(places.store, period)
+    return stored.read(places.store, period, is_wanted, take)
 
 
 def _references(folder: Path, shelf: Shelf) -> Iterator[RestsOn]:

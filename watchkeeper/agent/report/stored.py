@@ -1,14 +1,15 @@
 """What the store holds of a period, as parts of a record. Reads alone; the store's own queries."""
 
-from collections.abc import Iterator, Sequence
-from typing import Final
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, TypeVar
 
 import msgspec
 from sqlalchemy import Connection, select
 
 from exporters.store import StoreConfig, audit, database, queries
 from exporters.store.audit import Entry, Verified
-from exporters.store.tables import CONFIGURATIONS
+from exporters.store.tables import CONFIGURATIONS, SEGMENTS
 from watchkeeper.agent.report.counts import Stream
 from watchkeeper.agent.report.period import Period
 from watchkeeper.agent.report.record import Blind, Change, Deed, FindingLife, ModelSeen
@@ -17,6 +18,8 @@ from watchkeeper.core.errors import ConfigError, Unavailable
 _LONGEST_SECONDS: Final = 92 * 86_400.0
 """a finding that was told so long before the period and lasts is still looked for"""
 _MOST: Final = 5_000
+Rows = Iterator[tuple[float, Stream, list[int]]]
+Taken = TypeVar("Taken")
 _PERSONAL: Final = ("acknowledged", "cause confirmed", "closed", "commented")
 
 
@@ -28,31 +31,48 @@ class Stored(msgspec.Struct, frozen=True):
     """hash and document of the one in force at the end of the period; empty where none is known"""
     lives: tuple[tuple[float, float], ...]
     """of each process: its start and last sign of life"""
-    profiles: tuple[tuple[float, Stream, list[int]], ...]
+    profiles: str
+    """SHA-256 of the counts that were read; empty where there are none"""
     audit: tuple[Entry, ...]
     audit_head: Verified
-    place: str
     deployment: str
 
 
-def read(config: StoreConfig, period: Period) -> Stored:
-    """:raises ConfigError: the database is away, or is no store of watchkeeper's"""
+def read(
+    config: StoreConfig, period: Period, is_wanted: Callable[[str], bool], take: Callable[[Rows], Taken]
+) -> tuple[Stored, Taken]:
+    """
+    :param take: is handed counts by the hour, a segment in memory at a time
+    :raises ConfigError: the database is away, or is no store of watchkeeper's
+    """
     engine = database.connect(config)
     try:
         with database.reading(engine) as connection:
             if not database.revision(connection):
-                raise ConfigError(
-                    f"{database.shown(engine)}: is no store of watchkeeper's; look at exporters.store.url"
-                )
-            return _read(connection, config.deployment, period, database.shown(engine))
+                place = database.shown(engine)
+                raise ConfigError(f"{place}: is no store of watchkeeper's; look at exporters.store.url")
+            digest = hashlib.sha256()
+            taken = take(_profiles(connection, config.deployment, period, is_wanted, digest))
+            return _read(connection, config.deployment, period, digest), taken
     except Unavailable as error:
         raise ConfigError(f"{error}; a report needs the store: bring it back, or leave exporters.store out") from None
     finally:
         engine.dispose()
 
 
-def _read(connection: Connection, deployment: str, period: Period, place: str) -> Stored:
-    profiles = queries.profiles(connection, deployment, period.since, period.until)
+def _profiles(
+    connection: Connection, deployment: str, period: Period, is_wanted: Callable[[str], bool], digest: "hashlib._Hash"
+) -> Rows:
+    names = select(SEGMENTS.c.segment).where(SEGMENTS.c.deployment == deployment).order_by(SEGMENTS.c.segment)
+    for segment in connection.execute(names).scalars().all():
+        if not is_wanted(segment):
+            continue
+        for one in queries.profiles(connection, deployment, period.since, period.until, segment):
+            digest.update(f"{one.hour:.0f} {one.segment} {one.signal} {one.reference} {one.counts}\n".encode())
+            yield one.hour, Stream(one.segment, one.signal, one.reference), one.counts
+
+
+def _read(connection: Connection, deployment: str, period: Period, digest: "hashlib._Hash") -> Stored:
     return Stored(
         models=tuple(_models(queries.inventory(connection, deployment, "model"), period)),
         incidents=tuple(_incidents(connection, deployment, period)),
@@ -65,10 +85,9 @@ def _read(connection: Connection, deployment: str, period: Period, place: str) -
             (one.started_at, one.seen_at)
             for one in queries.processes(connection, deployment, period.since, period.until)
         ),
-        profiles=tuple((one.hour, Stream(one.segment, one.signal, one.reference), one.counts) for one in profiles),
+        profiles="" if digest.digest() == hashlib.sha256().digest() else digest.hexdigest(),
         audit=tuple(_audit(connection, deployment)),
         audit_head=audit.verify(connection, deployment),
-        place=place,
         deployment=deployment,
     )
 
