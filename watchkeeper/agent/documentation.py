@@ -76,7 +76,8 @@ _AGENT_KEYS = {
     "shutdown_seconds": "at most so long for draining after SIGTERM",
     "web": "the one HTTP port: metrics, page, health",
     "limits": "bounds that keep memory flat whatever arrives",
-    "state_folder": "what must survive a restart: evidence, references, observations; empty: nothing is kept on disk",
+    "state_folder": "what must survive a restart: evidence, references, observations; of one process alone; "
+    "empty: nothing is kept on disk",
     "drift": "streams against their approved references",
     "capture": "prompts and answers in a file, redacted; off unless it is asked for",
     "control": "an API for findings, references and the audit log",

@@ -345,3 +345,16 @@ def test_a_second_change_is_dated_by_itself_not_by_a_long_one_before_it(tmp_path
     assert second.at > changed_at > first.at
     assert abs(second.since - changed_at) < 60
     assert "median about 20" in second.summary or "median about 19" in second.summary
+
+
+def test_what_was_raised_is_not_raised_again_after_a_process_was_killed(tmp_path: Path) -> None:
+    chance = random.Random(15)
+    approve(tmp_path / "references", "input_tokens", Kind.NUMBER, lognormal(chance, 100, 4000))
+    stream = Stream(runner(tmp_path))
+    while not stream.findings:
+        stream.send(call(300 * chance.lognormvariate(0.0, 0.6)))
+    again = Stream(runner(tmp_path, now=stream.now), stream.now)  # nobody closed the first
+    for _ in range(600):
+        again.send(call(300 * chance.lognormvariate(0.0, 0.6)))
+
+    assert again.findings == []

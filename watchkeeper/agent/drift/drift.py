@@ -126,7 +126,7 @@ class Drift:
         changed, self._pending = self._pending + self._look(now), []
         if self._judges:
             findings += changed
-        if now - self._saved_at >= _SAVED_EVERY_SECONDS:
+        if findings or now - self._saved_at >= _SAVED_EVERY_SECONDS:
             self._save(now)
         if self._recorder is not None:
             self._recorder.flush(before * self._tick_seconds, self._tick_seconds, now)
