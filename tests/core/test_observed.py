@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watchkeeper.core.observed import MOST_FRAME_BYTES, Tally, cell, encode_frame, iter_frames
+from watchkeeper.core.observed import MOST_FRAME_BYTES, Segment, Tally, cell, encode_frame, iter_frames
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 COUNTS = st.lists(st.tuples(st.floats(allow_nan=False) | WORDS, st.integers(1, 2**31)), max_size=4)
@@ -83,3 +83,9 @@ def test_a_number_lies_on_the_same_side_of_every_cells_beginning_cut_down_or_not
 @pytest.mark.parametrize(("value", "found"), [(0.0, 0.0), (100.0, 100.0), (101.0, 10 ** (513 / 256)), (-1.0, -1.0)])
 def test_cells_are_a_two_hundred_and_fifty_sixth_of_a_decade(value: float, found: float) -> None:
     assert cell(value) == pytest.approx(found if value != 101.0 else 10 ** (math.floor(256 * math.log10(101)) / 256))
+
+
+def test_slashes_in_a_namespace_or_service_make_it_no_other_segment() -> None:
+    found = Segment.parse(Segment("team/a", "chat/eu", "org/model").text)
+
+    assert found == Segment("team_a", "chat_eu", "org/model")

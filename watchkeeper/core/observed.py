@@ -17,7 +17,7 @@ class Segment(NamedTuple):
 
     @property
     def text(self) -> str:
-        return f"{self.namespace}/{self.service.replace('/', '_')}/{self.model}"
+        return f"{self.namespace.replace('/', '_')}/{self.service.replace('/', '_')}/{self.model}"
 
     @classmethod
     def parse(cls, text: str) -> "Segment":

@@ -46,10 +46,13 @@ class Wanted(msgspec.Struct, frozen=True):
             found = Segment.parse(text)
         except ValueError:
             return False
-        service = None if self.service is None else self.service.replace("/", "_")  # as a segment is written
+        namespace, service = (
+            None if part is None else part.replace("/", "_")  # as a segment is written
+            for part in (self.namespace, self.service)
+        )
         return all(
             wanted is None or wanted == held
-            for wanted, held in zip((self.namespace, service, self.model), found, strict=True)
+            for wanted, held in zip((namespace, service, self.model), found, strict=True)
         )
 
     def time(self, at: float) -> bool:
