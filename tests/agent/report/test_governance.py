@@ -1,5 +1,7 @@
 """The record of a month with three injected changes: figures against the truth, page against the JSON, print."""
 
+import argparse
+import base64
 import json
 import re
 import shutil
@@ -11,6 +13,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from watchkeeper.agent.command_line import main
@@ -226,8 +229,6 @@ def test_every_figure_of_the_page_is_the_one_of_the_json(out: Path) -> None:
 
 def test_a_page_made_of_another_value_shows_it(filed: Record) -> None:
     """The test above could not tell otherwise whether the page reads the record at all."""
-    import msgspec
-
     changed = msgspec.structs.replace(filed, slos=(msgspec.structs.replace(filed.slos[0], bad=4321.0), *filed.slos[1:]))
 
     assert "4,321" in page(changed)
@@ -245,8 +246,6 @@ def test_it_opens_without_a_complaint_and_prints_on_four_pages_the_first_two_of_
         assert browser.evaluate(english) == 0
         browser.evaluate("document.getElementById('both').click()")
         printed = browser.command("Page.printToPDF", preferCSSPageSize=True, printBackground=True)
-        import base64
-
         pages = re.findall(rb"/Type\s*/Page[^s]", base64.b64decode(printed["data"]))
         assert 3 <= len(pages) <= 4
         browser.evaluate("document.querySelectorAll('.annex').forEach(e => e.remove())")
@@ -276,6 +275,35 @@ def test_without_a_store_it_says_what_cannot_be_told(month: Any, tmp_path: Path)
     html = (tmp_path / "out" / f"{NAME}.html").read_text()
     assert html.count("no store was kept") == 4
     assert "no finding told it" in html
+
+
+def test_a_period_that_is_not_over_is_told_as_far_as_it_went(month: Any, tmp_path: Path) -> None:
+    from dashboards.values import DEFAULTS
+    from watchkeeper.agent.references.observations import Wanted
+    from watchkeeper.agent.report import gather, period, sources
+    from watchkeeper.agent.report.places import places
+
+    options = argparse.Namespace(config=None, state_folder=month.state)
+    read = sources.read(places(options), period.parse("2025-03"), Wanted(), [])
+    noon = month.truth.longer_since + 12 * HOUR
+    early = gather.gather(read, DEFAULTS, None, 30.0, made_at=noon)
+
+    assert early.completeness.period_seconds == noon - early.period.since
+    assert early.false_alarms.promised == pytest.approx(16.5 / 30, rel=0.02)
+    assert "The period is not over: this is what was known on 2025-03-17 12:00." in page(early)
+
+
+def test_a_period_of_which_nothing_is_known_says_so(month: Any, tmp_path: Path, capsys: Any) -> None:
+    bare = tmp_path / "state"
+    (bare / "observed").mkdir(parents=True)
+    assert governance(bare, tmp_path / "out") == 0
+
+    html = (tmp_path / "out" / f"{NAME}.html").read_text()
+    assert "Nothing was observed in this period." in html
+    assert "drift told" not in html
+    later = ["--period", "2999-01", "--state-folder", str(month.state), "--out", str(tmp_path)]
+    assert main(["report", "governance", *later]) == 2
+    assert "has not begun" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("period", ["2025", "2025-13", "2025-03-09/2025-03-01", "march"])

@@ -76,7 +76,10 @@ def _recorded(options: argparse.Namespace) -> tuple[Sources, Record]:
 
 def _sources(options: argparse.Namespace, limits: list[tuple[str, float]]) -> Sources:
     wanted = Wanted(options.namespace, options.service, options.model)
-    return sources.read(places(options), parse(options.period), wanted, limits)
+    period = parse(options.period)
+    if period.since > time.time():
+        raise ConfigError(f"--period: {period.name} has not begun")
+    return sources.read(places(options), period, wanted, limits)
 
 
 def _file(period: Period) -> str:

@@ -85,6 +85,13 @@ def _summary(record: Record) -> Html:
 
 
 def _sentences(record: Record) -> Iterator[tuple[str, str]]:
+    if record.made_at < record.period.until:
+        yield (
+            f"The period is not over: this is what was known on {day(record.made_at)} {when(record.made_at)[-5:]}.",
+            f"本期尚未结束：以下截至 {day(record.made_at)} {when(record.made_at)[-5:]}。",
+        )
+    if not (record.drift or record.completeness.links or record.incidents):
+        yield "Nothing was observed in this period.", "本期没有任何观测。"
     listed = [one for one in record.drift if one.is_listed]
     if record.drift:
         yield (
@@ -354,6 +361,8 @@ def _lost(record: Record) -> Html | None:
 
 def _false_alarms(record: Record) -> Html:
     one = record.false_alarms
+    if "false_alarms" in record.absent:
+        return part(record, "false_alarms", "False alarms: promised and spent", "误报：承诺与实际", None)
     rows = [
         (
             fragment("1 / ", figure("/false_alarms/days_per_alarm", f"{one.days_per_alarm:g}"), " d"),
