@@ -69,8 +69,8 @@ def test_every_mistake_is_reported_at_once_with_its_path(tmp_path: Path) -> None
         "part.timeout_seconds: expected a number of seconds, got '5s' "
         "(write the plain number, the unit is in the name)",
         "targets[1].url: is required",
-        "out: unknown setting; known here: capture, checks, control, cost, drift, exporters, limits, log_level, part, role, "
-        "shutdown_seconds, signals, state_folder, targets, tick_seconds, web",
+        "out: unknown setting; known here: capture, checks, control, cost, drift, exporters, limits, log_level, part, "
+        "role, shutdown_seconds, signals, state_folder, targets, tick_seconds, web",
     )
 
 
