@@ -235,7 +235,13 @@ def test_a_page_made_of_another_value_shows_it(filed: Record) -> None:
     assert page(filed) == page(filed)
 
 
-def test_it_opens_without_a_complaint_and_prints_on_four_pages_the_first_two_of_which_tell_all(out: Path) -> None:
+def printed(browser: Chromium) -> int:
+    """Pages."""
+    answer = browser.command("Page.printToPDF", preferCSSPageSize=True, printBackground=True)
+    return len(re.findall(rb"/Type\s*/Page[^s]", base64.b64decode(answer["data"])))
+
+
+def test_it_opens_without_a_complaint_and_needs_nothing_from_outside(out: Path) -> None:
     with Chromium.start(require("chromium", "chromium")) as browser:
         browser.open((out / f"{NAME}.html").as_uri(), width=1100, height=1400)
         assert browser.problems == []
@@ -244,13 +250,28 @@ def test_it_opens_without_a_complaint_and_prints_on_four_pages_the_first_two_of_
         browser.evaluate("document.getElementById('only-zh').click()")
         english = "[...document.querySelectorAll('.told')].filter(e => e.offsetParent !== null).length"
         assert browser.evaluate(english) == 0
-        browser.evaluate("document.getElementById('both').click()")
-        printed = browser.command("Page.printToPDF", preferCSSPageSize=True, printBackground=True)
-        pages = re.findall(rb"/Type\s*/Page[^s]", base64.b64decode(printed["data"]))
-        assert 3 <= len(pages) <= 4
-        browser.evaluate("document.querySelectorAll('.annex').forEach(e => e.remove())")
-        printed = browser.command("Page.printToPDF", preferCSSPageSize=True, printBackground=True)
-        assert len(re.findall(rb"/Type\s*/Page[^s]", base64.b64decode(printed["data"]))) <= 2
+
+
+def test_what_is_to_be_read_prints_on_two_pages_however_much_happened(out: Path, filed: Record, tmp_path: Path) -> None:
+    whole = filed.completeness
+    crowded = msgspec.structs.replace(
+        filed,
+        incidents=filed.incidents * 12,
+        slos=filed.slos * 10,
+        drift=tuple(row for row in filed.drift if row.is_listed) * 20 + filed.drift,
+        safety=filed.safety * 10,
+        changes=filed.changes * 10,
+        models=filed.models * 10,
+        completeness=msgspec.structs.replace(whole, links=whole.links * 10, blind=whole.blind * 20),
+    )
+    (tmp_path / "crowded.html").write_text(page(crowded))
+    with Chromium.start(require("chromium", "chromium")) as browser:
+        for path, pages in ((out / f"{NAME}.html", 4), (tmp_path / "crowded.html", 4)):
+            browser.open(path.as_uri(), width=1100, height=1400)
+            assert printed(browser) <= pages
+            browser.evaluate("document.querySelectorAll('.annex').forEach(e => e.remove())")
+            assert printed(browser) <= 2
+    assert "and 89 more in JSON" in (tmp_path / "crowded.html").read_text()  # of 36 incidents and 60 rows of drift
 
 
 def test_of_one_service_it_holds_that_alone(month: Any, tmp_path: Path) -> None:

@@ -31,13 +31,13 @@ from watchkeeper.agent.report.sheet import (
 )
 
 _MOST: Final = {
-    "slos": 9,
-    "drift": 10,
-    "safety": 9,
-    "changes": 10,
-    "models": 9,
-    "links": 8,
-    "blind": 6,
+    "slos": 6,
+    "drift": 5,
+    "safety": 6,
+    "changes": 5,
+    "models": 3,
+    "links": 3,
+    "blind": 4,
 }
 """rows that are shown, so that two pages hold what is to be read; all are in the JSON"""
 _SLIS: Final = {

@@ -12,19 +12,18 @@ _STANDINGS: Final = {
     "resolved": ("over", "已恢复"),
     "closed": ("closed", "已关闭"),
 }
-_MOST: Final = 10
+_SEVERITIES: Final = ("critical", "warning", "info")
+_MOST: Final = 7
 
 
 def changed(record: Record) -> Html:
-    rows: list[tuple[Child, ...]] = []
-    told: set[int] = set()
-    for place, one in enumerate(record.incidents):
-        drift = next((number for number, row in enumerate(record.drift) if _is_of(one, row)), None)
-        told |= {drift} if drift is not None else set()
-        if place < _MOST:
-            rows.append(_incident(record, place, drift))
-    silent = [number for number, row in enumerate(record.drift) if row.is_listed and number not in told]
-    rows += [_untold(record, number) for number in silent[:_MOST]]
+    """The gravest that there is room for, in order of time; then drift that no finding told."""
+    beside = [_drift_of(one, record) for one in record.incidents]
+    gravest = sorted(range(len(beside)), key=lambda place: (_rank(record.incidents[place]), place))[:_MOST]
+    rows = [_incident(record, place, beside[place]) for place in sorted(gravest)]
+    silent = [number for number, row in enumerate(record.drift) if row.is_listed and number not in beside]
+    shown = silent[: _MOST - len(rows)]
+    rows += [_untold(record, number) for number in shown]
     columns = (
         ("began – over", "开始 – 结束"),
         ("what, where", "内容、位置"),
@@ -33,9 +32,18 @@ def changed(record: Record) -> Html:
         ("cause", "原因"),
         ("what was done", "处置"),
     )
-    left = max(0, len(record.incidents) - _MOST) + max(0, len(silent) - _MOST)
+    left = len(record.incidents) - len(gravest) + len(silent) - len(shown)
     content = fragment(table(columns, rows), more(left, "JSON")) if rows else None
     return part(record, "incidents", "What changed, and what was done", "发生了什么、如何处置", content)
+
+
+def _rank(finding: FindingLife) -> int:
+    return _SEVERITIES.index(finding.severity) if finding.severity in _SEVERITIES else len(_SEVERITIES)
+
+
+def _drift_of(finding: FindingLife, record: Record) -> int | None:
+    """The row of drift that a finding told of."""
+    return next((place for place, row in enumerate(record.drift) if _is_of(finding, row)), None)
 
 
 def _is_of(finding: FindingLife, row: DriftOfPeriod) -> bool:
