@@ -1,18 +1,13 @@
 """A message of a log of calls to a Completion."""
 
-from typing import Final
-
 import msgspec
 
 from collector.kafka import CallsTopic
-from watchkeeper.core.call_fields import CallReader, Places, Record, has_call
+from watchkeeper.core.call_fields import CallReader, has_call
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Completion
 from watchkeeper.core.vocabulary import health
 from watchkeeper.core.wire import MOST_BYTES, Unreadable
-
-_SHAPES: Final = 64
-"""kinds of messages, by the names in them, whose fields are remembered"""
 
 
 class Calls:
@@ -21,7 +16,6 @@ class Calls:
     def __init__(self, topic: CallsTopic, ledger: Ledger) -> None:
         self._reader = CallReader(topic.fields, topic.service)
         self._ledger = ledger
-        self._shapes: dict[tuple[str, ...], Places] = {}
 
     def read(self, value: bytes | None, sent_at: float) -> Completion:
         """
@@ -36,21 +30,12 @@ class Calls:
             raise Unreadable("not_encoded") from None
         if not isinstance(record, dict):
             raise Unreadable("other_kind")
-        found = self._located(record)
+        found = self._reader.places(record)
+        if not has_call(found):
+            raise Unreadable("other_kind")
         at = self._reader.time(record, found) if found["time"] is not None else None
         call = self._reader.call(record, found, sent_at if at is None else at)
         for field, count in self._reader.unread.items():
             self._ledger.add(health.INVALID_VALUES, count, (("source", "kafka"), ("field", field)))
         self._reader.unread.clear()
         return call
-
-    def _located(self, record: Record) -> Places:
-        shape = tuple(record)
-        found = self._shapes.get(shape)
-        if found is None or not has_call(found):
-            found = self._reader.locate(record)
-            if not has_call(found):
-                raise Unreadable("other_kind")
-            if len(self._shapes) < _SHAPES:
-                self._shapes[shape] = found
-        return found

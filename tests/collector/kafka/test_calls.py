@@ -39,6 +39,13 @@ def test_messages_of_one_topic_may_differ() -> None:
     assert both[1].duration_seconds == 0.25
 
 
+def test_a_field_that_the_first_message_leaves_empty_is_read_of_the_next() -> None:
+    calls = Calls(CallsTopic(), Ledger())
+    told = [calls.read(json.dumps(CALL | {"error": error}).encode(), 5.0) for error in (None, "overloaded")]
+
+    assert [one.outcome for one in told] == [Outcome.OK, Outcome.ERROR]
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [(b"my secret", "not_encoded"), (b"[1]", "other_kind"), (b"{}", "other_kind"), ({"x": "my secret"}, "other_kind")],
