@@ -40,7 +40,8 @@ def summary(pack: Pack, crossing: Crossing, window: Floats, reference: Floats) -
         how = "more spread out" if _width(now) > _width(before) else "less spread out"
         return f"{signal} {how}: half of it in {_range(now, unit)}, {_range(before, unit)} in the reference"
     how = "higher" if _mean_rank(window, reference) > 0.5 else "lower"
-    return f"{signal} {how}: median about {_figure(now[1], unit)}, {_figure(before[1], unit)} in the reference"
+    told = f"{_near(now[1], pack.edges)} {_figure(now[1], unit)}"
+    return f"{signal} {how}: median {told}, {_figure(before[1], unit)} in the reference"
 
 
 def evidence(pack: Pack, crossing: Crossing, limit_log_odds: float) -> tuple[str, ...]:
@@ -86,6 +87,13 @@ def _quartiles(edges: Sequence[float], counts: Floats) -> tuple[float, float, fl
             part = (share - below) / (reached[place] - below)
             found.append(edges[place - 1] + part * (edges[place] - edges[place - 1]))
     return found[0], found[1], found[2]
+
+
+def _near(value: float, edges: Sequence[float]) -> str:
+    """A median in the first or the last bin is known by that bin's one edge alone."""
+    if len(edges) > 1 and value in (edges[0], edges[-1]):
+        return "above" if value == edges[-1] else "below"
+    return "about"
 
 
 def _mean_rank(window: Floats, reference: Floats) -> float:
