@@ -64,6 +64,26 @@ def test_fields_are_found_by_path_and_a_row_may_tell_its_model(tmp_path: Path) -
     assert list(table.rows()) == [Row(1772352000.0, "shop/chat/org/qwen", {"input_tokens": 12.0})]
 
 
+def test_whose_calls_they_are_is_said_to_be_unread_until_it_is_asked_for(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [{"service": "chat", "model": "qwen", "input_tokens": 1}])
+    unasked, given, asked = (
+        Table(path, Fields(Segment("", "", ""))),
+        Table(path, Fields(Segment("", "chat", "qwen"))),
+        Table(path, Fields(Segment("", "", "qwen"), paths={"service": "service"})),
+    )
+
+    assert [row.segment for table in (unasked, given, asked) for row in table.rows()] == [
+        "//",
+        "/chat/qwen",
+        "/chat/qwen",
+    ]
+    assert list(unasked.remarks()) == [
+        "a.jsonl: whose calls these are is not read from it (service, model)"
+        " but with --field service=service --field model=model"
+    ]
+    assert list(given.remarks()) == list(asked.remarks()) == []
+
+
 def test_text_is_never_taken(tmp_path: Path) -> None:
     records = [{"prompt": "who am I", "answer": "you", "finish_reason": "I met a person " * 10, "input_tokens": 1}]
     table = Table(write(tmp_path / "a.jsonl", records), Fields(SEGMENT))

@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -82,3 +84,15 @@ def test_a_whole_watchkeeper_keeps_its_record_and_serves_it(tmp_path):
     assert (change["kind"], change["summary"]) == ("configuration", "the first that is known")
     assert "Traceback" not in watchkeeper.log()
     assert run(tmp_path / "state", "audit", "verify") == 0
+
+
+@pytest.mark.parametrize("verb", [("findings", "list"), ("findings", "ack", "1"), ("audit", "verify")])
+def test_a_package_of_the_store_that_is_not_there_is_told_with_the_extra_that_brings_it(tmp_path, verb):
+    program = (
+        "import sys; sys.modules['sqlalchemy'] = None; from watchkeeper.agent.command_line import main;"
+        f" sys.exit(main({[*verb, '--state-folder', str(tmp_path)]}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert "needs the package sqlalchemy; run: pip install 'watchkeeper[store]'" in done.stderr

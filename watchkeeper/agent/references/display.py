@@ -94,7 +94,7 @@ def as_json(pack: Pack, shelf: Shelf) -> dict[str, Any]:
 
 
 def segment_name(text: str) -> str:
-    return text if text.strip("/") else "calls of no known service or model"
+    return text.strip("/") or "calls of no known service or model"
 
 
 def extent(pack: Pack) -> str:

@@ -56,7 +56,13 @@ class Table:
         self._fields = fields
         self._signals = {name: path for name, path in fields.paths.items() if name not in SEGMENT_NAMES}
         self._rows = 0
+        self._untold = [
+            name
+            for name, given in zip(SEGMENT_NAMES, fields.segment, strict=True)
+            if not given and name not in fields.paths
+        ]
         self._unread: Counter[str] = Counter()
+        self._unasked: set[str] = set()
 
     def rows(self) -> Iterator[Row]:
         """
@@ -67,6 +73,7 @@ class Table:
             if record is None:
                 self._unread["whole lines"] += 1
                 continue
+            self._unasked.update(name for name in self._untold if name in record)
             at = self._time(record)
             if at is not None:
                 yield Row(at, self._segment(record), self._values(record))
@@ -75,6 +82,10 @@ class Table:
         """A line for each thing that could not be read in some rows."""
         for what, count in sorted(self._unread.items()):
             yield f"{self._path.name}: {what} could not be read in {count:,} of {self._rows:,} rows; left out"
+        if self._unasked:
+            names = [name for name in SEGMENT_NAMES if name in self._unasked]
+            wanted = " ".join(f"--field {name}={name}" for name in names)
+            yield f"{self._path.name}: whose calls these are is not read from it ({', '.join(names)}) but with {wanted}"
 
     def _time(self, record: Record) -> float | None:
         """Unix seconds, NaN in a file without times; None where it should be and cannot be read."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import wraps
 from typing import Any, Final
 
 import msgspec
@@ -93,12 +94,25 @@ def _entries(options: argparse.Namespace) -> int:
     return 0
 
 
+def _with_packages(verb: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """The verb, where a package of the store that is not installed is told with the extra that brings it."""
+
+    @wraps(verb)
+    def told(options: argparse.Namespace) -> int:
+        try:
+            return verb(options)
+        except ModuleNotFoundError as error:
+            raise ConfigError(missing_package(error)) from None
+
+    return told
+
+
 VERBS: Final[Mapping[tuple[str, str], Callable[[argparse.Namespace], int]]] = {
-    ("findings", "list"): _list,
-    ("findings", "ack"): _acknowledge,
-    ("findings", "close"): _close,
-    ("audit", "verify"): _verify,
-    ("audit", "list"): _entries,
+    ("findings", "list"): _with_packages(_list),
+    ("findings", "ack"): _with_packages(_acknowledge),
+    ("findings", "close"): _with_packages(_close),
+    ("audit", "verify"): _with_packages(_verify),
+    ("audit", "list"): _with_packages(_entries),
 }
 
 
@@ -137,8 +151,6 @@ def _opened(options: argparse.Namespace) -> Iterator[tuple[Any, Any, StoreConfig
         engine = database.connect(store)
         database.must_be_there(engine)
         yield database, engine, store
-    except ModuleNotFoundError as error:
-        raise ConfigError(missing_package(error)) from None
     except Unavailable as error:
         raise ConfigError(f"exporters.store: {error}") from None
 
