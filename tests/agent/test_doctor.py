@@ -1,4 +1,6 @@
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,27 +12,30 @@ from watchkeeper.core.testkit import RunningWatchkeeper
 from watchkeeper.core.testkit.ports import free_port
 
 
-def test_a_taken_port_is_bad_and_says_what_to_do(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def doctor(config: Path) -> tuple[int, str]:
+    """In a process of its own: in this one other tests may have loaded the libraries of made-up devices."""
+    command = [sys.executable, "-m", "watchkeeper", "doctor", "--config", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return done.returncode, done.stdout
+
+
+def test_a_taken_port_is_bad_and_says_what_to_do(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         config = tmp_path / "c.yaml"
         config.write_text(f"web: {{port: {taken.getsockname()[1]}}}\notlp: {{enabled: false}}\n")
-        code = main(["doctor", "--config", str(config)])
+        code, out = doctor(config)
 
-    out = capsys.readouterr().out
     assert code == 1
     assert "bad   web" in out
     assert "set web.port" in " ".join(out.split())
     assert out.endswith("\nTo act on: web (bad above)\n")
 
 
-def test_beside_a_watchkeeper_that_runs_its_ports_are_no_fault(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_beside_a_watchkeeper_that_runs_its_ports_are_no_fault(tmp_path: Path) -> None:
     tap = {"port": free_port(), "upstream": f"http://127.0.0.1:{free_port()}"}
     with RunningWatchkeeper(tmp_path, {"tap": [tap]}):
-        code = main(["doctor", "--config", str(tmp_path / "watchkeeper.yaml")])
+        code, out = doctor(tmp_path / "watchkeeper.yaml")
 
-    out = capsys.readouterr().out
     said = " ".join(out.split())
     assert "note web a watchkeeper runs here already" in said.replace("  ", " ")
     assert said.count("is in use, by the watchkeeper that runs") == 3

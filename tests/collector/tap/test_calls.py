@@ -154,7 +154,7 @@ def test_the_first_token_is_content_reasoning_or_a_tool_call_but_not_a_role(
     ask(between, until=END)
     call = between.call()
 
-    assert 0.1 <= call.time_to_first_token_seconds < call.duration_seconds - 0.1
+    assert 0.1 <= call.time_to_first_token_seconds < call.duration_seconds - 0.05  # the end comes 0.1 s later
     assert (call.output_tokens, call.tokens_estimated) == (1, True)
     assert call.tool_names == (("f",) if "call" in next(iter(said)) else ())
 
