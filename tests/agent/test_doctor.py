@@ -12,7 +12,7 @@ from watchkeeper.core.testkit import RunningWatchkeeper
 from watchkeeper.core.testkit.ports import free_port
 
 
-def doctor(config: Path) -> tuple[int, str]:
+def run_doctor(config: Path) -> tuple[int, str]:
     """In a process of its own: in this one other tests may have loaded the libraries of made-up devices."""
     command = [sys.executable, "-m", "watchkeeper", "doctor", "--config", str(config)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -23,7 +23,7 @@ def test_a_taken_port_is_bad_and_says_what_to_do(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         config = tmp_path / "c.yaml"
         config.write_text(f"web: {{port: {taken.getsockname()[1]}}}\notlp: {{enabled: false}}\n")
-        code, out = doctor(config)
+        code, out = run_doctor(config)
 
     assert code == 1
     assert "bad   web" in out
@@ -34,7 +34,7 @@ def test_a_taken_port_is_bad_and_says_what_to_do(tmp_path: Path) -> None:
 def test_beside_a_watchkeeper_that_runs_its_ports_are_no_fault(tmp_path: Path) -> None:
     tap = {"port": free_port(), "upstream": f"http://127.0.0.1:{free_port()}"}
     with RunningWatchkeeper(tmp_path, {"tap": [tap]}):
-        code, out = doctor(tmp_path / "watchkeeper.yaml")
+        code, out = run_doctor(tmp_path / "watchkeeper.yaml")
 
     said = " ".join(out.split())
     assert "note web a watchkeeper runs here already" in said.replace("  ", " ")
