@@ -3,12 +3,14 @@ Records of calls as others write them, to Completions: by the usual names of the
 be. Used for files and for topics of logs.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from math import isfinite
 from typing import Any, Final, NamedTuple, cast
 
+from watchkeeper.core.finish_reasons import canonical
 from watchkeeper.core.labels import clean
 from watchkeeper.core.records import Completion, Outcome, Text
 
@@ -63,6 +65,8 @@ WHOLE: Final = ("input_tokens", "output_tokens", "cached_input_tokens", "reasoni
 
 _NO_ERROR: Final = frozenset(("", "0", "0.0", "false", "no", "none", "null", "nan", "ok", "success"))
 """what stands for an error where there was none, in whatever case"""
+_KIND: Final = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
+"""of an error: a word"""
 _BLANK: Final = "\n"
 """an answer that is told and has nothing in it; an empty one would be one that was not told"""
 _TOOL_CALLS: Final = ("tool_calls", "function_call", "choices")
@@ -129,7 +133,7 @@ class CallReader:
         texts: dict[str, Any] = {field.name: _text(value(field.name)) for field in TEXTS}
         if value("answer") == "" and texts["prompt"] and not any(record.get(name) for name in _TOOL_CALLS):
             texts["answer"] = _BLANK
-        reason = words.pop("finish_reason")
+        reason = canonical(words.pop("finish_reason"))
         words["service"] = words["service"] or self._service
         return Completion(
             at=at,
@@ -216,13 +220,17 @@ def _filled(record: Record) -> Iterator[str]:
 
 
 def _error(value: Any) -> str:
-    """Its kind; empty where it says that there was none."""
+    """Its kind; empty where it says that there was none. A message is no kind: it may quote what was said."""
     if isinstance(value, Mapping) and value:
-        return _word(value.get("type")) or _word(value.get("code")) or "error"
+        return _kind(_word(value.get("type")) or _word(value.get("code")))
     word = _word(value)
     if word.lower() in _NO_ERROR:
         return ""
-    return "error" if word.lower() in ("1", "1.0", "true", "yes") else word
+    return "error" if word.lower() in ("1", "1.0", "true", "yes") else _kind(word)
+
+
+def _kind(word: str) -> str:
+    return word if _KIND.fullmatch(word) else "error"
 
 
 def _word(value: Any) -> str:

@@ -47,6 +47,22 @@ def test_a_field_that_the_first_message_leaves_empty_is_read_of_the_next() -> No
 
 
 @pytest.mark.parametrize(
+    "error", ["my secret was refused", "x" * 65, {"message": "my secret"}, {"type": "my secret", "code": 3}]
+)
+def test_of_an_error_told_as_a_message_only_that_it_was_one_is_kept(error: Any) -> None:
+    assert (read(CALL | {"error": error}).error_type, read(CALL | {"error": "rate_limit"}).error_type) == (
+        "error",
+        "rate_limit",
+    )
+
+
+def test_a_finish_reason_is_a_word_of_ours() -> None:
+    ended = [read(CALL | {"finish_reason": said}).finish_reasons for said in ("eos_token", "my secret", "null")]
+
+    assert ended == [("stop",), ("other",), ()]
+
+
+@pytest.mark.parametrize(
     ("value", "reason"),
     [(b"my secret", "not_encoded"), (b"[1]", "other_kind"), (b"{}", "other_kind"), ({"x": "my secret"}, "other_kind")],
 )
