@@ -189,3 +189,18 @@ def test_recorded_answers_of_one_model_are_quiet_shuffled_and_another_models_are
         if other is not normal:
             found = replayed(capsys, str(other), "--reference", str(normal), "--rate", "2")
             assert found["findings"][0]["calls"] <= 300
+
+
+def test_the_state_folder_may_come_from_the_environment_and_without_references_drift_is_not_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calm = write(tmp_path / "calm.jsonl", traffic(1, 600))
+    assert main(["replay", calm]) == 0
+    assert "drift was not judged" in capsys.readouterr().out
+    monkeypatch.setenv("WATCHKEEPER__STATE_FOLDER", str(tmp_path / "state"))
+    fields = ["--service", "chat", "--model", "qwen", "--by", "ada"]
+    assert main(["reference", "propose", calm, *fields]) == 0
+    assert main(["reference", "approve", "--all", "--why", "calm", "--by", "ada"]) == 0
+    capsys.readouterr()
+
+    assert {one["stream"][-1] for one in replayed(capsys, calm)["streams"]} >= {"input_tokens", "finish_reason"}

@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import os
 import random
 import sys
 import time
@@ -55,7 +56,7 @@ def _quiet() -> Iterator[None]:
 
 def _run(options: argparse.Namespace) -> int:
     root = configuration.root_type(registry.sources(), registry.exporters(), registry.signals(), registry.checks())
-    config = configuration.load(options.config, {}, root)
+    config = configuration.load(options.config, os.environ, root)
     _check(options)
     paths, factors = _pairs("--field", options.field, str), _pairs("--what-if", options.what_if, _factor)
     change = changed(factors)

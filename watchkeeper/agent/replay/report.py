@@ -36,7 +36,8 @@ def as_text(report: Report) -> str:
         )
     raised = [one for one in held.raised if one.finding.name != "reference"]
     lines.append("")
-    lines.append("Nothing would have alarmed." if not alarmed(held.raised) else "What would have been raised:")
+    calm = "Nothing would have alarmed." if held.streams else "Nothing else would have alarmed; drift was not judged."
+    lines.append("What would have been raised:" if alarmed(held.raised) else calm)
     for one in raised:
         lines += _finding(one, report)
     if held.streams:
