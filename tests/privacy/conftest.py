@@ -32,7 +32,7 @@ NAMES = {
     "embedding_model_name", "server_address", "error_type", "gen_ai_agent_name", "agent_name", "gen_ai_tool_name",
     "tool_name", "ai_toolcall_name", "model", "gen_ai_workflow_name", "traceloop_entity_name",
     "gen_ai_evaluation_name", "gen_ai_evaluation_score_label", "logfire_feedback_name", "logfire_feedback_value",
-    "gen_ai_openai_api_base", "engine_model", "tap_model",
+    "gen_ai_openai_api_base", "engine_model", "tap_model", "kafka_model",
 }  # fmt: skip
 """what may leave: the conventions call it a name"""
 BASE: dict[str, Any] = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "m"}
