@@ -1,6 +1,5 @@
 """Kafka read: what sidecars counted, for a detector, and logs of calls that others write."""
 
-import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from collector.kafka.source import KafkaSource
 
 _PATH: Final = "kafka.connection"
-_PROBE_SECONDS: Final = 2.0
 Topic = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9._-]{1,249}$")]
 
 
@@ -82,19 +80,7 @@ def _wrong_topics(config: KafkaConfig) -> Iterator[str]:
 
 
 def probe(config: KafkaConfig) -> tuple[str, ...]:
-    """Does anything listen at the first broker that answers?"""
-    if not config.enabled:
-        return ()
-    if found := problems(config):
-        return tuple(f"! {one}" for one in found)
-    for server in config.connection.servers:
-        host, _, port = server.rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=_PROBE_SECONDS).close()
-        except OSError:
-            continue
-        return (f"something listens at {server}",)
-    return (f"! nothing answers at {', '.join(config.connection.servers)}; start the brokers or set {_PATH}.servers",)
+    return kafka.probe(config.connection, _PATH, problems(config)) if config.enabled else ()
 
 
 PLUGIN: Final = Plugin(

@@ -26,6 +26,14 @@ class Distance(msgspec.Struct, frozen=True):
     noise: float
 
 
+def quantile(edges: Sequence[float], counts: Floats, share: float) -> float:
+    """Read off bins: between two edges in proportion; in the first and the last the edge itself, 0 where none is."""
+    if not edges:
+        return 0.0
+    reached = np.concatenate([[0.0], np.cumsum(counts)]) / counts.sum()
+    return float(np.interp(share, reached, [edges[0], *edges, edges[-1]]))
+
+
 def _shares(counts: Floats) -> Floats:
     return np.asarray(np.maximum(counts / counts.sum(), _FLOOR))
 

@@ -46,6 +46,13 @@ def link_of(own: dict[str, str]) -> Link | None:
     return None if OTHER in link else link
 
 
+def gone_links(batch: Batch) -> Iterator[Link]:
+    """Those whose series went: no record of them for a day."""
+    for metric, labels in batch.gone:
+        if metric is links.DELAY and (link := link_of(dict(labels))) is not None:
+            yield link
+
+
 class Ways(Generic[Key, Kept]):
     """
     What is kept of each link, or part of one. It outlives its series, which go after a day without a record, by a week:

@@ -26,7 +26,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from detectors.signals._links import Link, Newest, Ways, link_of
+from detectors.signals._links import Link, Newest, Ways, gone_links, link_of
 from detectors.signals._memory import Memory
 from detectors.signals._spans import Increments, Spans
 from watchkeeper.core.interfaces import Plugin
@@ -90,8 +90,8 @@ class Arrival:
         self._wake(batch.at)
         self._newest.see(batch)
         self._increments.forget(batch)
-        for metric, labels in batch.gone:
-            if metric is links.DELAY and (link := link_of(dict(labels))) is not None and link != Link(link.source):
+        for link in gone_links(batch):
+            if link != Link(link.source):
                 self._ways.hide(link)
 
     def _wake(self, now: float) -> None:

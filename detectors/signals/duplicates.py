@@ -17,7 +17,7 @@ from typing import Annotated, Final
 import msgspec
 
 from detectors.signals._levels import Level
-from detectors.signals._links import Link, Newest, Recent, Usual, Ways, link_of
+from detectors.signals._links import Link, Newest, Recent, Usual, Ways, gone_links, link_of
 from detectors.signals._spans import Increments
 from watchkeeper.core.interfaces import Plugin
 from watchkeeper.core.ledger import Ledger
@@ -58,9 +58,8 @@ class Duplicates:
     def update(self, batch: Batch) -> None:
         self._newest.see(batch)
         self._increments.forget(batch)
-        for metric, labels in batch.gone:
-            if metric is links.DELAY and (link := link_of(dict(labels))) is not None:
-                self._ways.hide(link)
+        for link in gone_links(batch):
+            self._ways.hide(link)
 
     def assess(self, now: float) -> list[Assessment]:
         for point in self._newest.take():

@@ -1,6 +1,5 @@
 """Counts of ticks and findings to Kafka, by way of a bounded spool: detectors judge what many sidecars saw."""
 
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from exporters.kafka.exporter import KafkaExporter
 
 _PATH: Final = "exporters.kafka.connection"
-_PROBE_SECONDS: Final = 2.0
 Topic = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9._-]{1,249}$")]
 
 
@@ -62,19 +60,7 @@ def problems(config: KafkaConfig) -> tuple[str, ...]:
 
 
 def probe(config: KafkaConfig) -> tuple[str, ...]:
-    """Does anything listen at the first broker that answers?"""
-    if not config.enabled:
-        return ()
-    if found := problems(config):
-        return tuple(f"! {one}" for one in found)
-    for server in config.connection.servers:
-        host, _, port = server.rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=_PROBE_SECONDS).close()
-        except OSError:
-            continue
-        return (f"something listens at {server}",)
-    return (f"! nothing answers at {', '.join(config.connection.servers)}; start the brokers or set {_PATH}.servers",)
+    return kafka.probe(config.connection, _PATH, problems(config)) if config.enabled else ()
 
 
 PLUGIN: Final = Plugin(

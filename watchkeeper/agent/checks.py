@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from watchkeeper.agent.aggregate import Aggregate, CounterSeries, HistogramSeries
+from watchkeeper.agent.supervisor import place
 from watchkeeper.core.interfaces import Check, Later
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Metric
@@ -112,15 +113,9 @@ class Checks:
         self._ledger.add(outputs.FAILURES, 1, ((outputs.CHECK, one.name), ("reason", reason)))
         one.failed_in_a_row += 1
         if one.failed_in_a_row == 1:
-            _LOG.error("check %s failed (%s at %s); the answer is counted by all others", one.name, reason, _at(error))
-
-
-def _at(error: Exception) -> str:
-    """Where it was raised: file and line."""
-    traced = error.__traceback__
-    while traced is not None and traced.tb_next is not None:
-        traced = traced.tb_next
-    return f"{traced.tb_frame.f_code.co_filename}:{traced.tb_lineno}" if traced is not None else "an unknown place"
+            _LOG.error(
+                "check %s failed (%s at %s); the answer is counted by all others", one.name, reason, place(error)
+            )
 
 
 class _Segment:

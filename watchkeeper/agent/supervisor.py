@@ -67,6 +67,12 @@ def places(error: BaseException) -> str:
     return "".join(traceback.format_tb(error.__traceback__)).rstrip()
 
 
+def place(error: BaseException) -> str:
+    """The last of them alone: file and line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
+
+
 def log_thread_end(ended: threading.ExceptHookArgs) -> None:
     """For a thread that an error ends: Python's own way prints the error's words."""
     name = ended.thread.name if ended.thread else "unknown"

@@ -1,7 +1,8 @@
 """How brokers are reached: settings that the exporter and the source share. Imports no client."""
 
 import logging
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -11,6 +12,7 @@ from watchkeeper.core.errors import ConfigError
 
 CONNECT_SECONDS: Final = 5.0
 REQUEST_SECONDS: Final = 10.0
+_PROBE_SECONDS: Final = 2.0
 _NOISY: Final = "kafka"
 """the client logs every failed try; ours is one line when the state changes"""
 
@@ -110,3 +112,22 @@ def settings(connection: Connection, path: str) -> dict[str, Any]:
 def kind_of(error: Exception) -> str:
     """A label value out of a short list: the client's own name of what went wrong."""
     return type(error).__name__.removesuffix("Error")
+
+
+def probe(connection: Connection, path: str, problems: Sequence[str]) -> tuple[str, ...]:
+    """
+    For `watchkeeper doctor`: does anything listen at the first broker that answers?
+
+    :param path: of the connection in the configuration
+    :param problems: what is wrong with it already
+    """
+    if problems:
+        return tuple(f"! {one}" for one in problems)
+    for server in connection.servers:
+        host, _, port = server.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_PROBE_SECONDS).close()
+        except OSError:
+            continue
+        return (f"something listens at {server}",)
+    return (f"! nothing answers at {', '.join(connection.servers)}; start the brokers or set {path}.servers",)

@@ -3,7 +3,6 @@
 import logging
 import os
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
@@ -16,6 +15,7 @@ from watchkeeper.agent.drift.recorder import Recorder
 from watchkeeper.agent.drift.sampler import Sampler
 from watchkeeper.agent.drift.streams import values_of
 from watchkeeper.agent.signals import Judged
+from watchkeeper.agent.supervisor import place
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.observed import Segment
 from watchkeeper.core.records import Completion, Finding, Sample, Score, Severity, State
@@ -144,8 +144,7 @@ class Drift:
         at = time.monotonic()
         if at - self._failed_at > _SAVED_EVERY_SECONDS:
             self._failed_at = at
-            trace = traceback.extract_tb(error.__traceback__)[-1]
-            _LOG.error("drift failed (%s at %s:%s); everything else goes on", reason, trace.filename, trace.lineno)
+            _LOG.error("drift failed (%s at %s); everything else goes on", reason, place(error))
 
     def settle(self) -> None:
         """Nothing more is observed: what a detector is told of the tick in progress goes with the next tick."""

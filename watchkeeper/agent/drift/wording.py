@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from detectors.drift.bands import Floats
+from detectors.drift.distances import quantile
 from detectors.drift.kinds import Kind
 from detectors.drift.packs import Pack
 from detectors.drift.verdicts import Crossing
@@ -73,20 +74,7 @@ def _place(pack: Pack, category: str) -> int:
 
 
 def _quartiles(edges: Sequence[float], counts: Floats) -> tuple[float, float, float]:
-    """Read off bins: between two edges in proportion, at the ends the edge itself."""
-    reached = np.cumsum(counts) / counts.sum()
-    found = []
-    for share in (0.25, 0.5, 0.75):
-        place = int(np.searchsorted(reached, share))
-        if not edges:
-            found.append(0.0)
-        elif place == 0 or place >= len(edges):
-            found.append(edges[0] if place == 0 else edges[-1])
-        else:
-            below = reached[place - 1]
-            part = (share - below) / (reached[place] - below)
-            found.append(edges[place - 1] + part * (edges[place] - edges[place - 1]))
-    return found[0], found[1], found[2]
+    return quantile(edges, counts, 0.25), quantile(edges, counts, 0.5), quantile(edges, counts, 0.75)
 
 
 def _near(value: float, edges: Sequence[float]) -> str:

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from detectors.drift.bands import Band
+from detectors.drift.distances import quantile
 from detectors.drift.kinds import Kind
 from detectors.drift.packs import Pack, Stratum
 from detectors.drift.seasons import Season
@@ -107,14 +108,6 @@ def extent(pack: Pack) -> str:
         place = int(shares.argmax())
         return f"'{(*pack.categories, 'other')[place]}' in {percent(shares[place])}"
     return f"median {_figure(quantile(pack.edges, counts, 0.5), unit_of(pack.signal))}"
-
-
-def quantile(edges: Sequence[float], counts: "np.ndarray[Any, np.dtype[np.float64]]", share: float) -> float:
-    """Read off bins: between two edges in proportion; at the ends the edge itself, 0 where there is none."""
-    if not edges:
-        return 0.0
-    reached = np.concatenate([[0.0], np.cumsum(counts)]) / counts.sum()
-    return float(np.interp(share, reached, [edges[0], *edges, edges[-1]]))
 
 
 def percent(share: float) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from detectors.drift import distances
 from detectors.drift.bands import Floats
 from detectors.drift.bank import Bank, Watched
+from detectors.drift.distances import quantile
 from detectors.drift.kinds import Kind
 from detectors.drift.odds import horizon
 from detectors.drift.packs import Pack
@@ -16,7 +17,7 @@ from detectors.drift.rate import weights
 from detectors.drift.report import PeriodEvidence, drifted
 from detectors.drift.verdicts import Crossing
 from watchkeeper.agent.drift.streams import unit_of
-from watchkeeper.agent.references.display import percent, quantile
+from watchkeeper.agent.references.display import percent
 from watchkeeper.agent.report.chance import approximates, drawn_noise
 from watchkeeper.agent.report.counts import Stream, reference_counts, window_counts
 from watchkeeper.agent.report.period import HOUR_SECONDS, Period
