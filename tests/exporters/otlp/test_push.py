@@ -168,7 +168,7 @@ def test_an_endless_answer_is_not_read(collector, exporter_to):
     with collector() as receiver, exporter_to(receiver.url, interval_seconds=0.05) as exporter:
         receiver.manner = "endless"
         exporter.write(Batch(at=time.time(), points=(tokens(5),)))
-        receiver.wait_for("/v1/metrics", lambda received: len(received) >= 2)
+        assert len(receiver.wait_for("/v1/metrics", lambda received: len(received) >= 2)) >= 2
         exporter.write(Batch(at=time.time()))
 
 

@@ -294,6 +294,7 @@ class TestBrokenAnswers:
         broken = raw[:at] + data.draw(st.binary(max_size=20)) + raw[at + length :]
         with suppress(KubeletError):
             call.take(broken or b"?")
+        assert call.answer is None or isinstance(call.answer, bytes)
 
 
 class TestDeadline:
