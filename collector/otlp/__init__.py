@@ -5,7 +5,7 @@ from typing import Final
 
 from collector.otlp import ksana_table
 from collector.otlp.config import OtlpConfig
-from watchkeeper.core.errors import ConfigError
+from watchkeeper.core import tls
 from watchkeeper.core.interfaces import Plugin, Source
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.vocabulary import health
@@ -36,13 +36,7 @@ def probe(config: OtlpConfig) -> tuple[str, ...]:
 
 def problems(config: OtlpConfig) -> tuple[str, ...]:
     """TLS files that cannot be used."""
-    from collector.otlp import tls
-
-    try:
-        tls.http_context(config)
-    except ConfigError as error:
-        return error.problems
-    return ()
+    return tuple(tls.problems(config.tls, "otlp.tls"))
 
 
 PLUGIN: Final = Plugin(

@@ -4,6 +4,8 @@ from typing import Annotated, Final
 
 import msgspec
 
+from watchkeeper.core.tls import Tls
+
 MIB: Final = 1 << 20
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -48,20 +50,12 @@ class OtlpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Resource or span attribute that names the tenant; empty: none."""
     tenant_header: str = ""
     """HTTP header or gRPC metadata key that names the tenant; empty: none."""
-    tls_certificate_file: str = ""
-    """PEM certificate chain; with tls_key_file both ports speak TLS 1.2 or newer only."""
-    tls_key_file: str = ""
-    """PEM private key of tls_certificate_file."""
-    client_ca_file: str = ""
-    """PEM certificates that must have signed every sender's own certificate; empty: senders need none."""
+    tls: Tls = Tls()
+    """TLS of both ports."""
 
     def __post_init__(self) -> None:
         """:raises ValueError: two settings contradict each other"""
         if self.max_in_flight_bytes < self.max_body_bytes:
             raise ValueError("max_in_flight_bytes must not be smaller than max_body_bytes")
-        if bool(self.tls_certificate_file) != bool(self.tls_key_file):
-            raise ValueError("tls_certificate_file and tls_key_file must be set together")
-        if self.client_ca_file and not self.tls_certificate_file:
-            raise ValueError("client_ca_file needs tls_certificate_file and tls_key_file")
         if self.http_port and self.http_port == self.grpc_port:
             raise ValueError("grpc_port and http_port must differ")

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import socket
-import ssl
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -17,6 +16,7 @@ from collector.otlp.config import OtlpConfig
 from collector.otlp.intake import Encoding, Intake, Refused, Signal
 from collector.otlp.refusal_log import RefusalLog
 from watchkeeper.core.bounded_http import BoundedServer, Bounds, SparingLog
+from watchkeeper.core.tls import ServerTls
 
 PATHS: Final = {
     f"{prefix}/v1/{signal.value}": signal for prefix in ("", "/api/public/otel", "/otel") for signal in Signal
@@ -44,7 +44,7 @@ class HttpReceiver:
         self._closing = False
         self._server: BoundedServer
 
-    async def start(self, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
+    async def start(self, listener: socket.socket, tls: ServerTls | None) -> None:
         config = self._config
         bounds = Bounds(
             max_connections=config.max_connections,

@@ -9,8 +9,9 @@ from contextlib import AsyncExitStack, suppress
 from threading import Thread
 from typing import Any, Final
 
-from collector.otlp import addresses, tls
+from collector.otlp import addresses
 from collector.otlp.config import OtlpConfig
+from collector.otlp.credentials import grpc_credentials
 from collector.otlp.intake import Intake
 from collector.otlp.receiver_grpc import GrpcReceiver
 from collector.otlp.receiver_http import HttpReceiver
@@ -19,6 +20,8 @@ from watchkeeper.core.errors import ConfigError, Unavailable
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.listening import shown
 from watchkeeper.core.records import Reading
+from watchkeeper.core.tls import problems as tls_problems
+from watchkeeper.core.tls import server_tls
 from watchkeeper.core.vocabulary import health
 
 _QUEUE: Final = (("queue", "otlp"),)
@@ -44,13 +47,13 @@ class OtlpSource:
         self._loop: asyncio.AbstractEventLoop
         self._closing: asyncio.Event
         self._closed = False
-        tls_context = tls.http_context(config)
+        self._tls = server_tls(config.tls, "otlp", ledger)
         problems = addresses.problems(config)
         if problems:
             raise ConfigError(*problems)
         listener = addresses.http_listener(config)
         self.http_port: int = listener.getsockname()[1]
-        self._thread = Thread(target=self._run, args=(listener, tls_context), name="otlp", daemon=True)
+        self._thread = Thread(target=self._run, args=(listener,), name="otlp", daemon=True)
         self._thread.start()
         try:
             self.grpc_port = self._started.result()
@@ -68,6 +71,8 @@ class OtlpSource:
             reading = self._intake.read(now)
             self._report(now)
             return reading
+        if self._tls is not None:
+            self._tls.refresh(now)
         self._report(now)  # before it is emptied: afterwards it is always empty
         return self._intake.read(now)
 
@@ -85,9 +90,9 @@ class OtlpSource:
         self._ledger.set(health.QUEUE_CAPACITY, self._config.queue_capacity_bytes, _QUEUE)
         self._ledger.set(health.QUEUE_AGE, self._intake.queue_age_seconds(now), _QUEUE)
 
-    def _run(self, listener: socket.socket, tls_context: Any) -> None:
+    def _run(self, listener: socket.socket) -> None:
         try:
-            asyncio.run(self._serve(listener, tls_context))
+            asyncio.run(self._serve(listener))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - `read` tells the supervisor
             if not self._started.done():
                 self._started.set_exception(error)
@@ -100,7 +105,7 @@ class OtlpSource:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), _REPORT_SECONDS)
 
-    async def _serve(self, listener: socket.socket, tls_context: Any) -> None:
+    async def _serve(self, listener: socket.socket) -> None:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(_log_loop_error)
         self._closing = asyncio.Event()
@@ -109,7 +114,7 @@ class OtlpSource:
         async with AsyncExitStack() as stack:
             grpc_port = await self._start_grpc(rpc)
             stack.push_async_callback(rpc.stop)
-            await http.start(listener, tls_context)
+            await http.start(listener, self._tls)
             stack.push_async_callback(http.stop)
             self._started.set_result(grpc_port)
             await self._report_until_closing()
@@ -119,7 +124,7 @@ class OtlpSource:
     async def _start_grpc(self, rpc: GrpcReceiver) -> int:
         address = shown(self._config.host, self._config.grpc_port)
         try:
-            return await rpc.start(address, tls.grpc_credentials(self._config))
+            return await rpc.start(address, grpc_credentials(self._tls))
         except RuntimeError:
             raise ConfigError(f"otlp.grpc_port: {address} cannot be bound; set otlp.grpc_port") from None
 
@@ -132,9 +137,9 @@ def _log_loop_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -
 
 def probe(config: OtlpConfig) -> tuple[str, ...]:
     """Whether the ports can be taken and the TLS files read."""
-    problems = (*tls.file_problems(config), *addresses.problems(config))
+    problems = (*tls_problems(config.tls, "otlp.tls"), *addresses.problems(config))
     if problems:
         return tuple(f"! {problem}" for problem in problems)
     rpc, http = (shown(config.host, port) for port in (config.grpc_port, config.http_port))
-    secured = "TLS" if config.tls_certificate_file else "no TLS"
+    secured = "TLS" if config.tls else "no TLS"
     return (f"OTLP/gRPC on {rpc} and OTLP/HTTP on {http} can be listened on ({secured})",)

@@ -6,6 +6,8 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from watchkeeper.core.tls import Tls
+
 MIB: Final = 1 << 20
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -44,10 +46,8 @@ class TapTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """of a prompt and of an answer handed to the checks; 0: no text is kept"""
     drain_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 3.0
     """on shutdown, time for open requests to end; shutdown_seconds must be at least twice as long"""
-    tls_certificate_file: str = ""
-    """PEM certificate chain; with tls_key_file clients must speak TLS"""
-    tls_key_file: str = ""
-    """PEM private key of tls_certificate_file"""
+    tls: Tls = Tls()
+    """TLS towards clients"""
     ca_file: str = ""
     """PEM file of the authority that signed the upstream's certificate; empty uses the system's"""
 
@@ -55,8 +55,6 @@ class TapTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """:raises ValueError: the upstream is not one, or two settings contradict each other"""
         if not _is_upstream(self.upstream):
             raise ValueError("upstream must be like http://127.0.0.1:8000, without user, query or fragment")
-        if bool(self.tls_certificate_file) != bool(self.tls_key_file):
-            raise ValueError("tls_certificate_file and tls_key_file must be set together")
         if self.ca_file and not self.is_secure:
             raise ValueError("ca_file needs an upstream that begins with https://")
         if self.tenant_header and not re.fullmatch(r"[A-Za-z0-9-]+", self.tenant_header):

@@ -1,4 +1,4 @@
-"""Where a tap listens, with what certificate, and how its upstream is trusted; one line for what cannot be."""
+"""Where a tap listens and how its upstream is trusted; one line for what cannot be."""
 
 import errno
 import os
@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Final
 
 from collector.tap.config import TapTarget
+from watchkeeper.core import tls
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.listening import IN_USE
 
@@ -42,28 +43,6 @@ def listener(target: TapTarget, path: str) -> socket.socket:
     return taken
 
 
-def server_tls(target: TapTarget, path: str) -> ssl.SSLContext | None:
-    """
-    For clients; None: they speak plain HTTP.
-
-    :raises ConfigError: the files are no good
-    """
-    if not target.tls_certificate_file:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(target.tls_certificate_file, target.tls_key_file)
-    except OSError as error:
-        why = (error.reason if isinstance(error, ssl.SSLError) else error.strerror) or "no PEM"
-        raise ConfigError(
-            f"{path}.tls_certificate_file: {target.tls_certificate_file} and {target.tls_key_file} are not a PEM "
-            f"certificate and its key ({why})"
-        ) from None
-    return context
-
-
 def client_tls(target: TapTarget, path: str) -> ssl.SSLContext | None:
     """
     Towards the upstream; None: plain HTTP.
@@ -87,11 +66,11 @@ def problems(config: tuple[TapTarget, ...]) -> Iterator[str]:
         path = f"tap[{index}]"
         if target.upstream_port == target.port and _overlap(target.host, target.upstream_host):
             yield f"{path}.upstream: {target.upstream} is the tap itself; name the engine's port"
-        for make in (server_tls, client_tls):
-            try:
-                make(target, path)
-            except ConfigError as error:
-                yield from error.problems
+        yield from tls.problems(target.tls, f"{path}.tls")
+        try:
+            client_tls(target, path)
+        except ConfigError as error:
+            yield from error.problems
 
 
 def connection_limit() -> int:

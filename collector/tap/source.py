@@ -21,6 +21,7 @@ from watchkeeper.core.inbox import Inbox
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Completion, Distribution, Labels, Reading, Sample
+from watchkeeper.core.tls import server_tls
 from watchkeeper.core.vocabulary import engines, health, requests
 from watchkeeper.core.vocabulary import tap as vocabulary
 
@@ -47,6 +48,10 @@ class TapSource:
         if found:
             raise ConfigError(*found)
         self._config = config
+        self._tls = [
+            server_tls(target.tls, f"tap[{index}]", ledger, protocols=("http/1.1",))
+            for index, target in enumerate(config)
+        ]
         self._ledger = ledger
         self._inbox: Inbox[tuple[Tap, Exchange]] = Inbox(_INBOX_BYTES)
         self._taps: list[Tap] = []
@@ -77,6 +82,8 @@ class TapSource:
         """:raises Unavailable: the loop has died; only a restart brings it back"""
         if not self._closed and not self._thread.is_alive():
             raise Unavailable("the tap has stopped; restart watchkeeper")
+        for secured in filter(None, self._tls):
+            secured.refresh(now)
         self._report()
         ended = self._inbox.take()
         calls = []
@@ -121,8 +128,9 @@ class TapSource:
             upstream_tls = listening.client_tls(target, path)
             connections = target.max_connections or most // len(listeners)
             tap = Tap(target, upstream_tls, watch, self._take, room, connections)
-            client_tls = listening.server_tls(target, path)
-            servers.append(await loop.create_server(lambda tap=tap: Client(tap), sock=taken, ssl=client_tls))
+            secured = self._tls[index]
+            context = secured.context if secured is not None else None
+            servers.append(await loop.create_server(lambda tap=tap: Client(tap), sock=taken, ssl=context))
             self._taps.append(tap)
         self._started.set_result(None)
         await self._closing.wait()

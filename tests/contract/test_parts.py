@@ -78,7 +78,7 @@ def test_one_configuration_holds_every_part() -> None:
 
 
 def test_every_metric_is_filled_by_some_part_or_the_agent() -> None:
-    from watchkeeper.core.vocabulary import capture, cost, drift, fleet, health, links, outputs
+    from watchkeeper.core.vocabulary import capture, cost, drift, fleet, health, links, listeners, outputs
     from watchkeeper.core.vocabulary import signals as judged
 
     filled = {metric for plugin in PARTS for metric in plugin.metrics}
@@ -87,6 +87,7 @@ def test_every_metric_is_filled_by_some_part_or_the_agent() -> None:
         *cost.METRICS,
         *judged.METRICS,
         *links.METRICS,
+        *listeners.METRICS,
         *drift.METRICS,
         *outputs.JUDGED,
         *fleet.METRICS,

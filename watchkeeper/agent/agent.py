@@ -3,6 +3,7 @@
 import logging
 import os
 import queue
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.fleet import Checkpoint
 from watchkeeper.core.interfaces import Plugin, Resumable, Served
 from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.tls import server_tls
 from watchkeeper.core.vocabulary import health
 
 _LOG = logging.getLogger("watchkeeper")
@@ -75,12 +77,13 @@ class Agent:
         self._logs = {runner.name: runner.source for runner in self._runners if isinstance(runner.source, Resumable)}
         self._judges = judges(config, signals, checks, self._ledger, problems)
         try:
-            self._web = WebServer(config.web.host, config.web.port, routes, is_alive=self.is_alive)
+            secured = server_tls(config.web.tls, "web", self._ledger, clients=ssl.CERT_OPTIONAL)
+            self._web = WebServer(config.web.host, config.web.port, routes, is_alive=self.is_alive, tls=secured)
         except ConfigError as error:
             problems.extend(error.problems)
         self._control = None
         try:
-            self._control = configured_control(config, os.environ)
+            self._control = configured_control(config, os.environ, self._ledger)
         except ConfigError as error:
             problems.extend(error.problems)
         capture = None
@@ -194,7 +197,13 @@ class Agent:
             for runner in self._runners:
                 runner.report(time.monotonic())
             self._process.report()
+            self._refresh(time.time())
             self._pipeline.tick(time.time())
+
+    def _refresh(self, now: float) -> None:
+        self._web.refresh(now)
+        if self._control is not None:
+            self._control.refresh(now)
 
     def _count(self, reason: str) -> None:
         self._ledger.add(health.PIPELINE_FAILURES, 1, (("reason", reason),))

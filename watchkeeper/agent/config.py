@@ -21,8 +21,10 @@ from watchkeeper.agent import capture, control, prices
 from watchkeeper.agent.capture import CaptureConfig
 from watchkeeper.agent.control import ControlConfig
 from watchkeeper.agent.prices import CostConfig, Price
+from watchkeeper.core import tls
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.interfaces import Plugin
+from watchkeeper.core.tls import Tls
 
 ENVIRONMENT_PREFIX: Final = "WATCHKEEPER__"
 
@@ -37,6 +39,8 @@ class WebConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """address to listen on; in a pod, the pod's own"""
     port: Port = 9464
     """0 takes any free port and logs it"""
+    tls: Tls = Tls()
+    """TLS; /healthz and /readyz ask for no client's certificate, since a kubelet has none"""
 
     def __post_init__(self) -> None:
         """:raises ValueError: the host is not one"""
@@ -177,6 +181,7 @@ def mistakes(
     sections += [(plugin, getattr(config.checks, plugin.name)) for plugin in checks]
     on = [(plugin, section) for plugin, section in sections if config.role in plugin.roles and is_on(section)]
     found = [problem for plugin, section in on for problem in plugin.problems(section)]
+    found += tls.problems(config.web.tls, "web.tls")
     found += capture.problems(config.capture)
     found += _fleet_problems(config)
     has_store = is_on(getattr(config.exporters, "store", ()))

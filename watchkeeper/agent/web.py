@@ -13,6 +13,7 @@ from aiohttp import web
 from watchkeeper.core.bounded_http import BoundedServer, Bounds, SparingLog
 from watchkeeper.core.interfaces import Answer, Request
 from watchkeeper.core.listening import listening, shown
+from watchkeeper.core.tls import ServerTls
 
 Handler = Callable[[Request], Answer]
 
@@ -44,12 +45,14 @@ class WebServer:
         routes: Mapping[str, Handler],
         bounds: Bounds | None = None,
         is_alive: Callable[[], bool] = lambda: True,
+        tls: ServerTls | None = None,
     ) -> None:
         """
         :param bounds: default_bounds() when None
         :param is_alive: whether what feeds the pages still moves; asked by /healthz and /readyz
         """
         self._is_alive = is_alive
+        self._tls = tls
         self._routes = {**routes, "/healthz": self._healthz, "/readyz": self._readyz}
         self._bounds = bounds or default_bounds()
         self._log = SparingLog(_LOG)
@@ -64,7 +67,7 @@ class WebServer:
 
     @property
     def url(self) -> str:
-        return f"http://{shown(self.host, self.port)}/"
+        return f"{'https' if self._tls else 'http'}://{shown(self.host, self.port)}/"
 
     def start(self) -> None:
         self._thread.start()
@@ -77,6 +80,11 @@ class WebServer:
         else:
             self._ready.clear()
 
+    def refresh(self, now: float) -> None:
+        """Look at the files of TLS, if it is time to. :param now: unix seconds"""
+        if self._tls is not None:
+            self._tls.refresh(now)
+
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(timeout=5)
@@ -88,7 +96,7 @@ class WebServer:
 
     async def _serve(self) -> None:
         self._loop.set_exception_handler(self._loop_failed)
-        server = BoundedServer(self, self._bounds, self._socket, None, self._log)
+        server = BoundedServer(self, self._bounds, self._socket, self._tls, self._log)
         server.start()
         self._started.set()
         await self._stop.wait()

@@ -24,6 +24,7 @@ from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.fleet import Checkpoint
 from watchkeeper.core.interfaces import Later, Plugin
 from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.tls import server_tls
 
 if TYPE_CHECKING:
     from watchkeeper.agent.control.server import ControlServer
@@ -125,7 +126,7 @@ def wire(
     return Wired(pipeline, checks, drift, fleet)
 
 
-def configured_control(config: Any, environment: Mapping[str, str]) -> "ControlServer | None":
+def configured_control(config: Any, environment: Mapping[str, str], ledger: Ledger) -> "ControlServer | None":
     """
     None where it is off.
 
@@ -145,7 +146,8 @@ def configured_control(config: Any, environment: Mapping[str, str]) -> "ControlS
         raise ConfigError(missing_package(error)) from None
 
     handlers = Handlers(config.exporters.store, references_folder(config), config.role)
-    return ControlServer(section, tokens.load(section, environment), handlers.of)
+    secured = server_tls(section.tls, "control", ledger)
+    return ControlServer(section, tokens.load(section, environment), handlers.of, tls=secured)
 
 
 def _record(config: Any, explainer: Explainer | None) -> Record:

@@ -5,7 +5,6 @@ import errno
 import logging
 import os
 import socket
-import ssl
 import struct
 import time
 from collections.abc import Callable
@@ -17,9 +16,12 @@ import msgspec
 from aiohttp import web
 from aiohttp.web_protocol import _ErrInfo
 
+from watchkeeper.core.tls import ServerTls
+
 _LINGER_SECONDS: Final = 2.0
 """how long the rest of a refused body is read and thrown away, so that the sender gets to see the answer"""
-_TLS_HANDSHAKE_SECONDS: Final = 10.0
+_HANDSHAKES_SHARE: Final = 0.25
+"""of the connections: as many TLS handshakes may be under way"""
 _ACCEPTED_AT_ONCE: Final = 64
 _ACCEPT_AGAIN_SECONDS: Final = 1.0
 _RESET: Final = struct.pack("ii", 1, 0)
@@ -29,7 +31,7 @@ _RESET: Final = struct.pack("ii", 1, 0)
 class Bounds(msgspec.Struct, frozen=True):
     max_connections: int
     head_seconds: float
-    """a connection whose request head is not complete after this time is closed"""
+    """a connection whose request head, or TLS handshake before it, is not complete after this time is closed"""
     request_seconds: float
     """a connection whose peer has not taken its answer after this time is closed"""
     idle_seconds: float
@@ -87,7 +89,7 @@ class BoundedServer:
     """Answers one listening socket on the running loop."""
 
     def __init__(
-        self, service: Service, bounds: Bounds, listener: socket.socket, tls: ssl.SSLContext | None, log: SparingLog
+        self, service: Service, bounds: Bounds, listener: socket.socket, tls: ServerTls | None, log: SparingLog
     ) -> None:
         """:param listener: is closed by `stop`"""
         self._bounds = bounds
@@ -96,7 +98,8 @@ class BoundedServer:
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._connections = _Connections(service, bounds)
-        self._opening: set[asyncio.Task[None]] = set()
+        self._opening: dict[asyncio.Task[None], None] = {}  # the oldest first
+        self._most_opening = max(_ACCEPTED_AT_ONCE, int(bounds.max_connections * _HANDSHAKES_SHARE))
         self._again: asyncio.TimerHandle | None = None
         self._sweeper: asyncio.Task[None]
 
@@ -139,18 +142,32 @@ class BoundedServer:
                 self._again = self._loop.call_later(_ACCEPT_AGAIN_SECONDS, self._listen)
                 return
             task = self._loop.create_task(self._open(accepted))
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+            self._opening[task] = None
+            task.add_done_callback(self._opened)
+            if self._tls is not None and len(self._opening) > self._most_opening:
+                self._crowd_out(self._tls)
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        self._opening.pop(task, None)
+
+    def _crowd_out(self, tls: ServerTls) -> None:
+        """End the oldest handshake: of those who mean it none takes long, and who floods holds the old ones."""
+        oldest = next(iter(self._opening))
+        del self._opening[oldest]
+        oldest.cancel()
+        tls.count("crowded_out")
 
     async def _open(self, accepted: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(
                 self._connections,
                 accepted,
-                ssl=self._tls,
-                ssl_handshake_timeout=_TLS_HANDSHAKE_SECONDS if self._tls else None,
+                ssl=self._tls.context if self._tls else None,
+                ssl_handshake_timeout=self._bounds.head_seconds if self._tls else None,
             )
-        except OSError:  # the peer has gone, or does not speak TLS
+        except OSError as error:  # the peer has gone, or TLS cannot be agreed on
+            if self._tls is not None:
+                self._tls.failed(error)
             accepted.close()
 
     async def _sweep(self) -> None:

@@ -18,9 +18,9 @@ QUEUE = (("queue", "otlp"),)
     ("settings", "words"),
     [
         ({"max_body_bytes": 1 << 20, "max_in_flight_bytes": 1 << 19}, "max_in_flight_bytes"),
-        ({"tls_certificate_file": "c"}, "tls_key_file"),
-        ({"tls_key_file": "k"}, "tls_certificate_file"),
-        ({"client_ca_file": "a"}, "tls_certificate_file"),
+        ({"tls": {"certificate_file": "c"}}, "key_file"),
+        ({"tls": {"key_file": "k"}}, "certificate_file"),
+        ({"tls": {"client_ca_file": "a"}}, "certificate_file"),
         ({"http_port": 4317}, "must differ"),
         ({"http_port": 70_000}, "65535"),
         ({"retry_after_seconds": 30}, "<= 5"),

@@ -16,6 +16,7 @@ from collector.otlp.config import OtlpConfig
 from collector.otlp.source import OtlpSource
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.tls import Tls
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_an_sdk_sends_over_https(
 ) -> None:
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)  # would win over the exporter's own setting
     monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
-    receiver = receive(tls_certificate_file=files["certificate"], tls_key_file=files["key"])
+    receiver = receive(tls=Tls(files["certificate"], files["key"]))
     exporter = OTLPSpanExporter(
         receiver.url().replace("http:", "https:"), certificate_file=files["authority"], timeout=5
     )
@@ -49,9 +50,7 @@ def test_an_sdk_sends_over_https(
 
 
 def test_a_sender_without_the_certificate_asked_for_is_turned_away(receive: Any, files: dict[str, str]) -> None:
-    receiver = receive(
-        tls_certificate_file=files["certificate"], tls_key_file=files["key"], client_ca_file=files["authority"]
-    )
+    receiver = receive(tls=Tls(files["certificate"], files["key"], files["authority"]))
     context = ssl.create_default_context(cafile=files["authority"])
 
     def post() -> bytes:
@@ -69,7 +68,7 @@ def test_a_sender_without_the_certificate_asked_for_is_turned_away(receive: Any,
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_tls_before_1_2_is_refused(receive: Any, files: dict[str, str]) -> None:
-    receiver = receive(tls_certificate_file=files["certificate"], tls_key_file=files["key"])
+    receiver = receive(tls=Tls(files["certificate"], files["key"]))
     context = ssl.create_default_context(cafile=files["authority"])
     context.set_ciphers("ALL:@SECLEVEL=0")
     context.minimum_version = ssl.TLSVersion.TLSv1
@@ -80,25 +79,23 @@ def test_tls_before_1_2_is_refused(receive: Any, files: dict[str, str]) -> None:
 
 
 def test_files_that_are_missing_or_no_pem_are_named(tmp_path: Path, files: dict[str, str]) -> None:
-    def start(**settings: str) -> None:
-        OtlpSource(OtlpConfig(http_port=0, grpc_port=0, **settings), Ledger(), 0.0)
+    def start(*settings: str) -> None:
+        OtlpSource(OtlpConfig(http_port=0, grpc_port=0, tls=Tls(*settings)), Ledger(), 0.0)
 
     (tmp_path / "no pem").write_text("no pem")
     missing, no_pem = str(tmp_path / "missing"), str(tmp_path / "no pem")
-    with pytest.raises(ConfigError, match=r"^otlp\.tls_key_file: .*missing cannot be read"):
-        start(tls_certificate_file=files["certificate"], tls_key_file=missing)
-    with pytest.raises(ConfigError, match=r"^otlp\.tls_certificate_file: .*no pem"):
-        start(tls_certificate_file=no_pem, tls_key_file=files["key"])
-    with pytest.raises(ConfigError, match=r"^otlp\.client_ca_file: .*no pem"):
-        start(tls_certificate_file=files["certificate"], tls_key_file=files["key"], client_ca_file=no_pem)
+    with pytest.raises(ConfigError, match=r"^otlp\.tls\.key_file: .*missing cannot be read"):
+        start(files["certificate"], missing)
+    with pytest.raises(ConfigError, match=r"^otlp\.tls\.certificate_file: .*no pem"):
+        start(no_pem, files["key"])
+    with pytest.raises(ConfigError, match=r"^otlp\.tls\.client_ca_file: .*no pem"):
+        start(files["certificate"], files["key"], no_pem)
 
 
 def test_an_sdk_sends_over_grpc_with_its_certificate_and_not_without(
     receive: Any, files: dict[str, str], sdk_spans: Callable[[int], Any]
 ) -> None:
-    receiver = receive(
-        tls_certificate_file=files["certificate"], tls_key_file=files["key"], client_ca_file=files["authority"]
-    )
+    receiver = receive(tls=Tls(files["certificate"], files["key"], files["authority"]))
     root, key, certificate = (Path(files[name]).read_bytes() for name in ("authority", "sender key", "sender"))
 
     def export(credentials: grpc.ChannelCredentials) -> SpanExportResult:

@@ -19,6 +19,7 @@ from collector.tap.observer import Observer
 from collector.tap.source import TapSource
 from watchkeeper.core.records import Completion
 from watchkeeper.core.testkit import free_port
+from watchkeeper.core.tls import Tls
 from watchkeeper.core.vocabulary import health
 from watchkeeper.core.vocabulary import tap as vocabulary
 
@@ -191,7 +192,7 @@ def test_an_upstream_that_never_answers_is_waited_for_as_long_as_the_client_wait
 def test_a_certificate_that_is_not_trusted_is_a_502(upstream: Make, tap: Make, tmp_path: Path) -> None:
     pem = str(tmp_path / "both.pem")
     trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(pem)
-    secured = tap(upstream(), tls_certificate_file=pem, tls_key_file=pem)
+    secured = tap(upstream(), tls=Tls(pem, pem))
     between = tap(f"https://localhost:{secured.port}")
 
     assert ask(between).startswith(b"HTTP/1.1 502 ")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import trustme
 
+from watchkeeper.core.tls import Tls
 from watchkeeper.core.vocabulary import tap as vocabulary
 
 Make = Callable[..., Any]
@@ -202,7 +203,7 @@ def test_tls_on_both_sides_and_a_path_before_every_path(upstream: Make, tap: Mak
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     certificate.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
     server = upstream(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-    files = {"tls_certificate_file": str(tmp_path / "both.pem"), "tls_key_file": str(tmp_path / "both.pem")}
+    files = {"tls": Tls(str(tmp_path / "both.pem"), str(tmp_path / "both.pem"))}
     inner = tap(server, **files)
     outer = tap(f"https://localhost:{inner.port}/base", ca_file=str(tmp_path / "ca.pem"), **files)
     context = ssl.create_default_context(cafile=tmp_path / "ca.pem")

@@ -14,6 +14,7 @@ from collector.tap.config import TapTarget
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.testkit import RunningWatchkeeper, free_port
+from watchkeeper.core.tls import Tls
 
 Make = Callable[..., Any]
 
@@ -36,7 +37,7 @@ STREAM = (
         ({"upstream": "http://h:99999"}, "upstream must be like"),
         ({"upstream": "http://a..b"}, "upstream must be like"),
         ({"upstream": "http://h", "ca_file": "x"}, "ca_file needs an upstream that begins with https://"),
-        ({"upstream": "http://h", "tls_key_file": "x"}, "must be set together"),
+        ({"upstream": "http://h", "tls": {"key_file": "x"}}, "must be set together"),
         ({"upstream": "http://h", "tenant_header": "a: b"}, "is not the name of a header"),
     ],
 )
@@ -86,7 +87,7 @@ def test_files_that_are_no_certificates_are_named_with_their_key(tmp_path: Path)
     bad = tmp_path / "bad.pem"
     bad.write_text("no")
     targets = (
-        TapTarget(port=0, upstream="http://h", tls_certificate_file=str(bad), tls_key_file=str(bad)),
+        TapTarget(port=0, upstream="http://h", tls=Tls(str(bad), str(bad))),
         TapTarget(port=0, upstream="https://h", ca_file=str(bad)),
         TapTarget(port=0, upstream="https://h", ca_file=str(tmp_path / "absent")),
     )
@@ -95,7 +96,7 @@ def test_files_that_are_no_certificates_are_named_with_their_key(tmp_path: Path)
         PLUGIN.build(targets, Ledger())
 
     assert [problem.partition(":")[0] for problem in refused.value.problems] == [
-        "tap[0].tls_certificate_file",
+        "tap[0].tls.certificate_file",
         "tap[1].ca_file",
         "tap[2].ca_file",
     ]

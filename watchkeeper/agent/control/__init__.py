@@ -6,6 +6,9 @@ from typing import Annotated, Final
 
 import msgspec
 
+from watchkeeper.core import tls
+from watchkeeper.core.tls import Tls
+
 TOKEN_VARIABLE: Final = "WATCHKEEPER_CONTROL_TOKEN"  # noqa: S105 - the name of a variable
 LOOPBACK: Final = re.compile(r"localhost|127\.[0-9.]+|::1")
 
@@ -23,6 +26,8 @@ class ControlConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """path of a unix socket to listen on, instead of host and port; its owner alone may use it"""
     token_file: str = ""
     """file with a line `name: token` for each who may write; or WATCHKEEPER_CONTROL_TOKEN in the environment has one"""
+    tls: Tls = Tls()
+    """TLS of host and port"""
     max_connections: Annotated[int, msgspec.Meta(ge=1)] = 64
     """open at once; further ones are told to come again"""
     request_seconds: Annotated[float, msgspec.Meta(ge=1, le=600)] = 30.0
@@ -44,6 +49,9 @@ def problems(config: ControlConfig, *, has_store: bool, has_token: bool) -> Iter
         return
     if not has_store:
         yield "control.enabled: what it answers from is the store; set exporters.store.enabled: true"
+    if config.socket and config.tls:
+        yield "control.tls: control.socket speaks no TLS; its owner alone may use it: leave control.tls out"
+    yield from tls.problems(config.tls, "control.tls")
     if not config.is_local and not config.token_file and not has_token:
         yield (
             f"control.host: {config.host} can be reached from elsewhere and no token is set; set control.token_file or "

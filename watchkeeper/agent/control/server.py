@@ -27,6 +27,7 @@ from watchkeeper.agent.control.tokens import Tokens
 from watchkeeper.core.bounded_http import BoundedServer, Bounds, SparingLog
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.listening import listening, shown
+from watchkeeper.core.tls import ServerTls
 
 _LOG: Final = logging.getLogger("watchkeeper.control")
 _SECURITY: Final = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Server": "watchkeeper"}
@@ -54,8 +55,10 @@ class ControlServer:
         handler_of: Callable[[str], Handler],
         operations: Sequence[Operation] = OPERATIONS,
         clock: Clock = time.time,
+        tls: ServerTls | None = None,
     ) -> None:
         self._config = config
+        self._tls = tls
         self._tokens = tokens
         self._clock = clock
         self._routes = [
@@ -76,7 +79,7 @@ class ControlServer:
         """Where it listens."""
         if self._config.socket:
             return f"unix:{self._config.socket}"
-        return f"http://{shown(self._config.host, self.port)}/"
+        return f"{'https' if self._tls else 'http'}://{shown(self._config.host, self.port)}/"
 
     @property
     def port(self) -> int:
@@ -85,6 +88,11 @@ class ControlServer:
     def start(self) -> None:
         self._thread.start()
         self._started.wait()
+
+    def refresh(self, now: float) -> None:
+        """Look at the files of TLS, if it is time to. :param now: unix seconds"""
+        if self._tls is not None:
+            self._tls.refresh(now)
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
@@ -101,7 +109,7 @@ class ControlServer:
 
     async def _serve(self) -> None:
         self._loop.set_exception_handler(lambda _, context: self._tell("the event loop", context.get("exception")))
-        server = BoundedServer(self, self._bounds, self._socket, None, self._log)
+        server = BoundedServer(self, self._bounds, self._socket, self._tls, self._log)
         server.start()
         self._started.set()
         await self._stop.wait()
