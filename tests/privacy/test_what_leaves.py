@@ -50,7 +50,7 @@ PATHS = (
 
 
 def wait_until(is_so: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not is_so():
         assert time.monotonic() < end, what
         time.sleep(0.1)
@@ -209,16 +209,27 @@ def rows_of(file: Path) -> list[Any]:
         return [row for (packed,) in database.execute("SELECT rows FROM samples") for row in decode_rows(packed)]
 
 
-def is_settled(running: RunningWatchkeeper) -> bool:
-    """Whether all that was accepted has been counted, and calls with text among it."""
+def wait_until_settled(running: RunningWatchkeeper) -> None:
+    """Until all that was accepted has been counted, and calls with text among it."""
 
-    def total(name: str) -> float:
-        return sum(
-            running.value(f"watchkeeper_pipeline_{name}_total", source=one) or 0.0 for one in ("otlp", "tap", "kafka")
-        )
+    def totals() -> dict[str, float]:
+        sources, outcomes = ("otlp", "tap", "kafka"), ("accepted", "exported", "ignored", "dropped")
+        values = {
+            f"{source} {outcome}": running.value(f"watchkeeper_pipeline_{outcome}_total", source=source) or 0.0
+            for source in sources
+            for outcome in outcomes
+        }
+        return {**values, "checked": running.value("watchkeeper_output_checked_total") or 0.0}
 
-    done = total("exported") + total("ignored") + total("dropped")
-    return done == total("accepted") and (not done or bool(running.value("watchkeeper_output_checked_total")))
+    end = time.monotonic() + 60
+    while True:
+        now = totals()
+        accepted = sum(value for name, value in now.items() if name.endswith("accepted"))
+        done = sum(value for name, value in now.items() if name.endswith(("exported", "ignored", "dropped")))
+        if done == accepted and (not done or now["checked"]):
+            return
+        assert time.monotonic() < end, f"not all that was sent is counted: {now}"
+        time.sleep(0.1)
 
 
 def served(running: RunningWatchkeeper, role: str) -> dict[str, bytes]:
@@ -258,7 +269,7 @@ def test_nothing_that_was_said_leaves_and_only_names_do(
             running.wait_for("watchkeeper_device_exporter_up", 1)
         if role in RUNS_IN["engines"]:
             running.wait_for("watchkeeper_engine_up", 1)
-        wait_until(lambda: is_settled(running), "all that was sent is counted")
+        wait_until_settled(running)
         scene.approve(120.0)  # a reference that changes is a finding
         wait_until(lambda: bool(scene.findings.stat().st_size), "a finding in the log")
         for path in (f"/{mark('web.path')}", f"/?lang={mark('web.query')}"):

@@ -86,10 +86,8 @@ def test_a_gpu_that_is_divided_anew_is_listed_anew(node, cpx):
     cpx.say({"devices": 5, **{f"dev{part}.bus": 0x20 + part for part in (1, 2, 3)}})
     for part in (1, 2, 3):
         cpx.say({f"dev{part}.error.amdsmi_get_gpu_device_bdf": 2})
-    node.read(seconds=61)
-    node.read(ticks=2)
+    node.until(lambda: node.value(devices.MEMORY_USAGE, hw_name="0") == 0, seconds=61)
 
-    assert node.value(devices.MEMORY_USAGE, hw_name="0") == 0
     assert node.value(devices.MEMORY_USAGE, hw_name="0:2") is None
 
 
