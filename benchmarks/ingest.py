@@ -9,12 +9,13 @@ python -m benchmarks.ingest
 import random
 import statistics
 import time
+from collections import defaultdict
 
 from benchmarks import processes
 from benchmarks.processes import Receiver
 from benchmarks.spans import SPANS_PER_BODY, body
 
-ROUNDS = 5
+ROUNDS = 9
 BODIES = 40
 MODELS = 20
 SETTLE_SECONDS = 1.5
@@ -28,38 +29,47 @@ def microseconds_per_span(receiver: Receiver, over_grpc: bool, bodies: list[byte
     return (receiver.cpu_seconds() - before) / (len(bodies) * SPANS_PER_BODY) * 1e6
 
 
-def compare(ours: Receiver, theirs: Receiver, text_bytes: int, over_grpc: bool, chance: random.Random) -> str:
-    """One row of the table."""
-    mine, other, size = [], [], 0
+def compare(ours: Receiver, theirs: Receiver, text_bytes: int, protocols: tuple[str, ...]) -> list[list[str]]:
+    """Rows of the table, one a protocol. All take turns, so that a machine which slows down does so for each."""
+    chance = random.Random(1)
+    costs: dict[tuple[str, Receiver], list[float]] = defaultdict(list)
+    size = 0
     for number in range(ROUNDS + 1):
         bodies = [body(chance, time.time_ns(), MODELS, text_bytes) for _ in range(BODIES)]
         size = len(bodies[0]) // SPANS_PER_BODY
-        costs = [microseconds_per_span(receiver, over_grpc, bodies) for receiver in (ours, theirs)]
-        if number:  # the first round warms both up
-            mine.append(costs[0])
-            other.append(costs[1])
-    ratio = statistics.median(a / b for a, b in zip(mine, other, strict=True))
-    text = "1 kB + 1 kB" if text_bytes else "none"
-    cells = ("gRPC" if over_grpc else "HTTP", text, size, _show(mine), _show(other), f"{ratio:.1f}")
-    return " | ".join(map(str, cells))
+        for protocol in protocols:
+            for receiver in (ours, theirs):
+                cost = microseconds_per_span(receiver, protocol == "gRPC", bodies)
+                if number:  # the first round warms up
+                    costs[protocol, receiver].append(cost)
+    rows = []
+    for protocol in protocols:
+        mine, other = costs[protocol, ours], costs[protocol, theirs]
+        ratio = statistics.median(a / b for a, b in zip(mine, other, strict=True))
+        text = "1 kB + 1 kB" if text_bytes else "none"
+        rows.append([protocol, text, str(size), _show(mine), _show(other), f"{ratio:.1f}"])
+    return rows
 
 
 def main() -> None:
-    chance = random.Random(1)
     print(f"{ROUNDS} rounds in turn of {BODIES} bodies of {SPANS_PER_BODY} spans, {MODELS} models; medians (min-max)\n")
     print("| protocol | text | bytes a span | watchkeeper, us a span | rotel, us a span | ratio |")
     print("|---|---|---|---|---|---|")
     with processes.watchkeeper(checks=False) as ours, processes.rotel() as theirs:
         for text_bytes in (0, 1000):
-            for over_grpc in (False, True):
-                print(f"| {compare(ours, theirs, text_bytes, over_grpc, chance)} |", flush=True)
+            for row in compare(ours, theirs, text_bytes, ("HTTP", "gRPC")):
+                _print(row)
         counted = next(
             line for line in ours.metrics_page().splitlines() if line.startswith("watchkeeper_pipeline_exported_total")
         )
         with processes.watchkeeper() as checking:
-            row = compare(checking, theirs, 1000, False, chance)
-            print(f"| {row.replace('1 kB + 1 kB', '1 kB + 1 kB, with all default checks')} |", flush=True)
+            [row] = compare(checking, theirs, 1000, ("HTTP",))
+            _print([row[0], f"{row[1]}, with all default checks", *row[2:]])
     print(f"\n{counted} (of {4 * (ROUNDS + 1) * BODIES * SPANS_PER_BODY} sent without checks)")
+
+
+def _print(row: list[str]) -> None:
+    print(f"| {' | '.join(row)} |", flush=True)
 
 
 def _show(values: list[float]) -> str:
