@@ -70,7 +70,7 @@ def test_every_mistake_is_reported_at_once_with_its_path(tmp_path: Path) -> None
         "(write the plain number, the unit is in the name)",
         "targets[1].url: is required",
         "out: unknown setting; known here: capture, checks, control, cost, drift, exporters, limits, log_level, part, "
-        "role, shutdown_seconds, signals, state_folder, targets, tick_seconds, web",
+        "pod, role, shutdown_seconds, signals, state_folder, targets, tick_seconds, web",
     )
 
 
@@ -197,6 +197,15 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
 
     assert (config.web.port, config.log_level, config.targets[0].url) == (2, "debug", "http://b")
     assert not is_on(config.exporters.out)
+
+
+@pytest.mark.parametrize("text", ["on", "10", "null", "2026-11-22", "", "a: b", "["])
+def test_text_from_the_environment_stays_the_text_that_it_is(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, "", WATCHKEEPER__STATE_FOLDER=text).state_folder == text
+
+
+def test_text_from_the_environment_may_be_quoted_as_in_yaml(tmp_path: Path) -> None:
+    assert read(tmp_path, "", WATCHKEEPER__STATE_FOLDER='"on"').state_folder == "on"
 
 
 def test_a_mistake_in_the_environment_is_reported_like_one_in_the_file(tmp_path: Path) -> None:

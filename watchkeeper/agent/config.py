@@ -2,14 +2,15 @@
 One YAML file to one typed Config, with every mistake at once.
 
 Sources stand at the top level under their own names, exporters under `exporters`. Any key can be overridden by an
-environment variable: `WATCHKEEPER__OTLP__HTTP_PORT=14318` sets `otlp.http_port` (values are read as YAML).
+environment variable: `WATCHKEEPER__OTLP__HTTP_PORT=14318` sets `otlp.http_port`. Values are read as YAML; where text is
+wanted and YAML sees something else (a namespace called `on`, a pod `10`, nothing at all), it is taken as it stands.
 """
 
 import difflib
 import os
 import re
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -17,9 +18,10 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 import yaml
 
-from watchkeeper.agent import capture, control, prices
+from watchkeeper.agent import capture, control, pod, prices
 from watchkeeper.agent.capture import CaptureConfig
 from watchkeeper.agent.control import ControlConfig
+from watchkeeper.agent.pod import PodConfig
 from watchkeeper.agent.prices import CostConfig, Price
 from watchkeeper.core import tls
 from watchkeeper.core.errors import ConfigError
@@ -93,6 +95,7 @@ class Config(typing.Protocol):
     drift: DriftConfig
     capture: CaptureConfig
     control: ControlConfig
+    pod: PodConfig
 
 
 def root_type(
@@ -119,6 +122,7 @@ def root_type(
             ("drift", DriftConfig, DriftConfig()),
             ("capture", CaptureConfig, CaptureConfig()),
             ("control", ControlConfig, ControlConfig()),
+            ("pod", PodConfig, PodConfig()),
             *(_field(plugin) for plugin in sources),
             ("signals", signalling, signalling()),
             ("checks", checking, checking()),
@@ -146,7 +150,7 @@ def load(path: Path | None, environment: Mapping[str, str], root: type[msgspec.S
     """
     document = read(path) if path else {}
     overridden: dict[str, str] = {}
-    problems = list(_override(document, environment, overridden))
+    problems = list(_override(document, environment, overridden, root))
     for problem in check(document, root, ""):
         variable = next((name for key, name in overridden.items() if problem.startswith((f"{key}:", f"{key}["))), "")
         problems.append(f"{problem} (from {variable})" if variable else problem)
@@ -184,6 +188,7 @@ def mistakes(
     found += tls.problems(config.web.tls, "web.tls")
     found += capture.problems(config.capture)
     found += _fleet_problems(config)
+    found += pod.problems(config.pod, config.role)
     has_store = is_on(getattr(config.exporters, "store", ()))
     found += control.problems(config.control, has_store=has_store, has_token=control.TOKEN_VARIABLE in os.environ)
     controlled = [("control", config.control)] if config.control.enabled and not config.control.socket else []
@@ -384,17 +389,31 @@ def read(path: Path) -> dict[str, Any]:
     return document
 
 
-def _override(document: dict[str, Any], environment: Mapping[str, str], overridden: dict[str, str]) -> Iterator[str]:
-    """Problems; notes in `overridden` which variable set which key."""
+def _override(
+    document: dict[str, Any],
+    environment: Mapping[str, str],
+    overridden: dict[str, str],
+    root: type[msgspec.Struct] | None = None,
+) -> Iterator[str]:
+    """
+    Problems; notes in `overridden` which variable set which key.
+
+    :param root: tells which keys want text; None: whatever YAML makes of a value holds
+    """
     for name, text in sorted(environment.items()):
         if not name.startswith(ENVIRONMENT_PREFIX):
             continue
         keys = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+        wants_text = _type_at(root, keys) is str
         try:
             value = yaml.safe_load(text)
         except (yaml.YAMLError, ValueError, RecursionError):
-            yield f"{name}: not a YAML value"
-            continue
+            if not wants_text:
+                yield f"{name}: not a YAML value"
+                continue
+            value = text
+        if wants_text and not isinstance(value, str):
+            value = text
         section = document
         for key in keys[:-1]:
             inner = section.setdefault(key, {})
@@ -405,6 +424,15 @@ def _override(document: dict[str, Any], environment: Mapping[str, str], overridd
         else:
             section[keys[-1]] = value
             overridden[".".join(keys)] = name
+
+
+def _type_at(root: Any, keys: Sequence[str]) -> Any:
+    """What a key is to be; None where there is no such key."""
+    for key in keys:
+        is_section = isinstance(root, type) and issubclass(root, msgspec.Struct)
+        fields = msgspec.structs.fields(root) if is_section else ()
+        root = next((field.type for field in fields if field.encode_name == key), None)
+    return root
 
 
 def is_on(config: Any) -> bool:

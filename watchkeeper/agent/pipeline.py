@@ -13,6 +13,7 @@ from watchkeeper.agent.explain import Explainer
 from watchkeeper.agent.judgements import Judgements
 from watchkeeper.agent.links import LinkMeter
 from watchkeeper.agent.once import Once
+from watchkeeper.agent.pod import PodConfig, placed
 from watchkeeper.agent.prices import PriceList
 from watchkeeper.agent.record import Record
 from watchkeeper.agent.requests import RequestMeter
@@ -33,7 +34,7 @@ Write = Callable[[Batch], None]
 class Pipeline:
     """
     `writes` are the exporters' writes, each already guarded: one that fails never stops another. `once` is needed where
-    a tap sees calls that others report too.
+    a tap sees calls that others report too; `pod` is the one that everything seen is of, where it tells none.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Pipeline:
         capture: Capture | None = None,
         record: Record | None = None,
         fleet: "Fleet | None" = None,
+        pod: PodConfig | None = None,
     ) -> None:
         self._aggregate = aggregate
         self._meter = RequestMeter(aggregate, prices)
@@ -65,11 +67,14 @@ class Pipeline:
         self._capture = capture
         self._record = record
         self._fleet = fleet
+        self._pod = pod
         self._swept_at = 0.0
 
     def accept(self, source: str, reading: Reading, now: float) -> None:
         """Fold one reading of `source` into the series."""
         label = (("source", source),)
+        if self._pod is not None:
+            reading = placed(reading, self._pod)
         try:
             with self._ledger.steps.timed(f"fold {source}", (*label, ("items", reading.items))):
                 self._links.take(source, reading.completions, now)

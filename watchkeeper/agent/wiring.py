@@ -122,6 +122,7 @@ def wire(
         capture=capture,
         record=_record(config, explainer) if is_recorded else None,
         fleet=fleet,
+        pod=config.pod if config.pod.name else None,
     )
     return Wired(pipeline, checks, drift, fleet)
 
