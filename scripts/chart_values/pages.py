@@ -8,7 +8,11 @@ from typing import Any, Final
 from chart_values.comments import Value, ValuesError
 
 _MARKS: Final = re.compile(r"(<!-- (?P<name>[a-z]+): generated -->\n).*?(<!-- /(?P=name) -->)", re.DOTALL)
-_LONGEST_DEFAULT: Final = 60
+_LONGEST_DEFAULT: Final = 90
+_SHARED_BY: Final = 3
+
+Row = tuple[str, str, str]
+"""of a table: name, default, description"""
 
 
 def renewed(page: str, parts: Mapping[str, str]) -> str:
@@ -39,20 +43,47 @@ def presets(texts: Mapping[str, str]) -> str:
 
 
 def tables(values: Sequence[Value]) -> str:
-    """The single keys first, then a table for each key that has others below it."""
+    """The single keys first, then a table for each key that has others below it, then what many of them share."""
     single = [value for value in values if not value.children]
     groups = [value for value in values if value.children]
-    parts = ["### For the whole", "", *_table(single)]
+    shared = _shared(groups)
+    parts = ["### For the whole", "", *_table(_rows(single))]
     for group in groups:
-        parts += ["", f"### `{group.name}`", "", f"{_sentence(group.description)}", "", *_table(group.children)]
+        own = [value for value in group.children if _likeness(value) not in shared]
+        parts += ["", f"### `{group.name}`", "", _sentence(group.description), "", *_table(_rows(own))]
+        if len(own) < len(group.children):
+            parts += ["", "And the keys that [components share](#of-each-component)."]
+    if shared:
+        names = ", ".join(f"`{name}`" for name in dict.fromkeys(v.path[0] for same in shared.values() for v in same))
+        parts += ["", "### Of each component", "", f"Below {names}, where it has them.", ""]
+        alike = _rows([same[0] for same in shared.values()])
+        parts += _table([(name.partition(".")[2], default, description) for name, default, description in alike])
     return "\n".join(parts)
 
 
-def _table(values: Sequence[Value]) -> Iterator[str]:
+def _shared(groups: Sequence[Value]) -> Mapping[str, Sequence[Value]]:
+    """What is alike below several keys, in the order of the first."""
+    found: dict[str, list[Value]] = {}
+    for group in groups:
+        for value in group.children:
+            found.setdefault(_likeness(value), []).append(value)
+    return {key: same for key, same in found.items() if len(same) >= _SHARED_BY}
+
+
+def _likeness(value: Value) -> str:
+    """Equal for values with the same name below the top level's, the same meaning and the same default."""
+    return json.dumps([(row[0].partition(".")[2], *row[1:]) for row in _rows([value])])
+
+
+def _rows(values: Sequence[Value]) -> list[Row]:
+    return [(value.name, _default(value), value.description) for value in _flat(values)]
+
+
+def _table(rows: Sequence[Row]) -> Iterator[str]:
     yield "| key | default | |"
     yield "|---|---|---|"
-    for value in _flat(values):
-        yield f"| `{value.name}` | {_default(value)} | {_cell(_sentence(value.description))} |"
+    for name, default, description in rows:
+        yield f"| `{name}` | {default} | {_cell(_sentence(description))} |"
 
 
 def _flat(values: Sequence[Value]) -> Iterator[Value]:

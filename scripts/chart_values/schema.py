@@ -29,6 +29,7 @@ def document(values: Sequence[Value], included: Iterable[str], config_schema: Ma
     top = _mapping(values)
     for name in ("global", *sorted(included)):
         top["properties"].setdefault(name, {"type": "object"})
+        top["properties"][name].pop("additionalProperties", None)
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Values of the chart watchkeeper",
