@@ -1,6 +1,6 @@
 """
-`watchkeeper run | check-config | config-schema | metrics | doctor | engines | devices | rules | dashboards | simulate |
-demo | reference | replay | findings | audit | report | evidence | version`.
+`watchkeeper run | check-config | config-schema | metrics | doctor | health | engines | devices | rules | dashboards |
+simulate | demo | reference | replay | findings | audit | report | evidence | version`.
 
 Only this exits the process.
 """
@@ -105,6 +105,11 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--config", type=Path)
     doctor.add_argument("--engine", metavar="URL", help="look at this engine alone; needs no configuration file")
     doctor.set_defaults(command=_doctor)
+
+    health = commands.add_parser("health", help="ask the one that runs here whether it is well; for probes")
+    health.add_argument("--config", type=Path, help="the file it runs with; without it, defaults and the environment")
+    health.add_argument("--ready", action="store_true", help="ask whether it is ready rather than alive")
+    health.set_defaults(command=_health)
 
     engines = commands.add_parser("engines", help="print what is read from each engine, and how to switch it on")
     engines.add_argument("--format", choices=("text", "markdown"), default="text")
@@ -238,6 +243,14 @@ def _doctor(options: argparse.Namespace) -> int:
     remarks = list(examine(settings, registry.sources(), registry.exporters()))
     print(f"{show(remarks)}\n\n{verdict(remarks)}")
     return 1 if any(remark.mark == "bad" for remark in remarks) else 0
+
+
+def _health(options: argparse.Namespace) -> int:
+    from watchkeeper.agent.health import ask
+
+    found = ask(options.config, os.environ, "/readyz" if options.ready else "/healthz")
+    print(found.text)
+    return 0 if found.is_well else 1
 
 
 def _engines(options: argparse.Namespace) -> int:

@@ -150,7 +150,7 @@ def load(path: Path | None, environment: Mapping[str, str], root: type[msgspec.S
     """
     document = read(path) if path else {}
     overridden: dict[str, str] = {}
-    problems = list(_override(document, environment, overridden, root))
+    problems = list(override(document, environment, overridden, root))
     for problem in check(document, root, ""):
         variable = next((name for key, name in overridden.items() if problem.startswith((f"{key}:", f"{key}["))), "")
         problems.append(f"{problem} (from {variable})" if variable else problem)
@@ -389,7 +389,7 @@ def read(path: Path) -> dict[str, Any]:
     return document
 
 
-def _override(
+def override(
     document: dict[str, Any],
     environment: Mapping[str, str],
     overridden: dict[str, str],

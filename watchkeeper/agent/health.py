@@ -1,0 +1,73 @@
+"""`watchkeeper health`: ask the watchkeeper of this machine whether it is well, for who has no other way of asking."""
+
+import http.client
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from watchkeeper.agent import config as configuration
+from watchkeeper.core.errors import ConfigError
+from watchkeeper.core.listening import shown
+
+_SECONDS: Final = 3.0
+_MOST_BYTES: Final = 200
+
+
+class Health(NamedTuple):
+    """`text`: one line for a person."""
+
+    is_well: bool
+    text: str
+
+
+class _WebAlone(msgspec.Struct):
+    """What else is in the file is `watchkeeper run`'s to check: a probe that reads all of it takes twice the time."""
+
+    web: configuration.WebConfig = configuration.WebConfig()
+
+
+def ask(path: Path | None, environment: Mapping[str, str], question: str = "/healthz") -> Health:
+    """
+    :param path: the configuration of the one that is asked; None for defaults and `environment`
+    :param question: /healthz or /readyz
+    :raises ConfigError: the configuration does not say where to ask
+    """
+    web = _web(path, environment)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(web.host, web.host)  # noqa: S104 - compared with
+    where = f"{shown(host, web.port)}{question}"
+    connection = _connection(host, web)
+    try:
+        connection.request("GET", question)
+        answer = connection.getresponse()
+        said = answer.read(_MOST_BYTES).decode(errors="replace").strip()
+    except (OSError, http.client.HTTPException) as error:
+        return Health(False, f"{where}: {str(error) or type(error).__name__}")
+    finally:
+        connection.close()
+    return Health(answer.status == http.client.OK, f"{where}: {answer.status} {said}")
+
+
+def _web(path: Path | None, environment: Mapping[str, str]) -> configuration.WebConfig:
+    document = configuration.read(path) if path else {}
+    problems = list(configuration.override(document, environment, {}, _WebAlone))
+    if problems:
+        raise ConfigError(*problems)
+    try:
+        web = msgspec.convert(document, _WebAlone).web
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path or 'web'}: {error}; see watchkeeper check-config") from None
+    if web.port == 0:
+        raise ConfigError("web.port: 0 is any free port, which nobody knows to ask; set web.port")
+    return web
+
+
+def _connection(host: str, web: configuration.WebConfig) -> http.client.HTTPConnection:
+    if not web.tls:
+        return http.client.HTTPConnection(host, web.port, timeout=_SECONDS)
+    context = ssl.create_default_context()
+    context.check_hostname = False  # its certificate is for the name that others know it by
+    context.verify_mode = ssl.CERT_NONE  # nothing is told to it, and nothing but "ok" believed
+    return http.client.HTTPSConnection(host, web.port, timeout=_SECONDS, context=context)
