@@ -5,7 +5,7 @@ from typing import Final
 
 from collector.otlp import ksana_table
 from collector.otlp.config import OtlpConfig
-from watchkeeper.core import tls
+from watchkeeper.core import tls, tokens
 from watchkeeper.core.interfaces import Plugin, Source
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.vocabulary import health
@@ -35,8 +35,8 @@ def probe(config: OtlpConfig) -> tuple[str, ...]:
 
 
 def problems(config: OtlpConfig) -> tuple[str, ...]:
-    """TLS files that cannot be used."""
-    return tuple(tls.problems(config.tls, "otlp.tls"))
+    """Files of TLS and tokens that cannot be used."""
+    return (*tls.problems(config.tls, "otlp.tls"), *tokens.problems(config.token_file, "otlp.token_file"))
 
 
 PLUGIN: Final = Plugin(

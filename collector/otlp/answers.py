@@ -113,16 +113,20 @@ BAD_PATH: Final = Refusal(
 BAD_METHOD: Final = Refusal(
     "bad_method", 405, code_pb2.UNIMPLEMENTED, "only POST is taken here", "something that is no sender asks this port",
 )  # fmt: skip
+UNAUTHENTICATED: Final = Refusal(
+    "unauthenticated", 401, code_pb2.UNAUTHENTICATED, "",
+    "set OTEL_EXPORTER_OTLP_HEADERS of the sender to authorization=Bearer%20 and a token of otlp.token_file",
+)  # fmt: skip
 INTERNAL: Final = Refusal(
     "internal", 500, code_pb2.INTERNAL, "internal error", "a fault of watchkeeper's; please report it",
 )  # fmt: skip
 
 OF_A_SIGNAL: Final = (
     TOO_LARGE, TOO_MANY_ITEMS, TOO_DEEP, UNDECODABLE, UNSUPPORTED_TYPE, UNSUPPORTED_ENCODING, TIMEOUT, INCOMPLETE,
-    OVERLOADED, QUEUE_FULL, SHUTTING_DOWN, BAD_METHOD, INTERNAL,
+    OVERLOADED, QUEUE_FULL, SHUTTING_DOWN, BAD_METHOD, UNAUTHENTICATED, INTERNAL,
 )  # fmt: skip
 """what can happen once it is known which signal a request is for"""
-OF_NO_SIGNAL: Final = (BAD_PATH, MALFORMED, TIMEOUT, OVERLOADED, INTERNAL)
+OF_NO_SIGNAL: Final = (BAD_PATH, MALFORMED, TIMEOUT, OVERLOADED, UNAUTHENTICATED, INTERNAL)
 """what can happen before that"""
 
 _BY_REASON: Final = {refusal.reason: refusal for refusal in OF_A_SIGNAL}

@@ -50,6 +50,9 @@ class OtlpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Resource or span attribute that names the tenant; empty: none."""
     tenant_header: str = ""
     """HTTP header or gRPC metadata key that names the tenant; empty: none."""
+    token_file: str = ""
+    """File with one token, or a line `name: token` each: senders must send one, as `Authorization: Bearer` or as the
+    password of HTTP Basic; empty: they need none."""
     tls: Tls = Tls()
     """TLS of both ports."""
 

@@ -14,6 +14,7 @@ from collector.otlp.answers import Declined, Refusal
 from collector.otlp.config import OtlpConfig
 from collector.otlp.intake import Encoding, Intake, Refused, Signal, Taken
 from collector.otlp.refusal_log import RefusalLog
+from watchkeeper.core.tokens import Admission
 
 METHODS: Final = {
     "/opentelemetry.proto.collector.trace.v1.TraceService/Export": Signal.TRACES,
@@ -34,12 +35,21 @@ class GrpcReceiver(grpc.GenericRpcHandler):
     """Answers one port on the running loop."""
 
     def __init__(
-        self, config: OtlpConfig, intake: Intake, refusals: RefusalLog, clock: Callable[[], float] = time.time
+        self,
+        config: OtlpConfig,
+        intake: Intake,
+        refusals: RefusalLog,
+        clock: Callable[[], float] = time.time,
+        admission: Admission | None = None,
     ) -> None:
-        """:param clock: unix seconds"""
+        """
+        :param clock: unix seconds
+        :param admission: None: nobody is asked for a token
+        """
         self._config = config
         self._intake = intake
         self._refusals = refusals
+        self._admission = admission
         self._clock = clock
         self._turns = asyncio.Semaphore(config.max_concurrent_rpcs)
         # A request of many messages to grpc, so that it is ours to say when the one message is received.
@@ -85,6 +95,8 @@ class GrpcReceiver(grpc.GenericRpcHandler):
     async def _taken(self, signal: Signal, context: aio.ServicerContext[bytes, bytes]) -> Taken | Refusal:
         """Apart from the answer: gRPC keeps the error that ends a call, and with it all that its frames hold."""
         try:
+            if self._admission is not None and not self._admission.name_of(_headers(context).get("authorization", "")):
+                raise Declined(answers.UNAUTHENTICATED)
             body = await self._received(signal, context)
             return self._intake.take(signal, Encoding.PROTOBUF, body, _headers(context), self._clock())
         except Declined as declined:

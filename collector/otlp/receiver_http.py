@@ -17,6 +17,7 @@ from collector.otlp.intake import Encoding, Intake, Refused, Signal
 from collector.otlp.refusal_log import RefusalLog
 from watchkeeper.core.bounded_http import BoundedServer, Bounds, SparingLog
 from watchkeeper.core.tls import ServerTls
+from watchkeeper.core.tokens import Admission
 
 PATHS: Final = {
     f"{prefix}/v1/{signal.value}": signal for prefix in ("", "/api/public/otel", "/otel") for signal in Signal
@@ -33,12 +34,21 @@ class HttpReceiver:
     """Answers one listening socket on the running loop."""
 
     def __init__(
-        self, config: OtlpConfig, intake: Intake, refusals: RefusalLog, clock: Callable[[], float] = time.time
+        self,
+        config: OtlpConfig,
+        intake: Intake,
+        refusals: RefusalLog,
+        clock: Callable[[], float] = time.time,
+        admission: Admission | None = None,
     ) -> None:
-        """:param clock: unix seconds"""
+        """
+        :param clock: unix seconds
+        :param admission: None: nobody is asked for a token
+        """
         self._config = config
         self._intake = intake
         self._refusals = refusals
+        self._admission = admission
         self._clock = clock
         self._in_flight_bytes = 0
         self._closing = False
@@ -69,6 +79,8 @@ class HttpReceiver:
         signal = PATHS.get(request.path)
         encoding = _encoding(request)
         try:
+            if self._admission is not None and not self._admission.name_of(request.headers.get("Authorization", "")):
+                raise Declined(answers.UNAUTHENTICATED)
             body = await self._body(request, signal, encoding, deadline)
             assert signal is not None and encoding is not None  # noqa: S101, PT018 - _body declines without them
             taken = self._intake.take(signal, encoding, body, request.headers, self._clock())
@@ -178,7 +190,9 @@ class HttpReceiver:
         return response
 
 
-_ENDS_CONNECTION: Final = {refusal.reason for refusal in (answers.TOO_LARGE, answers.TIMEOUT, answers.MALFORMED)}
+_ENDS_CONNECTION: Final = {
+    refusal.reason for refusal in (answers.TOO_LARGE, answers.TIMEOUT, answers.MALFORMED, answers.UNAUTHENTICATED)
+}
 
 
 def _encoding(request: web.BaseRequest) -> Encoding | None:
@@ -204,6 +218,9 @@ def _refusal_response(encoding: Encoding | None, refusal: Refusal, delay_seconds
     response = _Response(refusal.http_status, answers.refused(shown, refusal, delay_seconds), shown)
     if refusal.retry:
         response.headers["Retry-After"] = str(max(1, round(delay_seconds)))
+    if refusal.http_status == HTTPStatus.UNAUTHORIZED:
+        response.body = b""
+        response.headers["WWW-Authenticate"] = "Bearer"
     if refusal.http_status == HTTPStatus.METHOD_NOT_ALLOWED:
         response.headers["Allow"] = "POST"
     return response

@@ -22,6 +22,7 @@ from watchkeeper.core.listening import shown
 from watchkeeper.core.records import Reading
 from watchkeeper.core.tls import problems as tls_problems
 from watchkeeper.core.tls import server_tls
+from watchkeeper.core.tokens import admission
 from watchkeeper.core.vocabulary import health
 
 _QUEUE: Final = (("queue", "otlp"),)
@@ -48,6 +49,7 @@ class OtlpSource:
         self._closing: asyncio.Event
         self._closed = False
         self._tls = server_tls(config.tls, "otlp", ledger)
+        self._admission = admission(config.token_file, "otlp", ledger)
         problems = addresses.problems(config)
         if problems:
             raise ConfigError(*problems)
@@ -71,8 +73,9 @@ class OtlpSource:
             reading = self._intake.read(now)
             self._report(now)
             return reading
-        if self._tls is not None:
-            self._tls.refresh(now)
+        for files in (self._tls, self._admission):
+            if files is not None:
+                files.refresh(now)
         self._report(now)  # before it is emptied: afterwards it is always empty
         return self._intake.read(now)
 
@@ -109,8 +112,8 @@ class OtlpSource:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(_log_loop_error)
         self._closing = asyncio.Event()
-        http = HttpReceiver(self._config, self._intake, self._refusals)
-        rpc = GrpcReceiver(self._config, self._intake, self._refusals)
+        http = HttpReceiver(self._config, self._intake, self._refusals, admission=self._admission)
+        rpc = GrpcReceiver(self._config, self._intake, self._refusals, admission=self._admission)
         async with AsyncExitStack() as stack:
             grpc_port = await self._start_grpc(rpc)
             stack.push_async_callback(rpc.stop)

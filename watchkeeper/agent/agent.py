@@ -28,6 +28,7 @@ from watchkeeper.core.fleet import Checkpoint
 from watchkeeper.core.interfaces import Plugin, Resumable, Served
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.tls import server_tls
+from watchkeeper.core.tokens import admission
 from watchkeeper.core.vocabulary import health
 
 _LOG = logging.getLogger("watchkeeper")
@@ -78,7 +79,14 @@ class Agent:
         self._judges = judges(config, signals, checks, self._ledger, problems)
         try:
             secured = server_tls(config.web.tls, "web", self._ledger, clients=ssl.CERT_OPTIONAL)
-            self._web = WebServer(config.web.host, config.web.port, routes, is_alive=self.is_alive, tls=secured)
+            self._web = WebServer(
+                config.web.host,
+                config.web.port,
+                routes,
+                is_alive=self.is_alive,
+                tls=secured,
+                admission=admission(config.web.token_file, "web", self._ledger),
+            )
         except ConfigError as error:
             problems.extend(error.problems)
         self._control = None

@@ -23,7 +23,7 @@ from watchkeeper.agent.capture import CaptureConfig
 from watchkeeper.agent.control import ControlConfig
 from watchkeeper.agent.pod import PodConfig
 from watchkeeper.agent.prices import CostConfig, Price
-from watchkeeper.core import tls
+from watchkeeper.core import tls, tokens
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.interfaces import Plugin
 from watchkeeper.core.tls import Tls
@@ -41,6 +41,9 @@ class WebConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """address to listen on; in a pod, the pod's own"""
     port: Port = 9464
     """0 takes any free port and logs it"""
+    token_file: str = ""
+    """file with one token, or a line `name: token` each: who asks for metrics or the page must send one, as
+    `Authorization: Bearer` or as the password of HTTP Basic; /healthz and /readyz ask for none"""
     tls: Tls = Tls()
     """TLS; /healthz and /readyz ask for no client's certificate, since a kubelet has none"""
 
@@ -186,6 +189,7 @@ def mistakes(
     on = [(plugin, section) for plugin, section in sections if config.role in plugin.roles and is_on(section)]
     found = [problem for plugin, section in on for problem in plugin.problems(section)]
     found += tls.problems(config.web.tls, "web.tls")
+    found += tokens.problems(config.web.token_file, "web.token_file")
     found += capture.problems(config.capture)
     found += _fleet_problems(config)
     found += pod.problems(config.pod, config.role)

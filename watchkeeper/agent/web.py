@@ -14,12 +14,16 @@ from watchkeeper.core.bounded_http import BoundedServer, Bounds, SparingLog
 from watchkeeper.core.interfaces import Answer, Request
 from watchkeeper.core.listening import listening, shown
 from watchkeeper.core.tls import ServerTls
+from watchkeeper.core.tokens import Admission
 
 Handler = Callable[[Request], Answer]
 
 _SECURITY: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Server": "watchkeeper"}
 _TEXT: Final = "text/plain; charset=utf-8"
 _STOP_SECONDS: Final = 1.0
+_OPEN: Final = ("/healthz", "/readyz")
+"""for a kubelet, which has neither certificate nor token"""
+_CHALLENGE: Final = 'Basic realm="watchkeeper", charset="UTF-8", Bearer'
 _BUSY: Final = b"too many connections; retry later\n"
 _LOG: Final = logging.getLogger("watchkeeper.web")
 
@@ -46,6 +50,7 @@ class WebServer:
         bounds: Bounds | None = None,
         is_alive: Callable[[], bool] = lambda: True,
         tls: ServerTls | None = None,
+        admission: Admission | None = None,
     ) -> None:
         """
         :param bounds: default_bounds() when None
@@ -53,6 +58,7 @@ class WebServer:
         """
         self._is_alive = is_alive
         self._tls = tls
+        self._admission = admission
         self._routes = {**routes, "/healthz": self._healthz, "/readyz": self._readyz}
         self._bounds = bounds or default_bounds()
         self._log = SparingLog(_LOG)
@@ -81,9 +87,10 @@ class WebServer:
             self._ready.clear()
 
     def refresh(self, now: float) -> None:
-        """Look at the files of TLS, if it is time to. :param now: unix seconds"""
-        if self._tls is not None:
-            self._tls.refresh(now)
+        """Look at the files of TLS and tokens, if it is time to. :param now: unix seconds"""
+        for one in (self._tls, self._admission):
+            if one is not None:
+                one.refresh(now)
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
@@ -103,6 +110,8 @@ class WebServer:
         await server.stop(_STOP_SECONDS)
 
     async def answer(self, request: web.BaseRequest, began: float) -> web.StreamResponse:
+        if request.path not in _OPEN and (refused := self._refusal(request)):
+            return refused
         handler = self._routes.get(request.path)
         if handler is None:
             return _response(Answer(b"404: Not Found", _TEXT, 404))
@@ -110,6 +119,15 @@ class WebServer:
             return _response(Answer(b"405: Method Not Allowed", _TEXT, 405, {"Allow": "GET, HEAD"}))
         headers = {name.lower(): value for name, value in request.headers.items()}
         return _response(handler(Request(path=request.path, query=dict(request.query), headers=headers)))
+
+    def _refusal(self, request: web.BaseRequest) -> web.Response | None:
+        """The answer to who may not ask; it says nothing."""
+        if self._tls is not None and self._tls.pair.client_ca and not _certificate(request):
+            self._tls.turned_away()
+            return _response(Answer(b"", _TEXT, 403))
+        if self._admission is not None and self._admission.name_of(request.headers.get("Authorization", "")) is None:
+            return _response(Answer(b"", _TEXT, 401, {"WWW-Authenticate": _CHALLENGE}))
+        return None
 
     def failed(self, request: web.BaseRequest, fault: BaseException | None) -> web.StreamResponse:
         if fault is None:
@@ -146,6 +164,11 @@ class WebServer:
     def _readyz(self, _: Request) -> Answer:
         ready = self._ready.is_set() and self._is_alive()
         return Answer(b"ok\n", _TEXT) if ready else Answer(b"not ready\n", _TEXT, 503)
+
+
+def _certificate(request: web.BaseRequest) -> object:
+    """Of the client, checked at the handshake; None: it showed none."""
+    return request.transport.get_extra_info("peercert") if request.transport else None
 
 
 def _response(answer: Answer) -> web.Response:

@@ -147,8 +147,8 @@ def configured_control(config: Any, environment: Mapping[str, str], ledger: Ledg
         raise ConfigError(missing_package(error)) from None
 
     handlers = Handlers(config.exporters.store, references_folder(config), config.role)
-    secured = server_tls(section.tls, "control", ledger)
-    return ControlServer(section, tokens.load(section, environment), handlers.of, tls=secured)
+    admission = tokens.admission(section, environment, ledger)
+    return ControlServer(section, admission, handlers.of, tls=server_tls(section.tls, "control", ledger))
 
 
 def _record(config: Any, explainer: Explainer | None) -> Record:

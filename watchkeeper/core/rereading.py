@@ -46,7 +46,7 @@ class Reread(Generic[T]):
         :param now: unix seconds
         :return: whether they were looked at
         """
-        if 0 <= now - self._checked_at < CHECK_SECONDS:
+        if not self._files or 0 <= now - self._checked_at < CHECK_SECONDS:
             return False
         self._checked_at = now
         stamps = self._stamp()

@@ -100,6 +100,10 @@ class ServerTls:
     def count(self, reason: str) -> None:
         self._ledger.add(listeners.HANDSHAKE_FAILURES, 1, (*self._labels, ("reason", reason)))
 
+    def turned_away(self) -> None:
+        """Count a request on a connection without the certificate that it needs."""
+        self._ledger.add(listeners.UNAUTHENTICATED, 1, (*self._labels, ("reason", "no_certificate")))
+
     def _give_way(self, connection: Any, _name: str | None, _context: ssl.SSLContext) -> None:
         connection.context = self.pair.context
 

@@ -4,6 +4,7 @@ import http.client
 import json
 import socket
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -19,28 +20,31 @@ from watchkeeper.agent.control import ControlConfig, problems
 from watchkeeper.agent.control.handlers import Handlers
 from watchkeeper.agent.control.operations import OPERATIONS, Health, Operation
 from watchkeeper.agent.control.server import ControlServer
-from watchkeeper.agent.control.tokens import Tokens, load
+from watchkeeper.agent.control.tokens import load
 from watchkeeper.agent.references import journal
 from watchkeeper.agent.references import store as folder_of_references
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Batch, Finding, Severity
+from watchkeeper.core.tokens import Admission, Tokens
 
 TOKEN = "0123456789abcdef-ann"  # noqa: S105
 AT = 1_790_000_000.0
 
 
+def admission(tokens: Mapping[str, str]) -> Admission:
+    return Admission((), lambda: Tokens(tokens), "control", Ledger(), basic=False)
+
+
 class Served:
     """A control API, and a client of it."""
 
-    def __init__(self, tmp_path: Path, tokens: Tokens | None = None, **settings):
+    def __init__(self, tmp_path: Path, tokens: Mapping[str, str] = {"ann": TOKEN}, **settings):
         self.folder = tmp_path / "references"
         self.store = StoreConfig(enabled=True, state_folder=str(tmp_path))
         self.config = ControlConfig(enabled=True, port=0, **settings)
         handlers = Handlers(self.store, self.folder, "run")
-        self.server = ControlServer(
-            self.config, Tokens({"ann": TOKEN}) if tokens is None else tokens, handlers.of, clock=lambda: AT
-        )
+        self.server = ControlServer(self.config, admission(tokens), handlers.of, clock=lambda: AT)
         self.server.start()
 
     def call(self, method, path, body=None, token=None, headers=None):
@@ -162,7 +166,7 @@ def test_without_a_token_everything_can_be_read_and_nothing_written(served):
 
 def test_where_no_token_is_configured_nothing_can_be_written_by_anybody(tmp_path):
     Store(StoreConfig(enabled=True, state_folder=str(tmp_path)), Ledger()).close()
-    served = Served(tmp_path, Tokens({}))
+    served = Served(tmp_path, {})
 
     assert served.call("POST", "/v1/findings/x/close", {})[0] == 403
     assert served.call("POST", "/v1/findings/x/close", {}, TOKEN)[0] == 401
@@ -280,7 +284,7 @@ def test_an_operation_that_takes_too_long_is_given_up_and_the_others_go_on(tmp_p
 
     operations = (Operation("slow", "GET", "/v1/{id}", "Slow.", Health),)
     server = ControlServer(
-        ControlConfig(port=0, request_seconds=1.0), Tokens({}), lambda _: slow, operations, clock=lambda: AT
+        ControlConfig(port=0, request_seconds=1.0), admission({}), lambda _: slow, operations, clock=lambda: AT
     )
     server.start()
 
@@ -312,7 +316,7 @@ def test_a_fault_of_ours_tells_the_peer_nothing_of_its_words(tmp_path, caplog):
         raise KeyError("what somebody wrote")
 
     server = ControlServer(
-        ControlConfig(port=0), Tokens({}), lambda _: broken, (Operation("broken", "GET", "/v1/x", "X.", Health),)
+        ControlConfig(port=0), admission({}), lambda _: broken, (Operation("broken", "GET", "/v1/x", "X.", Health),)
     )
     server.start()
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)

@@ -23,11 +23,11 @@ from watchkeeper.agent.control import LOOPBACK, ControlConfig
 from watchkeeper.agent.control.openapi import describe
 from watchkeeper.agent.control.operations import OPERATIONS, Call, Handler, Operation
 from watchkeeper.agent.control.refusals import CONTENT_TYPE, RefusedError, encode
-from watchkeeper.agent.control.tokens import Tokens
 from watchkeeper.core.bounded_http import BoundedServer, Bounds, SparingLog
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.listening import listening, shown
 from watchkeeper.core.tls import ServerTls
+from watchkeeper.core.tokens import Admission
 
 _LOG: Final = logging.getLogger("watchkeeper.control")
 _SECURITY: Final = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Server": "watchkeeper"}
@@ -51,7 +51,7 @@ class ControlServer:
     def __init__(
         self,
         config: ControlConfig,
-        tokens: Tokens,
+        tokens: Admission,
         handler_of: Callable[[str], Handler],
         operations: Sequence[Operation] = OPERATIONS,
         clock: Clock = time.time,
@@ -90,7 +90,8 @@ class ControlServer:
         self._started.wait()
 
     def refresh(self, now: float) -> None:
-        """Look at the files of TLS, if it is time to. :param now: unix seconds"""
+        """Look at the files of tokens and TLS, if it is time to. :param now: unix seconds"""
+        self._tokens.refresh(now)
         if self._tls is not None:
             self._tls.refresh(now)
 
@@ -142,16 +143,17 @@ class ControlServer:
         """Name of the token; empty for who reads without one. :raises RefusedError: not admitted"""
         given = request.headers.get("Authorization", "")
         if given:
-            scheme, _, token = given.partition(" ")
-            name = self._tokens.name_of(token.strip()) if scheme.lower() == "bearer" else None
+            name = self._tokens.name_of(given)
             if name is None:
                 raise RefusedError(HTTPStatus.UNAUTHORIZED, "the token is not known here")
             return name
         if request.method not in ("GET", "HEAD"):
             if not self._tokens:
                 raise RefusedError(HTTPStatus.FORBIDDEN, "nothing can be written: no token is configured")
+            self._tokens.count("no_token")
             raise RefusedError(HTTPStatus.UNAUTHORIZED, "to write, send a token: `Authorization: Bearer ...`")
         if not self._config.is_local:
+            self._tokens.count("no_token")
             raise RefusedError(HTTPStatus.UNAUTHORIZED, "send a token: `Authorization: Bearer ...`")
         if not self._config.socket and not _is_here(request.headers.get("Host", "")):
             raise RefusedError(HTTPStatus.FORBIDDEN, "without a token only names of loopback are answered")
