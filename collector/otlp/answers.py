@@ -114,7 +114,7 @@ BAD_METHOD: Final = Refusal(
     "bad_method", 405, code_pb2.UNIMPLEMENTED, "only POST is taken here", "something that is no sender asks this port",
 )  # fmt: skip
 UNAUTHENTICATED: Final = Refusal(
-    "unauthenticated", 401, code_pb2.UNAUTHENTICATED, "",
+    "unauthenticated", 401, code_pb2.UNAUTHENTICATED, "a known token is needed",
     "set OTEL_EXPORTER_OTLP_HEADERS of the sender to authorization=Bearer%20 and a token of otlp.token_file",
 )  # fmt: skip
 INTERNAL: Final = Refusal(
