@@ -1,0 +1,38 @@
+{{/* What PodMonitor and ServiceMonitor share. Takes {root, component, config}. */}}
+{{- define "watchkeeper.endpoint" -}}
+{{- $values := .root.Values -}}
+{{- $monitor := $values.metrics.podMonitor -}}
+port: metrics
+path: /metrics
+scheme: {{ include "watchkeeper.webScheme" .config | lower }}
+interval: {{ $monitor.interval }}
+scrapeTimeout: {{ $monitor.scrapeTimeout }}
+relabelings:
+  - action: replace
+    targetLabel: job
+    replacement: watchkeeper
+  - action: replace
+    sourceLabels: [__meta_kubernetes_pod_node_name]
+    targetLabel: node
+  {{- with $monitor.relabelings }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with $monitor.metricRelabelings }}
+metricRelabelings:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- if eq (include "watchkeeper.webScheme" .config) "HTTPS" }}
+{{- $secret := include "watchkeeper.tlsSecret" . }}
+{{- $usual := dict "serverName" (printf "%s-%s.%s.svc" (include "watchkeeper.fullname" .root) .component (include "watchkeeper.namespace" .root)) }}
+{{- if $secret }}
+{{- $_ := set $usual "ca" (dict "secret" (dict "name" $secret "key" $values.tls.authorityKey)) }}
+{{- end }}
+tlsConfig:
+  {{- mergeOverwrite $usual (deepCopy $monitor.tlsConfig) | toYaml | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Whether the cluster knows the Prometheus operator's types, or the values say so. Takes {root, force}. */}}
+{{- define "watchkeeper.hasMonitoring" -}}
+{{- if or .force (.root.Capabilities.APIVersions.Has "monitoring.coreos.com/v1") }}yes{{ end -}}
+{{- end -}}
