@@ -1,7 +1,9 @@
 """The chart, as both releases of helm render it. What was rendered once is not rendered again."""
 
+import importlib
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+import jsonschema_rs
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -21,6 +25,7 @@ MONITORING: Final = ("monitoring.coreos.com/v1",)
 Manifest = dict[str, Any]
 Render = Callable[..., list[Manifest]]
 Refusal = Callable[..., str]
+Invalid = Callable[[Manifest, str], list[str]]
 
 
 @dataclass(frozen=True)
@@ -110,3 +115,63 @@ def helm4() -> str:
 @pytest.fixture(scope="session")
 def kubectl() -> str:
     return tool("kubectl")
+
+
+@lru_cache(maxsize=32)
+def _definitions(release: str) -> jsonschema_rs.Registry:
+    text = (_schemas(release) / "_definitions.json").read_text(encoding="utf-8")
+    return jsonschema_rs.Registry([("json-schema:///_definitions.json", json.loads(text))])
+
+
+@lru_cache(maxsize=400)
+def _validator(kind: str, api_version: str, release: str) -> jsonschema_rs.Draft202012Validator | None:
+    """:returns: None where that release of Kubernetes has no such type"""
+    group = re.sub(r"^([^./]*)(?:\.[^/]*)?/", r"\1-", api_version)
+    path = _schemas(release) / f"{kind.lower()}-{group}.json"
+    if not path.is_file():
+        return None
+    schema = json.loads(path.read_text(encoding="utf-8"))
+    return jsonschema_rs.Draft202012Validator(schema, registry=_definitions(release), base_uri="json-schema:///")
+
+
+def _schemas(release: str) -> Path:
+    found = Path(kubernetes_validate.__file__).parent / f"kubernetes-json-schema/v{release}.0-local-strict"
+    assert found.is_dir(), f"kubernetes-validate does not know Kubernetes {release}"
+    return found
+
+
+def _operators(manifest: Manifest) -> list[str]:
+    """Against the models of KEDA and the Prometheus operator, which by themselves overlook unknown keys."""
+    package = "keda.v1alpha1" if manifest["apiVersion"].startswith("keda.sh/") else "prometheus_operator.v1"
+    models = importlib.import_module(f"cloudcoil.models.{package}")
+    try:
+        known = getattr(models, manifest["kind"]).model_validate(manifest)
+    except ValueError as error:
+        return str(error).splitlines()
+    return [f"{path}: unknown" for path in _unknown(manifest, known.model_dump(by_alias=True, mode="json"))]
+
+
+def _unknown(document: Any, known: Any, path: str = "") -> list[str]:
+    if isinstance(document, dict):
+        there = known if isinstance(known, dict) else {}
+        inside = [_unknown(value, there[key], f"{path}/{key}") for key, value in document.items() if key in there]
+        return [f"{path}/{key}" for key in document if key not in there] + [one for some in inside for one in some]
+    if isinstance(document, list):
+        pairs = zip(document, known or [], strict=False)
+        return [one for number, pair in enumerate(pairs) for one in _unknown(*pair, f"{path}/{number}")]
+    return []
+
+
+@pytest.fixture(scope="session")
+def invalid() -> Invalid:
+    """What a release of Kubernetes, or the operator that it is for, has against a manifest: unknown keys, too."""
+
+    def invalid(manifest: Manifest, release: str) -> list[str]:
+        if manifest["apiVersion"].startswith(("monitoring.coreos.com/", "keda.sh/")):
+            return _operators(manifest)
+        if (validator := _validator(manifest["kind"], manifest["apiVersion"], release)) is None:
+            return [f"Kubernetes {release} has no {manifest['kind']} of {manifest['apiVersion']}"]
+        errors = validator.iter_errors(manifest)
+        return [f"{'.'.join(map(str, error.instance_path))}: {error.message}" for error in errors]
+
+    return invalid
