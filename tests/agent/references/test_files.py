@@ -64,6 +64,21 @@ def test_fields_are_found_by_path_and_a_row_may_tell_its_model(tmp_path: Path) -
     assert list(table.rows()) == [Row(1772352000.0, "shop/chat/org/qwen", {"input_tokens": 12.0})]
 
 
+def test_numbers_of_calls_are_found_by_the_names_that_logs_give_them(tmp_path: Path) -> None:
+    records = [
+        {"TIMESTAMP": 1.0, "ContextTokens": 374, "GeneratedTokens": 44, "latency_ms": 1500},
+        {"ts": 2.0, "usage": {"prompt_tokens": 12, "completion_tokens": 3}, "ttft": 0.2},
+        {"at": 3.0, "input_tokens": 5, "prompt_tokens": 6, "refusal": 1},
+    ]
+    table = Table(write(tmp_path / "calls.jsonl", records), Fields(SEGMENT))
+
+    assert [row.values for row in table.rows()] == [
+        {"input_tokens": 374.0, "output_tokens": 44.0, "duration": 1.5},
+        {"input_tokens": 12.0, "output_tokens": 3.0, "time_to_first_token": 0.2},
+        {"input_tokens": 5.0, "refusal": 1.0},
+    ]
+
+
 def test_whose_calls_they_are_is_said_to_be_unread_until_it_is_asked_for(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", [{"service": "chat", "model": "qwen", "input_tokens": 1}])
     unasked, given, asked = (

@@ -1,7 +1,8 @@
 """
 Rows out of a file of somebody else's: JSON (lines, or one list), CSV or Parquet, the first two also as .gz.
 
-A field is named by its path (`usage.prompt_tokens`). Text is never taken: a value that is a word must be a short one.
+A field is named by its path (`usage.prompt_tokens`), or found by its signal's name; numbers of calls also by what logs
+usually call them. Text is never taken: a value that is a word must be a short one.
 """
 
 import csv
@@ -21,7 +22,8 @@ import msgspec
 from detectors.drift.kinds import Kind
 from watchkeeper.agent import registry
 from watchkeeper.agent.drift.streams import ERROR, FINISH_REASON, NUMBERS, QUALITY, VERDICT, kind_of
-from watchkeeper.core.call_fields import TIME_NAMES, Record, finite, parse_time, value_at
+from watchkeeper.core.call_fields import NUMBERS as FIELDS_OF_CALLS
+from watchkeeper.core.call_fields import TIME_NAMES, CallReader, Record, finite, parse_time, value_at
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.labels import clean
 from watchkeeper.core.observed import Row, Segment
@@ -35,6 +37,13 @@ _MOST_FIELD_CHARACTERS: Final = 1 << 27
 _SEPARATORS: Final = ",;\t|"
 _MOST_WORD_CHARACTERS: Final = 64
 _FLAGS: Final = {"1": 1.0, "true": 1.0, "yes": 1.0, "0": 0.0, "false": 0.0, "no": 0.0}
+_OF_CALLS: Final = {
+    field.name: signal
+    for field in FIELDS_OF_CALLS
+    for signal, _, _ in NUMBERS
+    if field.name in (signal, f"{signal}_seconds")
+}
+"""signal by the field of a call that it is"""
 
 
 class Fields(msgspec.Struct, frozen=True):
@@ -45,7 +54,7 @@ class Fields(msgspec.Struct, frozen=True):
     time: str | None = None
     """path; None: the first of TIME_NAMES that the file has"""
     paths: Mapping[str, str] = {}
-    """by signal, or by a part of the segment; without signals: every field that has the name of one"""
+    """by signal, or by a part of the segment; without signals: every field that has the name of one, or a usual name"""
 
 
 class Table:
@@ -61,6 +70,7 @@ class Table:
             for name, given in zip(SEGMENT_NAMES, fields.segment, strict=True)
             if not given and name not in fields.paths
         ]
+        self._usual = CallReader({}, "")
         self._unread: Counter[str] = Counter()
         self._unasked: set[str] = set()
 
@@ -109,7 +119,7 @@ class Table:
 
     def _values(self, record: Record) -> dict[str, float | str]:
         values: dict[str, float | str] = {}
-        for signal, path in (self._signals or {name: name for name in record if is_signal(name)}).items():
+        for signal, (path, scale) in self._where(record).items():
             found = value_at(record, path)
             if found is None or found == "":
                 continue
@@ -117,8 +127,16 @@ class Table:
             if value is None:
                 self._unread[signal] += 1
             else:
-                values[signal] = value
+                values[signal] = value * scale if isinstance(value, float) else value
         return values
+
+    def _where(self, record: Record) -> dict[str, tuple[str, float]]:
+        """Path of each signal, and what turns its number into the signal's unit."""
+        if self._signals:
+            return {signal: (path, 1.0) for signal, path in self._signals.items()}
+        places = self._usual.places(record)
+        of_calls = {signal: where for field, signal in _OF_CALLS.items() if (where := places[field]) is not None}
+        return of_calls | {name: (name, 1.0) for name in record if is_signal(name)}
 
 
 def is_signal(name: str) -> bool:
