@@ -30,6 +30,7 @@ from watchkeeper.core.metric import Metric
 from watchkeeper.core.vocabulary import METRICS, engines
 
 if TYPE_CHECKING:
+    from collector.engines.finder import Finder
     from collector.engines.source import EnginesSource
     from collector.engines.target import Target
 
@@ -82,15 +83,17 @@ def poll_seconds(config: tuple[EngineTarget, ...]) -> float:
     return min([1.0, *(target.interval_seconds / 2 for target in config)])
 
 
-def _targets(config: tuple[EngineTarget, ...], ledger: Ledger) -> "tuple[Target, ...]":
+def _targets(config: tuple[EngineTarget, ...], ledger: Ledger) -> "tuple[Target | Finder, ...]":
+    from collector.engines.finder import Finder
     from collector.engines.target import Target
     from collector.engines.tls import CertificateError
 
     problems = [*_repeated(config)]
-    targets = []
+    targets: list[Target | Finder] = []
     for index, target in enumerate(config):
         try:
-            targets.append(Target(target, TABLES, ledger))
+            kind = Finder if target.is_looked_for else Target
+            targets.append(kind(target, TABLES, ledger))
         except CertificateError as problem:
             problems.append(f"engines[{index}].{problem}")
     if problems:
@@ -99,7 +102,9 @@ def _targets(config: tuple[EngineTarget, ...], ledger: Ledger) -> "tuple[Target,
 
 
 def _repeated(config: tuple[EngineTarget, ...]) -> Iterator[str]:
-    seen = Counter((target.host, target.port, target.fixed_path) for target in config)
+    if sum(target.is_looked_for for target in config) > 1:
+        yield "engines: `find` without a url is listed several times and would find the same engine; keep one"
+    seen = Counter((target.host, target.port, target.fixed_path) for target in config if not target.is_looked_for)
     for (host, port, path), times in seen.items():
         if times > 1:
             yield f"engines: {host}:{port}{path} is listed {times} times and would be counted as often; keep one"

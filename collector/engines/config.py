@@ -16,8 +16,10 @@ _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 class EngineTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One engine's metrics page. `url` is enough; which engine it is shows from the page."""
 
-    url: str
+    url: str = ""
     """http:// or https://, host and port; a path in it counts as `path`"""
+    find: bool = False
+    """with an empty `url`: look for it on this machine, over http at the ports where the known engines listen"""
     path: str = ""
     """where the page is; empty tries where the known engines have theirs"""
     name: str = ""
@@ -48,8 +50,14 @@ class EngineTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """a page with more samples is refused; also the running totals remembered at most"""
 
     def __post_init__(self) -> None:
-        if problem := address_problem(self, "http://host:8000"):
+        if self.is_looked_for:
+            msgspec.structs.replace(self, url="http://localhost")  # what else is said is held to the same rules
+        elif problem := address_problem(self, "http://host:8000"):
             raise ValueError(problem)
+
+    @property
+    def is_looked_for(self) -> bool:
+        return self.find and not self.url
 
     @property
     def origin(self) -> str:

@@ -8,6 +8,7 @@ import msgspec
 
 from collector.engines.fault import Fault, Refused
 from collector.engines.fetch import open_session
+from collector.engines.finder import HOST, Finder
 from collector.engines.mapping import MODEL, absent, claimed, names_model, observe, present
 from collector.engines.recognise import View, observe_all
 from collector.engines.target import Scraped, Target
@@ -61,7 +62,7 @@ class Unusable(msgspec.Struct, frozen=True):
     detail: str
 
 
-def look(targets: Sequence[Target]) -> tuple[Report | Unusable, ...]:
+def look(targets: Sequence[Target | Finder]) -> tuple[Report | Unusable, ...]:
     """All at once, in the order of `targets`."""
     return asyncio.run(_look(targets))
 
@@ -86,12 +87,17 @@ def lines(found: Report | Unusable) -> Iterator[str]:
             yield f"{found.origin}: {engine.title} does not tell {line}"
 
 
-async def _look(targets: Sequence[Target]) -> tuple[Report | Unusable, ...]:
+async def _look(targets: Sequence[Target | Finder]) -> tuple[Report | Unusable, ...]:
     async with open_session() as session:
         return tuple(await asyncio.gather(*(_look_at(target, session) for target in targets)))
 
 
-async def _look_at(target: Target, session: aiohttp.ClientSession) -> Report | Unusable:
+async def _look_at(target: Target | Finder, session: aiohttp.ClientSession) -> Report | Unusable:
+    if isinstance(target, Finder):
+        try:
+            target = await target.search(session)
+        except Refused as refused:
+            return Unusable(f"http://{HOST}", refused.fault, refused.detail)
     try:
         scraped, _ = await target.look(session)
     except Refused as refused:

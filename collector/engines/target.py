@@ -35,7 +35,7 @@ _ANSWER_BYTES: Final = 1 << 20
 _READS_WATCHED: Final = 10
 _RESTARTS_AT_MOST: Final = 2
 """within these reads: no engine loads its model more often"""
-_NOBODY: Final = (Fault.UNREACHABLE, Fault.TIMED_OUT, Fault.BAD_CERTIFICATE)
+NOBODY: Final = (Fault.UNREACHABLE, Fault.TIMED_OUT, Fault.BAD_CERTIFICATE)
 """no answer at all: another path would not get one either"""
 _ELSEWHERE: Final = (Fault.OFF, Fault.HTML, Fault.JSON, Fault.UNKNOWN_ENGINE)
 """answers that show another server, at a path that had the page before"""
@@ -139,12 +139,12 @@ class Target:
             except Refused as refused:
                 # what was said, not the error: its traceback would hold this frame, and it the page
                 refusals.append(Refused(refused.fault, refused.detail, refused.engine))
-                if refused.fault in _NOBODY or (self.paths.is_proven(path) and refused.fault not in _ELSEWHERE):
+                if refused.fault in NOBODY or (self.paths.is_proven(path) and refused.fault not in _ELSEWHERE):
                     break
             else:
                 self.paths.found(path)
                 return found
-        if refusals and refusals[-1].fault in _NOBODY:
+        if refusals and refusals[-1].fault in NOBODY:
             self.paths.forget()
         refusal = _most_telling((*self.paths.shunned(), *refusals))
         raise Refused(refusal.fault, refusal.detail, refusal.engine)
@@ -297,7 +297,7 @@ class Target:
 
 def _most_telling(refusals: Sequence[Refused]) -> Refused:
     """That nobody answers, else one by which the engine is known, else one that says more than `nothing is there`."""
-    nobody = [refused for refused in refusals if refused.fault in _NOBODY]
+    nobody = [refused for refused in refusals if refused.fault in NOBODY]
     by_engine = [refused for refused in refusals if refused.engine]
     telling = [refused for refused in refusals if refused.fault is not Fault.OFF]
     return (*nobody, *by_engine, *telling, *refusals)[0]

@@ -41,8 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.command(options)
         print(end="", flush=True)  # here, where it can still be said that it was not written
     except ConfigError as error:
-        for problem in error.problems:
-            print(f"watchkeeper: {problem}", file=sys.stderr)
+        _tell(error)
         return EXIT_CONFIG
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] in ("watchkeeper", *registry.PACKAGES):
@@ -68,6 +67,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+def _tell(error: ConfigError) -> None:
+    for problem in error.problems:
+        print(f"watchkeeper: {problem}", file=sys.stderr)
+
+
 def _drop_output() -> None:
     """What is still buffered would be written, and fail, once more at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -87,6 +91,12 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="watch, until SIGTERM")
     run.add_argument("--config", type=Path, help="YAML file; without it, defaults and the environment")
     run.add_argument("--role", choices=get_args(configuration.Role), help="overrides the file's role")
+    run.add_argument(
+        "--retry-seconds",
+        type=float,
+        metavar="N",
+        help="what hinders the start is said, and tried again after so long, instead of ending; for sidecars",
+    )
     run.set_defaults(command=_run)
 
     check = commands.add_parser("check-config", help="report every mistake in a configuration file")
@@ -161,6 +171,24 @@ def _load(path: Path | None, environment: Mapping[str, str]) -> Any:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.retry_seconds is None:
+        return _watch(options)
+    # From the first moment: a pod that ends meanwhile must not wait for this process to be killed.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    try:
+        return _watch(options)
+    except ConfigError as error:
+        _tell(error)
+    print(f"watchkeeper: not started; tried again in {options.retry_seconds:g} s", file=sys.stderr, flush=True)
+    if signal.sigtimedwait(_STOP_SIGNALS, options.retry_seconds) is not None:
+        return EXIT_CONFIG
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+    # A new program in the same process: no socket or thread of the half-built one is left, and to the kubelet the
+    # container never ended.
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves
+
+
+def _watch(options: argparse.Namespace) -> int:
     environment = dict(os.environ)
     if options.role:
         environment[f"{configuration.ENVIRONMENT_PREFIX}ROLE"] = options.role
