@@ -1,6 +1,6 @@
 """
-`watchkeeper run | check-config | config-schema | metrics | doctor | health | engines | devices | rules | dashboards |
-simulate | demo | reference | replay | findings | audit | report | evidence | version`.
+`watchkeeper run | check-config | config-schema | metrics | doctor | health | ping | engines | devices | rules |
+dashboards | simulate | demo | reference | replay | findings | audit | report | evidence | version`.
 
 Only this exits the process.
 """
@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -120,6 +121,22 @@ def _parser() -> argparse.ArgumentParser:
     health.add_argument("--config", type=Path, help="the file it runs with; without it, defaults and the environment")
     health.add_argument("--ready", action="store_true", help="ask whether it is ready rather than alive")
     health.set_defaults(command=_health)
+
+    about = "send one made-up call over OTLP/HTTP, and look for it in the metrics"
+    ping = commands.add_parser("ping", help=about, description=about)
+    ping.add_argument("--otlp", metavar="URL", default="http://127.0.0.1:4318", help="default: %(default)s")
+    ping.add_argument("--metrics", metavar="URL", default="http://127.0.0.1:9464", help="default: %(default)s")
+    ping.add_argument("--seconds", type=float, default=30.0, help="how long to try; default: %(default)g")
+    for option, metavar, what in (
+        ("ca-file", "FILE", "who signed their certificates; default: the system's"),
+        ("certificate-file", "FILE", "our own certificate, where one is asked for"),
+        ("key-file", "FILE", "its private key"),
+        ("server-name", "NAME", "that their certificates are for, where it is not the address"),
+        ("otlp-token-file", "FILE", "one token, or lines `name: token`, of which the first"),
+        ("metrics-token-file", "FILE", "likewise, for metrics"),
+    ):
+        ping.add_argument(f"--{option}", metavar=metavar, default="", help=what)
+    ping.set_defaults(command=_ping)
 
     engines = commands.add_parser("engines", help="print what is read from each engine, and how to switch it on")
     engines.add_argument("--format", choices=("text", "markdown"), default="text")
@@ -279,6 +296,15 @@ def _health(options: argparse.Namespace) -> int:
     found = ask(options.config, os.environ, "/readyz" if options.ready else "/healthz")
     print(found.text)
     return 0 if found.is_well else 1
+
+
+def _ping(options: argparse.Namespace) -> int:
+    from watchkeeper.agent.ping import Ping, ping
+
+    wanted = Ping(**{name: getattr(options, name) for name in Ping.__struct_fields__})
+    is_found, text = ping(wanted, time.monotonic, time.sleep)
+    print(text)
+    return 0 if is_found else 1
 
 
 def _engines(options: argparse.Namespace) -> int:

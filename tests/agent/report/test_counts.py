@@ -24,7 +24,7 @@ from watchkeeper.agent.report.places import Places
 from watchkeeper.agent.report.standing import Standings
 from watchkeeper.core.observed import Counted, Tally
 
-MARCH = parse("2025-03")
+MARCH = parse("2025-03", 0.0)
 SEGMENT = "shop/chat/qwen"
 
 

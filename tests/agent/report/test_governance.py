@@ -305,7 +305,7 @@ def test_a_period_that_is_not_over_is_told_as_far_as_it_went(month: Any, tmp_pat
     from watchkeeper.agent.report.places import places
 
     options = argparse.Namespace(config=None, state_folder=month.state)
-    read = sources.read(places(options), period.parse("2025-03"), Wanted(), [])
+    read = sources.read(places(options), period.parse("2025-03", 0.0), Wanted(), [])
     noon = month.truth.longer_since + 12 * HOUR
     early = gather.gather(read, DEFAULTS, None, 30.0, made_at=noon)
 
@@ -334,7 +334,7 @@ def test_a_period_that_is_none_is_refused(month: Any, tmp_path: Path, period: st
     )
 
     assert code == 2
-    assert "is neither a month like 2026-10 nor days" in capsys.readouterr().err
+    assert "is no period: give a month like 2026-10, days" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_written_is_told_in_a_line(month: Any, tmp_path: Path, capsys: Any) -> None:

@@ -15,7 +15,7 @@ from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.testkit.ports import free_port
 from watchkeeper.core.testkit.prometheus_server import PrometheusServer
 
-MARCH = parse("2025-03")
+MARCH = parse("2025-03", 0.0)
 LABELS = {"slo": "availability", "sli": "availability", "service_name": "chat", "gen_ai_request_model": "qwen"}
 ANSWERS = {
     "sum_over_time(wk:sli_total:increase5m[2678400s])": "200000",

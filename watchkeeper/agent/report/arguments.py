@@ -53,7 +53,9 @@ def _part(among: Any, name: str, about: str) -> argparse.ArgumentParser:
 
 
 def _read(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--period", required=True, metavar="PERIOD", help="2026-10, or 2026-10-05/2026-10-11; UTC")
+    parser.add_argument(
+        "--period", required=True, metavar="PERIOD", help="2026-10, 2026-10-05/2026-10-11 or last-month; UTC"
+    )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--config", type=Path, metavar="FILE", help="whose state folder, references and store are read")
     where.add_argument("--state-folder", type=Path, metavar="FOLDER", help="instead of the configuration's")

@@ -76,8 +76,9 @@ def _recorded(options: argparse.Namespace) -> tuple[Sources, Record]:
 
 def _sources(options: argparse.Namespace, limits: list[tuple[str, float]]) -> Sources:
     wanted = Wanted(options.namespace, options.service, options.model)
-    period = parse(options.period)
-    if period.since > time.time():
+    now = time.time()
+    period = parse(options.period, now)
+    if period.since > now:
         raise ConfigError(f"--period: {period.name} has not begun")
     return sources.read(places(options), period, wanted, limits)
 

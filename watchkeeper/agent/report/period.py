@@ -9,6 +9,8 @@ import msgspec
 from watchkeeper.core.errors import ConfigError
 
 HOUR_SECONDS: Final = 3600
+LAST_MONTH: Final = "last-month"
+"""for who asks by the clock, as a CronJob does"""
 _MONTH: Final = re.compile(r"(\d{4})-(\d{2})")
 _DAYS: Final = re.compile(r"(\d{4}-\d{2}-\d{2})/(\d{4}-\d{2}-\d{2})")
 
@@ -33,12 +35,14 @@ class Period(msgspec.Struct, frozen=True):
         return self.since <= at < self.until
 
 
-def parse(text: str) -> Period:
+def parse(text: str, now: float) -> Period:
     """
-    `2026-10`, or `2026-10-05/2026-10-11`, both days included.
+    `2026-10`, `2026-10-05/2026-10-11`, both days included, or `last-month`, the one before that of `now`.
 
-    :raises ConfigError: neither
+    :raises ConfigError: none of them
     """
+    if text == LAST_MONTH:
+        text = f"{datetime.fromtimestamp(now, UTC).replace(day=1) - timedelta(days=1):%Y-%m}"
     try:
         if found := _MONTH.fullmatch(text):
             first = date(int(found[1]), int(found[2]), 1)
@@ -50,7 +54,9 @@ def parse(text: str) -> Period:
                 return _of(text, first, last)
     except (ValueError, OverflowError):
         pass
-    raise ConfigError(f"--period: '{text}' is neither a month like 2026-10 nor days like 2026-10-05/2026-10-11")
+    raise ConfigError(
+        f"--period: '{text}' is no period: give a month like 2026-10, days like 2026-10-05/2026-10-11, or last-month"
+    )
 
 
 def _of(name: str, first: date, last: date) -> Period:

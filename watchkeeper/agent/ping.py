@@ -1,0 +1,158 @@
+"""`watchkeeper ping`: one made-up call, sent and looked for in the metrics. For people, and for `helm test`."""
+
+import http.client
+import json
+import secrets
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from watchkeeper.core.errors import ConfigError
+
+SERVICE: Final = "watchkeeper-ping"
+"""`service.name` of the made-up call"""
+_SERIES: Final = "watchkeeper_requests_total{"
+_MOST_BYTES: Final = 64 << 20
+_PAUSE_SECONDS: Final = 0.25
+_TRY_SECONDS: Final = 5.0
+
+
+class Ping(msgspec.Struct, frozen=True):
+    """Whom to ask, and as whom. Files are paths; empty: none."""
+
+    otlp: str
+    metrics: str
+    seconds: float
+    ca_file: str = ""
+    certificate_file: str = ""
+    key_file: str = ""
+    server_name: str = ""
+    """that certificates are for, where it is not the address's"""
+    otlp_token_file: str = ""
+    metrics_token_file: str = ""
+
+
+def ping(wanted: Ping, now: Callable[[], float], sleep: Callable[[float], None]) -> tuple[bool, str]:
+    """
+    :return: whether the call came through, and a line for a person
+    :raises ConfigError: a file or an address is no good
+    """
+    end = now() + wanted.seconds
+    ready = _asker(wanted, wanted.metrics, "")
+    metrics = _asker(wanted, wanted.metrics, wanted.metrics_token_file)
+    otlp = _asker(wanted, wanted.otlp, wanted.otlp_token_file)
+    body = json.dumps(_call(time.time_ns(), secrets.token_hex)).encode()
+    before: float | None = None
+    is_sent = False
+    while True:
+        try:
+            if before is None:
+                _expect(ready("GET", "/readyz", b""), f"{wanted.metrics}/readyz")
+                before = _count(_expect(metrics("GET", "/metrics", b""), f"{wanted.metrics}/metrics"))
+            if not is_sent:
+                _expect(otlp("POST", "/v1/traces", body), f"{wanted.otlp}/v1/traces")
+                is_sent = True
+            seen = _count(_expect(metrics("GET", "/metrics", b""), f"{wanted.metrics}/metrics"))
+            if seen > before:
+                return True, f"a call sent to {wanted.otlp} is in {wanted.metrics}/metrics"
+            problem = f"a call sent to {wanted.otlp} is not in {wanted.metrics}/metrics"
+        except (OSError, http.client.HTTPException) as error:
+            problem = str(error) or type(error).__name__
+        if now() + _PAUSE_SECONDS > end:
+            return False, f"not within {wanted.seconds:g} s: {problem}"
+        sleep(_PAUSE_SECONDS)
+
+
+def _call(at_nanoseconds: int, random_hex: Callable[[int], str]) -> dict[str, Any]:
+    """OTLP/JSON of one chat that took a second, without text."""
+    said = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "ping", "gen_ai.provider.name": "watchkeeper"}
+    attributes = [{"key": key, "value": {"stringValue": value}} for key, value in said.items()]
+    counts = {"gen_ai.usage.input_tokens": 1, "gen_ai.usage.output_tokens": 1}
+    attributes += [{"key": key, "value": {"intValue": str(value)}} for key, value in counts.items()]
+    span = {
+        "traceId": random_hex(16),
+        "spanId": random_hex(8),
+        "name": "chat ping",
+        "kind": 3,
+        "startTimeUnixNano": str(at_nanoseconds - 1_000_000_000),
+        "endTimeUnixNano": str(at_nanoseconds),
+        "attributes": attributes,
+    }
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": SERVICE}}]}
+    return {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [span]}]}]}
+
+
+def _count(page: bytes) -> float:
+    """Calls of ours on a page of metrics."""
+    lines = page.decode(errors="replace").splitlines()
+    ours = [line for line in lines if line.startswith(_SERIES) and f'service_name="{SERVICE}"' in line]
+    return sum(float(line.rpartition("}")[2].split()[0]) for line in ours)
+
+
+def _expect(answer: tuple[int, bytes], where: str) -> bytes:
+    """:raises OSError: the status is not 200"""
+    status, body = answer
+    if status != http.client.OK:
+        raise OSError(f"{where} answers {status} {http.client.responses.get(status, '')}".rstrip())
+    return body
+
+
+def _asker(wanted: Ping, url: str, token_file: str) -> Callable[[str, str, bytes], tuple[int, bytes]]:
+    """:raises ConfigError: no address, or files that cannot be used"""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError(f"'{url}' is no address; give http:// or https://, host and port")
+    headers = {"Content-Type": "application/json"}
+    if token_file:
+        headers["Authorization"] = f"Bearer {next(_tokens(token_file), '')}"
+    context = _context(wanted) if parts.scheme == "https" else None
+
+    def ask(method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        connection = _connection(parts, wanted.server_name, context)
+        try:
+            connection.request(method, path, body or None, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read(_MOST_BYTES)
+        finally:
+            connection.close()
+
+    return ask
+
+
+def _tokens(file: str) -> Iterator[str]:
+    """:raises ConfigError: the file cannot be read"""
+    try:
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(f"'{file}' cannot be read; give a file with one token") from None
+    for line in lines:
+        if line.strip() and not line.lstrip().startswith("#"):
+            yield line.rpartition(": ")[2].strip()
+
+
+def _context(wanted: Ping) -> ssl.SSLContext:
+    """:raises ConfigError: certificates cannot be used"""
+    try:
+        context = ssl.create_default_context(cafile=wanted.ca_file or None)
+        if wanted.certificate_file:
+            context.load_cert_chain(wanted.certificate_file, wanted.key_file or None)
+    except OSError as error:
+        raise ConfigError(f"certificates cannot be used: {error}; look at --ca-file and --certificate-file") from None
+    return context
+
+
+def _connection(parts: SplitResult, server_name: str, context: ssl.SSLContext | None) -> http.client.HTTPConnection:
+    host = parts.hostname or ""
+    if context is None:
+        return http.client.HTTPConnection(host, parts.port, timeout=_TRY_SECONDS)
+    connection = http.client.HTTPSConnection(host, parts.port, timeout=_TRY_SECONDS, context=context)
+    if server_name:  # asked at the address of one pod, whose certificate is for its Service
+        plain = socket.create_connection((host, parts.port or 443), timeout=_TRY_SECONDS)
+        connection.sock = context.wrap_socket(plain, server_hostname=server_name)
+    return connection
