@@ -56,7 +56,7 @@ class DriverError(Exception):
         self.call = call
 
 
-class Device(msgspec.Struct, frozen=True):
+class Device(msgspec.Struct, frozen=True, cache_hash=True):
     """
     One accelerator, or one partition of it (then `parent` is the accelerator's id).
 
@@ -182,9 +182,13 @@ Ask = Callable[[], Sequence[Measured]]
 class Calls:
     """The calls about one device: each fails for itself, and what is not supported is not asked again."""
 
-    def __init__(self, count_error: CountError) -> None:
-        """:param count_error: told the call and the code of every failure that is neither unsupported nor no sample"""
+    def __init__(self, count_error: CountError, *, is_stale: Meaning = Meaning.STALE) -> None:
+        """
+        :param count_error: told the call and the code of every failure that is neither unsupported nor no sample
+        :param is_stale: what a stale handle means: UNSUPPORTED where handles never are
+        """
         self._count_error = count_error
+        self._is_stale = is_stale
         self._given_up: dict[str, Reason | None] = {}
         self.measured: list[Measured] = []
         self.missing: list[tuple[Metric, Reason]] = []
@@ -213,18 +217,19 @@ class Calls:
         return True
 
     def _failed(self, name: str, error: DriverError, metrics: Sequence[Metric]) -> None:
-        if error.meaning in ENDS_THE_SAMPLE:
+        meaning = self._is_stale if error.meaning is Meaning.STALE else error.meaning
+        if meaning in ENDS_THE_SAMPLE:
             self._count_error(error.call, error.code)
             raise error
-        if error.meaning is Meaning.NO_SAMPLE:
+        if meaning is Meaning.NO_SAMPLE:
             return
-        if error.meaning is Meaning.UNSUPPORTED:
+        if meaning is Meaning.UNSUPPORTED:
             self._given_up[name] = None
             return
         self._count_error(error.call, error.code)
         reason = Reason.UNREACHABLE
-        if error.meaning is Meaning.NOT_PERMITTED:
+        if meaning is Meaning.NOT_PERMITTED:
             reason = self._given_up[name] = Reason.NOT_PERMITTED
-        elif error.meaning is Meaning.DAMAGED:
+        elif meaning is Meaning.DAMAGED:
             reason = Reason.MALFORMED
         self.missing.extend((metric, reason) for metric in metrics)

@@ -2,7 +2,9 @@
 
 import ctypes
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, compress
+from operator import ne
 from typing import Any, Final
 
 import msgspec
@@ -15,8 +17,9 @@ from watchkeeper.core.vocabulary import devices as vocabulary
 
 CALL: Final = "nvmlDeviceGetFieldValues"
 ALL_LINKS: Final = 0xFFFFFFFF
-_HEAD: Final = "IIqqII"
-_ELEMENT: Final = struct.Struct(f"={_HEAD}8s")
+_ELEMENT: Final = struct.Struct("=IIqqII8s")
+_HEAD: Final = "24xQ"
+"""of an element, before its value: what is known already, then the value's type and the field's status in one number"""
 _VALUES: Final = ("d", "I4x", "Q", "Q", "q", "i4x", "H6x")
 """by valueType; unsigned long has 8 bytes wherever there is NVML for Linux"""
 
@@ -112,6 +115,10 @@ Wanted = Sequence[tuple[int, int]]
 FAST_WANTED: Final[Wanted] = (*((field.id, field.scope) for field in FAST), (ENERGY, 0), (RECOVERY_ACTION, 0))
 
 
+Told = tuple[Wanted, Sequence[float]]
+"""fields, and the value of each"""
+
+
 class Batch:
     """
     One read of many fields of one device.
@@ -124,37 +131,39 @@ class Batch:
         self._element = element
         self._array: Any = None
         self._view = memoryview(b"")
-        self._kinds: tuple[int, ...] = ()
+        self._heads: tuple[int, ...] = ()
         self._whole = struct.Struct("")
         self._is_settled = False
         self._all = tuple(wanted)
         self._want(wanted)
 
-    def read(self, get: Callable[..., int], handle: Any) -> dict[tuple[int, int], float]:
+    def read(self, get: Callable[..., int], handle: Any) -> Told:
         """
-        Values by field and scope, in the order asked for; those that have none just now are left out.
+        In the order asked for; those that have none just now are left out.
 
         :raises DriverError: the call failed as a whole, or a field says that the device is gone
         """
         if not self._wanted:
-            return {}
+            return (), ()
         code = get(handle, len(self._wanted), self._array)
         if code:
             raise codes.error(code, CALL)
-        if self._kinds:
+        if self._heads:
             told = self._whole.unpack(self._view)
-            if told[4::7] == self._kinds and not any(told[5::7]):
-                return dict(zip(self._wanted, told[6::7], strict=True))
+            if told[::2] == self._heads:
+                return self._wanted, told[1::2]
         return self._one_by_one()
 
-    def _one_by_one(self) -> dict[tuple[int, int], float]:
+    def _one_by_one(self) -> Told:
         """Where something failed or changed; the kinds of values that were all told are remembered for next time."""
         values: dict[tuple[int, int], float] = {}
+        kinds = []
         dropped = set()
         for field, scope, _, _, kind, status, value in _ELEMENT.iter_unpack(self._view):
             if status == 0:
                 if kind < len(_VALUES):
                     (values[(field, scope)],) = struct.unpack(f"={_VALUES[kind]}", value)
+                    kinds.append(kind)
                 continue
             meaning = codes.error(status, CALL).meaning
             if meaning in (Meaning.LOST, Meaning.RESET_REQUIRED, Meaning.RESTARTED):
@@ -164,28 +173,28 @@ class Batch:
         if dropped:
             self._want([one for one in self._wanted if one not in dropped])
         elif len(values) == len(self._wanted):
-            self._kinds = tuple(kind for _, _, _, _, kind, _, _ in _ELEMENT.iter_unpack(self._view))
-            self._whole = struct.Struct("=" + "".join(_HEAD + _VALUES[kind] for kind in self._kinds))
-        return values
+            self._whole = struct.Struct("=" + "".join(_HEAD + _VALUES[kind] for kind in kinds))
+            self._heads = self._whole.unpack(self._view)[::2]
+        return tuple(values), tuple(values.values())
 
     def renew(self) -> None:
         """Ask again for what was not supported."""
         self._want(self._all)
 
-    def settle(self, values: dict[tuple[int, int], float]) -> None:
+    def settled(self, told: Told) -> Told:
         """Of two fields that bring the same, keep one from now on: a counter must not change its source."""
-        if self._is_settled or not values:
-            return
+        if self._is_settled or not told[0]:
+            return told
         self._is_settled = True
-        doubles = {old if new in values else new for old, new in _OLDER.items()}
+        doubles = {old if new in told[0] else new for old, new in _OLDER.items()}
         self._all = tuple(one for one in self._all if one not in doubles)
         self._want([one for one in self._wanted if one not in doubles])
-        for double in doubles:
-            values.pop(double, None)
+        kept = {key: value for key, value in zip(*told, strict=True) if key not in doubles}
+        return tuple(kept), tuple(kept.values())
 
     def _want(self, wanted: Wanted) -> None:
         self._wanted = tuple(wanted)
-        self._kinds = ()
+        self._heads = ()
         self._array = (self._element * (len(wanted) + 1))()
         self._view = memoryview(self._array).cast("B")[: len(wanted) * _ELEMENT.size]
         for place, (field, scope) in enumerate(wanted):
@@ -197,33 +206,38 @@ class Meanings:
     """What the fast fields of one device mean, in the vocabulary. Most stay as they are, and are made once."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[int, int], tuple[float, tuple[Measured, ...]]] = {}
+        self._keys: Wanted = ()
+        self._values: Sequence[float] = ()
+        self._made: list[tuple[Measured, ...]] = []
 
-    def of(self, values: Mapping[tuple[int, int], float]) -> list[Measured]:
-        found: list[Measured] = []
-        for key, value in values.items():
-            made = self._made.get(key)
-            if made is None or made[0] != value:
-                made = self._made[key] = (value, tuple(_meaning(key, value)))
-            found += made[1]
-        return found
+    def of(self, told: Told) -> list[Measured]:
+        keys, values = told
+        if keys != self._keys:
+            self._keys, self._made = keys, list(map(_meaning, keys, values))
+        else:
+            for place in compress(range(len(keys)), map(ne, values, self._values)):
+                self._made[place] = _meaning(keys[place], values[place])
+        self._values = values
+        return list(chain.from_iterable(self._made))
 
 
-def _meaning(key: tuple[int, int], value: float) -> Iterator[Measured]:
+def _meaning(key: tuple[int, int], value: float) -> tuple[Measured, ...]:
     field = _BY_KEY.get(key)
     if field is not None:
-        yield Measured(field.metric, value * field.factor, field.labels)
-    elif key == (ENERGY, 0):
-        yield Measured(vocabulary.ENERGY, value / 1000, _METER)
-    elif key == (RECOVERY_ACTION, 0):
-        for number, label in enumerate(_ACTION_LABELS):
-            if number:
-                yield Measured(vocabulary.RECOVERY_ACTION, float(number == int(value)), label)
+        return (Measured(field.metric, value * field.factor, field.labels),)
+    if key == (ENERGY, 0):
+        return (Measured(vocabulary.ENERGY, value / 1000, _METER),)
+    if key == (RECOVERY_ACTION, 0):
+        return tuple(
+            Measured(vocabulary.RECOVERY_ACTION, float(number == int(value)), label)
+            for number, label in enumerate(_ACTION_LABELS)
+            if number
+        )
+    return ()
 
 
-def links(values: Mapping[tuple[int, int], float]) -> Iterator[Measured]:
+def links(states: Sequence[float]) -> Iterator[Measured]:
     """NVLinks up and down, of the states of each."""
-    states = [value for (field, _), value in values.items() if field == LINK_STATE]
     if states:
         up = float(sum(1 for state in states if state))
         for name, count in (("up", up), ("down", len(states) - up)):

@@ -8,7 +8,6 @@ devices: one lock for all, waited for with a timeout, because the device that ho
 import ctypes
 import struct
 import threading
-from collections.abc import Callable
 from typing import Any, Final
 
 from collector.accelerators.driver import DriverError, Meaning, Measured
@@ -33,7 +32,7 @@ METRICS: Final[tuple[tuple[int, Metric, Labels], ...]] = (
 )
 """GPM's number, and what it fills; all in percent"""
 _HEAD_BYTES: Final = 24
-_ELEMENT: Final = struct.Struct("=4xId24x")
+_ELEMENT: Final = "4xId24x"
 """of c_nvmlGpmMetric_t: its return code and value; the structure's own fields cost ten times as much to read"""
 BUSY: Final = 1
 """of a partition, which has no utilization rates: the share of time in which anything ran"""
@@ -53,8 +52,8 @@ class Gpm:
         self._newer: Any = None
         self._newer_at = 0.0
         self._request: Any = None
-        self._view = memoryview(b"")
-        self._get: Callable[..., int] | None = None
+        self._whole = struct.Struct(f"={len(self._metrics) * _ELEMENT}")
+        self._measured = [Measured(metric, -1.0, labels) for _, metric, labels in self._metrics]
 
     def read(self, now: float) -> list[Measured]:
         """
@@ -94,35 +93,35 @@ class Gpm:
             raise codes.error(3, "nvmlGpmQueryDeviceSupport")
         self._older = self._library.call("nvmlGpmSampleAlloc")
         self._newer = self._library.call("nvmlGpmSampleAlloc")
-        self._get = self._library.raw("nvmlGpmMetricsGet")
         request = self._library.binding.c_nvmlGpmMetricsGet_t()
         request.version = 1
         request.numMetrics = len(self._metrics)
         for place, (number, _, _) in enumerate(self._metrics):
             request.metrics[place].metricId = number
         self._request = request
-        self._view = memoryview(request).cast("B")[_HEAD_BYTES:][: len(self._metrics) * _ELEMENT.size]
 
     def _take(self) -> None:
         """Into the older buffer, which then is the newer one."""
         if self._partition is None:
-            self._library.call("nvmlGpmSampleGet", self._handle, self._older)
+            self._call("nvmlGpmSampleGet", self._handle, self._older)
         else:
-            self._library.call("nvmlGpmMigSampleGet", self._handle, self._partition, self._older)
+            self._call("nvmlGpmMigSampleGet", self._handle, self._partition, self._older)
         self._older, self._newer = self._newer, self._older
 
     def _metrics_between(self) -> list[Measured]:
-        request, get = self._request, self._get
-        if get is None:
-            return []
+        request, measured = self._request, self._measured
         request.sample1, request.sample2 = self._older, self._newer
-        code = get(ctypes.byref(request))
-        if code:
-            raise codes.error(code, "nvmlGpmMetricsGet")
+        self._call("nvmlGpmMetricsGet", ctypes.byref(request))
+        told = self._whole.unpack_from(request, _HEAD_BYTES)
+        for place, value in enumerate(told[1::2]):
+            one = measured[place]
+            if one.value != value / 100:
+                measured[place] = Measured(one.metric, value / 100, one.labels)
         return [
-            Measured(metric, value / 100, labels)
-            for (_, metric, labels), (status, value) in zip(
-                self._metrics, _ELEMENT.iter_unpack(self._view), strict=True
-            )
-            if status == 0 and value >= 0  # NaN is not
-        ]
+            one for one, status in zip(measured, told[::2], strict=True) if status == 0 and one.value >= 0
+        ]  # no NaN
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        code = self._library.raw(name)(*arguments)
+        if code:
+            raise codes.error(code, name)
