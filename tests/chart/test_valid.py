@@ -1,0 +1,132 @@
+"""
+Every preset, and each switch on its own, gives manifests that Kubernetes takes, from the oldest release to the newest,
+by helm 3 as by helm 4. Switches are read off values.yaml: a new one is tried without a change here.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from kubernetes_validate.utils import latest_version
+
+from chart_values import comments, schema
+from chart_values.comments import Value
+
+CHART: Final = Path(__file__).resolve().parents[2] / "deploy/helm/watchkeeper"
+OLDEST: Final = "1.28"
+NEWEST: Final = latest_version().rpartition(".")[0]
+RELEASES: Final = (OLDEST, "1.30", "1.33", NEWEST)
+OPERATORS: Final = ("monitoring.coreos.com/v1", "keda.sh/v1alpha1")
+PRESETS: Final = sorted(path.stem for path in (CHART / "presets").glob("*.yaml"))
+
+Values = dict[str, Any]
+
+KAFKA: Final[Values] = {"kafka": {"servers": ["kafka-0:9092", "kafka-1:9092"]}}
+STORE: Final[Values] = {"store": {"enabled": True, "url": "postgresql://watchkeeper@db:5432/watchkeeper"}}
+TLS: Final[Values] = {"tls": {"existingSecret": "certificate"}}
+CONTROL: Final[Values] = {**STORE, "control": {"enabled": True, "existingSecret": "tokens"}}
+DETECTOR: Final[Values] = {**KAFKA, "detector": {"enabled": True}}
+REPORT: Final[Values] = {**STORE, "report": {"enabled": True}}
+
+NEEDED: Final[Mapping[str, Sequence[Values]]] = {
+    "": [],
+    "tls.": [TLS],
+    "tls.control.": [TLS, CONTROL],
+    "kafka.": [KAFKA],
+    "kafka.tls.checkHost": [KAFKA, {"kafka": {"tls": {"enabled": True, "existingSecret": "brokers"}}}],
+    "kafka.sasl.": [KAFKA, {"kafka": {"sasl": {"username": "watchkeeper", "existingSecret": "password"}}}],
+    "store.": [STORE],
+    "control.": [CONTROL],
+    "gateway.persistence.when": [{"gateway": {"persistence": {"enabled": True}}}],
+    "gateway.pdb.": [{"gateway": {"replicas": 2}}],
+    "detector.": [DETECTOR],
+    "detector.persistence.when": [DETECTOR, {"detector": {"persistence": {"enabled": True}}}],
+    "report.": [REPORT],
+    "metrics.podMonitor.force": [{"metrics": {"podMonitor": {"enabled": True}}}],
+    "metrics.prometheusRule.force": [{"metrics": {"prometheusRule": {"enabled": True}}}],
+    "dashboards.": [{"dashboards": {"enabled": True}}],
+}
+"""What a switch needs so that it does something: by how its name begins, the longest that fits."""
+
+
+def leaves(values: Sequence[Value]) -> Iterator[Value]:
+    for value in values:
+        yield from leaves(value.children) if value.children else (value,)
+
+
+def switches() -> Iterator[tuple[str, Any, Any]]:
+    """Each switch with its default, and with each position that it has besides."""
+    for value in leaves(comments.read((CHART / "values.yaml").read_text(encoding="utf-8"), schema.SHAPES)):
+        others = [not value.default] if isinstance(value.default, bool) else value.schema.get("enum", [])
+        for position in others:
+            if position != value.default:
+                yield value.name, value.default, position
+
+
+def together(*parts: Values) -> Values:
+    made: Values = {}
+    for part in parts:
+        for key, value in part.items():
+            made[key] = together(made.get(key, {}), value) if isinstance(value, dict) else copy.deepcopy(value)
+    return made
+
+
+def at(name: str, value: Any) -> Values:
+    """
+    >>> at("a.b", 1)
+    {'a': {'b': 1}}
+    """
+    for key in reversed(name.split(".")):
+        value = {key: value}
+    return dict(value)
+
+
+def needed(name: str) -> Values:
+    return together(*NEEDED[max((key for key in NEEDED if name.startswith(key)), key=len, default="")])
+
+
+def off(name: str, default: Any) -> Values:
+    """What the switch needs, alone: written alike for many switches, so that it is rendered once."""
+    given: Any = needed(name)
+    there = given
+    for key in name.split("."):
+        there = there.get(key) if isinstance(there, dict) else None
+    return given if there is None else together(given, at(name, default))
+
+
+def against(manifests: Sequence[Any], release: str, invalid: Any) -> list[str]:
+    return [
+        f"{manifest['kind']}/{manifest['metadata']['name']}: {problem}"
+        for manifest in manifests
+        for problem in invalid(manifest, release)
+    ]
+
+
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize("preset", [None, *PRESETS])
+def test_every_preset_is_taken_by_every_release_and_alike_by_both_helms(
+    preset: str | None, release: str, render: Any, invalid: Any
+) -> None:
+    presets = (preset,) if preset else ()
+    by_helm3 = render(presets=presets, helm="helm3", kube=release, apis=OPERATORS)
+    by_helm4 = render(presets=presets, helm="helm4", kube=release, apis=OPERATORS)
+
+    assert against(by_helm4, release, invalid) == []
+    assert by_helm3 == by_helm4
+
+
+@pytest.mark.parametrize(("name", "default", "position"), list(switches()))
+def test_each_switch_on_its_own_does_something_that_is_valid(
+    name: str, default: Any, position: Any, render: Any, invalid: Any
+) -> None:
+    apis = () if name.endswith(".force") else OPERATORS
+    given = together(needed(name), at(name, position))
+    oldest = render(given=given, helm="helm3", kube=OLDEST, apis=apis)
+    newest = render(given=given, helm="helm4", kube=NEWEST, apis=apis)
+    without = render(given=off(name, default), helm="helm4", kube=NEWEST, apis=apis)
+
+    assert against(oldest, OLDEST, invalid) == []
+    assert against(newest, NEWEST, invalid) == []
+    assert newest != without, f"{name} changes nothing"
