@@ -38,7 +38,8 @@ def files(chart: Path) -> Mapping[Path, str]:
     """:raises comments.ValuesError: what is to be read is not as it must be"""
     values = comments.read((chart / "values.yaml").read_text(encoding="utf-8"), schema.SHAPES)
     about = yaml.safe_load((chart / "Chart.yaml").read_text(encoding="utf-8"))
-    included = [entry.get("alias", entry["name"]) for entry in about.get("dependencies", [])]
+    included = {entry.get("alias", entry["name"]) for entry in about.get("dependencies", [])}
+    included |= {folder.name for folder in (chart / "charts").glob("*/")}
     presets = {path.stem: path.read_text(encoding="utf-8") for path in (chart / "presets").glob("*.yaml")}
     readme = chart / "README.md"
     parts = {"presets": pages.presets(presets), "values": pages.tables(values)}

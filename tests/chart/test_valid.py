@@ -4,11 +4,13 @@ by helm 3 as by helm 4. Switches are read off values.yaml: a new one is tried wi
 """
 
 import copy
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import yaml
 from kubernetes_validate.utils import latest_version
 
 from chart_values import comments, schema
@@ -27,7 +29,7 @@ KAFKA: Final[Values] = {"kafka": {"servers": ["kafka-0:9092", "kafka-1:9092"]}}
 STORE: Final[Values] = {"store": {"enabled": True, "url": "postgresql://watchkeeper@db:5432/watchkeeper"}}
 TLS: Final[Values] = {"tls": {"existingSecret": "certificate"}}
 CONTROL: Final[Values] = {**STORE, "control": {"enabled": True, "existingSecret": "tokens"}}
-DETECTOR: Final[Values] = {**KAFKA, "detector": {"enabled": True}}
+DETECTOR: Final[Values] = {**KAFKA, "detector": {"enabled": True}, "references": {"existingConfigMap": "approved"}}
 REPORT: Final[Values] = {**STORE, "report": {"enabled": True}}
 
 NEEDED: Final[Mapping[str, Sequence[Values]]] = {
@@ -89,6 +91,8 @@ def needed(name: str) -> Values:
 
 def off(name: str, default: Any) -> Values:
     """What the switch needs, alone: written alike for many switches, so that it is rendered once."""
+    if name == "kafka.sasl.mechanism":
+        return KAFKA  # a user without a mechanism is refused
     given: Any = needed(name)
     there = given
     for key in name.split("."):
@@ -130,3 +134,97 @@ def test_each_switch_on_its_own_does_something_that_is_valid(
     assert against(oldest, OLDEST, invalid) == []
     assert against(newest, NEWEST, invalid) == []
     assert newest != without, f"{name} changes nothing"
+
+
+ANNOTATED: Final = {"example.org/owner": "{{ .Release.Name }}"}
+SHAPES: Final[Mapping[str, Any]] = {
+    "podLabels": {"team": "ml"},
+    "podAnnotations": ANNOTATED,
+    "resources": {"requests": {"cpu": 1.5, "memory": "1Gi"}, "limits": {"memory": "2Gi"}},
+    "podSecurityContext": {"fsGroup": 1000, "supplementalGroups": [44]},
+    "securityContext": {"runAsUser": 1000, "seLinuxOptions": {"type": "spc_t"}},
+    "nodeSelector": {"kubernetes.io/arch": "amd64"},
+    "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+    "affinity": {
+        "podAntiAffinity": {
+            "preferredDuringSchedulingIgnoredDuringExecution": [
+                {"weight": 1, "podAffinityTerm": {"topologyKey": "kubernetes.io/hostname"}}
+            ]
+        }
+    },
+    "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}],
+    "priorityClassName": "high",
+    "runtimeClassName": "nvidia",
+    "terminationGracePeriodSeconds": 90,
+    "livenessProbe": {"httpGet": {"path": "/healthz", "port": 9464}, "periodSeconds": 30},
+    "readinessProbe": {"tcpSocket": {"port": "metrics"}},
+    "startupProbe": {"failureThreshold": 100},
+    "extraEnv": [
+        {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "a"}}},
+        {"name": "X", "value": "1"},
+    ],
+    "extraEnvFrom": [{"configMapRef": {"name": "more", "optional": True}}],
+    "extraVolumes": [{"name": "more", "emptyDir": {"sizeLimit": "1Gi"}}],
+    "extraVolumeMounts": [{"name": "more", "mountPath": "/more"}],
+    "extraInitContainers": [{"name": "first", "image": "busybox:1", "command": ["true"]}],
+    "extraContainers": [{"name": "beside", "image": "busybox:1", "resources": {"limits": {"memory": "8Mi"}}}],
+    "serviceAccount": {"name": "mine", "annotations": ANNOTATED},
+    "persistence": {"enabled": True, "storageClass": "-", "size": 5, "annotations": ANNOTATED},
+    "updateStrategy": {"type": "OnDelete"},
+    "pdb": {"maxUnavailable": "25%"},
+    "service": {
+        "type": "LoadBalancer",
+        "annotations": ANNOTATED,
+        "loadBalancerClass": "example.org/internal",
+        "loadBalancerSourceRanges": ["10.0.0.0/8"],
+        "nodePorts": {"otlp-grpc": 30317},
+    },
+    "keda": {"enabled": True, "authenticationRef": "kafka"},
+}
+"""Something for each key that takes what Kubernetes takes."""
+PODS: Final = ("DaemonSet", "StatefulSet", "CronJob")
+
+
+@pytest.mark.parametrize("release", [OLDEST, NEWEST])
+@pytest.mark.parametrize("component", ["node", "gateway", "detector", "report"])
+def test_a_component_takes_what_kubernetes_takes(component: str, release: str, render: Any, invalid: Any) -> None:
+    known = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))[component]
+    wanted = {key: value for key, value in SHAPES.items() if key in known}
+    if component == "report":
+        wanted["persistence"] = {"size": "5Gi", "accessModes": ["ReadWriteMany"]}
+    given = together(DETECTOR, REPORT, {component: wanted})
+
+    manifests = render(given=given, kube=release, apis=OPERATORS)
+
+    assert against(manifests, release, invalid) == []
+    [pod] = [pod_of(manifest) for manifest in manifests if manifest["kind"] in PODS and is_of(manifest, component)]
+    assert pod["serviceAccountName"] == "mine"
+    assert {"first"} == {container["name"] for container in pod["initContainers"]}
+    assert {"watchkeeper", "beside"} == {container["name"] for container in pod["containers"]}
+    assert {"name": "more", "mountPath": "/more"} in pod["containers"][0]["volumeMounts"]
+
+
+def is_of(manifest: Any, component: str) -> bool:
+    return bool(manifest["metadata"]["labels"]["app.kubernetes.io/component"] == component)
+
+
+def pod_of(manifest: Any) -> Any:
+    template = manifest["spec"].get("jobTemplate", manifest)["spec"]["template"]
+    return template["spec"]
+
+
+def test_objects_of_the_prometheus_operator_are_made_where_the_cluster_knows_them(render: Any) -> None:
+    wanted = ("metrics.podMonitor.enabled=true", "metrics.prometheusRule.enabled=true")
+    here = {manifest["kind"] for manifest in render(*wanted, apis=("monitoring.coreos.com/v1",))}
+    elsewhere = {manifest["kind"] for manifest in render(*wanted, apis=())}
+
+    assert here - elsewhere == {"PodMonitor", "PrometheusRule"}
+    assert elsewhere - here == set()
+
+
+@pytest.mark.parametrize("helm", ["helm3", "helm4"])
+def test_helm_lint_finds_nothing(helm: str, request: pytest.FixtureRequest) -> None:
+    command = [request.getfixturevalue(helm), "lint", "--strict", "--quiet", str(CHART)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 0, done.stdout + done.stderr
