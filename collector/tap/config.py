@@ -47,7 +47,7 @@ class TapTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drain_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 3.0
     """on shutdown, time for open requests to end; shutdown_seconds must be at least twice as long"""
     tls: Tls = Tls()
-    """TLS towards clients"""
+    """TLS towards clients; with `client_ca_file` TLS 1.3 only"""
     ca_file: str = ""
     """PEM file of the authority that signed the upstream's certificate; empty uses the system's"""
 

@@ -12,7 +12,9 @@ from typing import Final
 from collector.tap.config import TapTarget
 from watchkeeper.core import tls
 from watchkeeper.core.errors import ConfigError
+from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.listening import IN_USE
+from watchkeeper.core.tls import ServerTls
 
 _BACKLOG: Final = 4096
 _OWN_DESCRIPTORS: Final = 256
@@ -41,6 +43,17 @@ def listener(target: TapTarget, path: str) -> socket.socket:
         why = os.strerror(error.errno) if error.errno else str(error)
         raise ConfigError(f"{path}.port: cannot listen on {shown} ({why}); set port or host") from None
     return taken
+
+
+def server_tls(target: TapTarget, path: str, ledger: Ledger) -> ServerTls | None:
+    """
+    For clients; None: they speak plain HTTP.
+
+    :raises ConfigError: the files are no good
+    """
+    asks = bool(target.tls.client_ca_file)
+    oldest = ssl.TLSVersion.TLSv1_3 if asks else ssl.TLSVersion.TLSv1_2
+    return tls.server_tls(target.tls, path, ledger, protocols=("http/1.1",), oldest=oldest)
 
 
 def client_tls(target: TapTarget, path: str) -> ssl.SSLContext | None:

@@ -21,7 +21,6 @@ from watchkeeper.core.inbox import Inbox
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Completion, Distribution, Labels, Reading, Sample
-from watchkeeper.core.tls import server_tls
 from watchkeeper.core.vocabulary import engines, health, requests
 from watchkeeper.core.vocabulary import tap as vocabulary
 
@@ -48,10 +47,7 @@ class TapSource:
         if found:
             raise ConfigError(*found)
         self._config = config
-        self._tls = [
-            server_tls(target.tls, f"tap[{index}]", ledger, protocols=("http/1.1",))
-            for index, target in enumerate(config)
-        ]
+        self._tls = [listening.server_tls(target, f"tap[{index}]", ledger) for index, target in enumerate(config)]
         self._ledger = ledger
         self._inbox: Inbox[tuple[Tap, Exchange]] = Inbox(_INBOX_BYTES)
         self._taps: list[Tap] = []

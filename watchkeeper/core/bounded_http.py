@@ -164,6 +164,7 @@ class BoundedServer:
                 accepted,
                 ssl=self._tls.context if self._tls else None,
                 ssl_handshake_timeout=self._bounds.head_seconds if self._tls else None,
+                ssl_shutdown_timeout=_LINGER_SECONDS if self._tls else None,
             )
         except OSError as error:  # the peer has gone, or TLS cannot be agreed on
             if self._tls is not None:
@@ -188,12 +189,23 @@ def _accept_advice(error: OSError) -> str:
 class _Connection(web.RequestHandler):
     """Knows since when its peer keeps it waiting."""
 
-    __slots__ = ("_answering_since", "_closing_since", "_head_since", "_owner", "_request", "_wire")
+    __slots__ = (
+        "_answering_since",
+        "_closing_since",
+        "_head_since",
+        "_is_secured",
+        "_owner",
+        "_request",
+        "_socket",
+        "_wire",
+    )
 
     def __init__(self, owner: "_Connections", **settings: Any) -> None:
         super().__init__(owner, **settings)
         self._owner = owner
         self._wire: asyncio.Transport
+        self._socket: Any
+        self._is_secured = False
         self._request: web.BaseRequest | None = None
         self._head_since: float | None = None
         self._answering_since: float | None = None
@@ -202,6 +214,8 @@ class _Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream server has no other
         self._wire = transport
+        self._socket = transport.get_extra_info("socket")
+        self._is_secured = transport.get_extra_info("ssl_object") is not None
         if self._owner.full():
             transport.write(self._owner.service.one_too_many())
             transport.close()
@@ -246,13 +260,20 @@ class _Connection(web.RequestHandler):
         )
 
     def abort(self) -> None:
-        """Close it without waiting for what was written to be read."""
+        """Close it without waiting for what was written to be read; under TLS, without waiting long."""
+        if self._is_unread():  # else the kernel would keep trying to send what it holds
+            with suppress(OSError):
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self._head_since, self._closing_since = None, float("inf")  # overdue once, not again until it is gone
-        if self._wire.get_write_buffer_size():  # else the kernel would keep trying to send what it holds
-            wire = self._wire.get_extra_info("socket")
-            wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.force_close()
-        self._wire.abort()
+        if not self._is_secured:
+            self._wire.abort()
+
+    def _is_unread(self) -> bool:
+        """Whether the peer leaves something lie. asyncio's TLS cannot be asked once it was closed twice."""
+        if self._is_secured:
+            return self._answering_since is not None or self._closing_since is not None
+        return self._wire.get_write_buffer_size() > 0
 
     def handle_error(
         self,

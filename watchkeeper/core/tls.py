@@ -50,8 +50,8 @@ class Pair(NamedTuple):
 
 class ServerTls:
     """
-    The TLS of one port. `context` stays the same for as long as the port is open: at each handshake it gives way to
-    what the files held last, so that any server can be handed it once. Connections that stand are left alone.
+    The TLS of one port. `context` is made of what the files held last; a server that can only be handed one at its
+    start may keep that, as it gives way to the newer at each handshake. Connections that stand are left alone.
     """
 
     def __init__(
@@ -62,11 +62,14 @@ class ServerTls:
         *,
         clients: ssl.VerifyMode = ssl.CERT_REQUIRED,
         protocols: tuple[str, ...] = (),
+        oldest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2,
     ) -> None:
         """
         :param listener: path of the port's section in the configuration; files are keys of its `tls`
         :param clients: with `client_ca_file`; CERT_OPTIONAL lets clients without a certificate in, to be told apart
         :param protocols: offered by ALPN
+        :param oldest: version spoken. A context that is kept remembers sessions of TLS 1.2, and with them certificates
+            that are trusted no longer
         :raises ConfigError: a file cannot be read, is no PEM, or the key is not the certificate's
         """
         self.listener = listener
@@ -75,18 +78,22 @@ class ServerTls:
         files = tuple(file for key in _KEYS if (file := getattr(tls, key)))
         self._pair: Reread[Pair] = Reread(
             files,
-            lambda: _read(tls, f"{listener}.tls", clients, protocols),
+            lambda: _read(tls, f"{listener}.tls", clients, protocols, oldest),
             listener=listener,
             kind="tls",
             ledger=ledger,
         )
-        self.context = self._pair.value.context
         self.context.sni_callback = self._give_way
 
     @property
     def pair(self) -> Pair:
         """As last read well."""
         return self._pair.value
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """Of the newest files."""
+        return self._pair.value.context
 
     def refresh(self, now: float) -> None:
         """Look at the files, if it is time to. :param now: unix seconds"""
@@ -105,7 +112,7 @@ class ServerTls:
         self._ledger.add(listeners.UNAUTHENTICATED, 1, (*self._labels, ("reason", "no_certificate")))
 
     def _give_way(self, connection: Any, _name: str | None, _context: ssl.SSLContext) -> None:
-        connection.context = self.pair.context
+        connection.context = self.context
 
 
 def server_tls(
@@ -115,9 +122,10 @@ def server_tls(
     *,
     clients: ssl.VerifyMode = ssl.CERT_REQUIRED,
     protocols: tuple[str, ...] = (),
+    oldest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2,
 ) -> ServerTls | None:
     """None: the port speaks no TLS. See ServerTls."""
-    return ServerTls(tls, listener, ledger, clients=clients, protocols=protocols) if tls else None
+    return ServerTls(tls, listener, ledger, clients=clients, protocols=protocols, oldest=oldest) if tls else None
 
 
 def problems(tls: Tls, path: str) -> Iterator[str]:
@@ -138,10 +146,16 @@ def expiry(tls: Tls, path: str) -> float:
     return _read(tls, path, ssl.CERT_REQUIRED).expires_at
 
 
-def _read(tls: Tls, path: str, clients: ssl.VerifyMode, protocols: tuple[str, ...] = ()) -> Pair:
+def _read(
+    tls: Tls,
+    path: str,
+    clients: ssl.VerifyMode,
+    protocols: tuple[str, ...] = (),
+    oldest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2,
+) -> Pair:
     held = _contents(tls, path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.minimum_version = oldest
     if protocols:
         context.set_alpn_protocols(list(protocols))
     try:
@@ -161,7 +175,7 @@ def _read(tls: Tls, path: str, clients: ssl.VerifyMode, protocols: tuple[str, ..
                 f"{path}.client_ca_file: {tls.client_ca_file} holds no PEM certificate; give one"
             ) from None
         context.verify_mode = clients
-        # a session that is taken up again shows no certificate: one would outlive the authority that was taken out
+        # a session that is taken up again shows no certificate: with a ticket, one would outlive its authority
         context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0
     if held != _contents(tls, path):

@@ -1,6 +1,8 @@
 """TLS of both protocols, and senders that must show a certificate."""
 
+import base64
 import ssl
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,20 +18,25 @@ from collector.otlp.config import OtlpConfig
 from collector.otlp.source import OtlpSource
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.rereading import CHECK_SECONDS
 from watchkeeper.core.tls import Tls
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, str]:
     """A certificate for 127.0.0.1, its key and its authority, as PEM files; also a sender's own, of the same."""
-    authority = trustme.CA()
+    files = {name: str(tmp_path / name) for name in ("key", "certificate", "authority", "sender", "sender key")}
+    write_pair(trustme.CA(), files)
+    return files
+
+
+def write_pair(authority: trustme.CA, files: dict[str, str]) -> None:
     certificate, client = authority.issue_cert("127.0.0.1"), authority.issue_cert("sender")
-    certificate.private_key_pem.write_to_path(str(tmp_path / "key"))
-    certificate.cert_chain_pems[0].write_to_path(str(tmp_path / "certificate"))
-    authority.cert_pem.write_to_path(str(tmp_path / "authority"))
-    client.private_key_pem.write_to_path(str(tmp_path / "sender key"))
-    client.cert_chain_pems[0].write_to_path(str(tmp_path / "sender"))
-    return {name: str(tmp_path / name) for name in ("key", "certificate", "authority", "sender", "sender key")}
+    certificate.private_key_pem.write_to_path(files["key"])
+    certificate.cert_chain_pems[0].write_to_path(files["certificate"])
+    authority.cert_pem.write_to_path(files["authority"])
+    client.private_key_pem.write_to_path(files["sender key"])
+    client.cert_chain_pems[0].write_to_path(files["sender"])
 
 
 def test_an_sdk_sends_over_https(
@@ -109,3 +116,94 @@ def test_an_sdk_sends_over_grpc_with_its_certificate_and_not_without(
     assert receiver.items() == 0
     assert export(grpc.ssl_channel_credentials(root, key, certificate)) is SpanExportResult.SUCCESS
     assert receiver.items() == 3
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_both_ports_show_a_new_certificate_and_know_a_new_authority_without_a_restart(
+    receive: Any, files: dict[str, str], sdk_spans: Callable[[int], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
+    receiver = receive(tls=Tls(files["certificate"], files["key"], files["authority"]))
+
+    def sent() -> tuple[bool, bool]:
+        """By HTTP and by gRPC, with what the files say now."""
+        given = {"certificate_file": files["authority"], "client_certificate_file": files["sender"]}
+        given["client_key_file"] = files["sender key"]
+        by_http = OTLPSpanExporter(receiver.url().replace("http:", "https:"), timeout=2, **given)
+        read = [Path(files[name]).read_bytes() for name in ("authority", "sender key", "sender")]
+        credentials = grpc.ssl_channel_credentials(*read)
+        by_grpc = GrpcSpanExporter(f"https://{receiver.grpc_target}", credentials=credentials, timeout=1)
+        try:
+            exported = [exporter.export(sdk_spans(1)) is SpanExportResult.SUCCESS for exporter in (by_http, by_grpc)]
+        finally:
+            by_grpc.shutdown()
+        return exported[0], exported[1]
+
+    before = sent()
+    write_pair(trustme.CA(), files)
+    unknown = sent()
+    receiver.source.read(time.time() + CHECK_SECONDS)
+
+    assert (before, unknown, sent()) == ((True, True), (False, False), (True, True))
+
+
+TOKEN = "a-token-that-nobody-guesses"  # noqa: S105
+
+
+@pytest.mark.parametrize("sent", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Bearer {TOKEN[:-1]}"}])
+def test_who_has_no_token_gets_401_with_nothing_in_it(receive: Any, tmp_path: Path, sent: dict[str, str]) -> None:
+    (tmp_path / "tokens").write_text(f"shop: {TOKEN}")
+    receiver = receive(token_file=str(tmp_path / "tokens"))
+
+    status, headers, body = receiver.post(b"", {"Content-Type": "application/x-protobuf"} | sent)
+
+    assert (status, body, headers["WWW-Authenticate"]) == (401, b"", "Bearer")
+    receiver.wait_until_refused("unauthenticated")
+
+
+def test_senders_with_the_token_are_heard_by_both_protocols_and_others_by_neither(
+    receive: Any, tmp_path: Path, sdk_spans: Callable[[int], Any]
+) -> None:
+    (tmp_path / "tokens").write_text(TOKEN)
+    receiver = receive(token_file=str(tmp_path / "tokens"))
+
+    def exported(token: str) -> list[str]:
+        """The codes of both protocols' answers."""
+        headers = {"authorization": f"Bearer {token}"}
+        said = []
+        status, _, _ = receiver.post(b"", {"Content-Type": "application/x-protobuf"} | headers)
+        said.append(str(status))
+        with grpc.insecure_channel(receiver.grpc_target) as channel:
+            call = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
+            try:
+                call(b"", timeout=30, metadata=tuple(headers.items()))
+                said.append("OK")
+            except grpc.RpcError as error:
+                said.append(error.code().name)
+        return said
+
+    assert exported(TOKEN) == ["200", "OK"]
+    assert exported("guess") == ["401", "UNAUTHENTICATED"]
+    exporter = OTLPSpanExporter(receiver.url(), headers={"authorization": f"Bearer {TOKEN}"}, timeout=5)
+    assert exporter.export(sdk_spans(2)) is SpanExportResult.SUCCESS
+    exporter = OTLPSpanExporter(
+        receiver.url("/api/public/otel/v1/traces"), headers={"Authorization": f"Basic {basic('pk', TOKEN)}"}, timeout=5
+    )
+    assert exporter.export(sdk_spans(1)) is SpanExportResult.SUCCESS
+    assert receiver.items() == 3
+
+
+def test_a_call_whose_token_is_a_mebibyte_is_refused_by_grpc_itself(receive: Any, tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text(TOKEN)
+    receiver = receive(token_file=str(tmp_path / "tokens"))
+    with grpc.insecure_channel(receiver.grpc_target) as channel:
+        call = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
+        with pytest.raises(grpc.RpcError) as refused:
+            call(b"", timeout=30, metadata=(("authorization", "guess" * 200_000),))
+
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def basic(user: str, password: str) -> str:
+    return base64.b64encode(f"{user}:{password}".encode()).decode()
