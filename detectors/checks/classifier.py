@@ -10,9 +10,11 @@ call they are of, some time later.
 
 import http.client
 import logging
+import os
 import threading
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -52,7 +54,9 @@ class ClassifierConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: str = ""
     """name that the endpoint expects; empty sends none"""
     key: str = ""
-    """bearer token; better given by environment variable"""
+    """bearer token; better given by `key_file` or environment variable"""
+    key_file: str = ""
+    """file with the bearer token and nothing else, read for each question; over `key`"""
     share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.1
     """of all answers judged, spread evenly"""
     timeout_seconds: Annotated[float, msgspec.Meta(gt=0, le=120)] = 10.0
@@ -173,14 +177,15 @@ def request_body(config: ClassifierConfig, prompt: str, answer: str) -> bytes:
 def post(config: ClassifierConfig, body: bytes) -> bytes:
     """
     :raises RefusedError: another status than 200
-    :raises OSError: the endpoint is not there; TimeoutError when it is too slow
+    :raises OSError: the endpoint, or the file with the key, is not there; TimeoutError when it is too slow
     """
+    key = Path(config.key_file).read_text(encoding="utf-8").strip() if config.key_file else config.key
     address = urlsplit(config.url)
     kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
     connection = kind(address.hostname or "", address.port, timeout=config.timeout_seconds)
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
-    if config.key:
-        headers["Authorization"] = f"Bearer {config.key}"
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
     try:
         connection.request("POST", f"{address.path or '/'}{'?' if address.query else ''}{address.query}", body, headers)
         response = connection.getresponse()
@@ -239,9 +244,12 @@ def _problems(config: ClassifierConfig) -> tuple[str, ...]:
         is_whole = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
     except ValueError:
         is_whole = False
-    if is_whole:
-        return ()
-    return ("checks.classifier.url: give the whole address, such as http://guard:8000/v1/moderations",)
+    found: tuple[str, ...] = (
+        () if is_whole else ("url: give the whole address, such as http://guard:8000/v1/moderations",)
+    )
+    if config.key_file and not os.access(config.key_file, os.R_OK):
+        found += (f"key_file: '{config.key_file}' cannot be read; give a file with the token",)
+    return tuple(f"checks.classifier.{problem}" for problem in found)
 
 
 def _build(config: ClassifierConfig, ledger: Ledger) -> Classifier:

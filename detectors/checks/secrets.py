@@ -13,11 +13,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from math import log2
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from detectors.checks._phrases import Group, Hits, answer_hits, prepare, prompt_hits
+from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.interfaces import Plugin
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.prepared import Prepared
@@ -69,14 +71,16 @@ class SecretsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     prompts: bool = True
     """prompts, too; canaries are looked for in answers alone, they are in prompts on purpose"""
     canaries: tuple[str, ...] = ()
-    """strings, at least 8 characters each, that must never be in an answer; better given by environment variable than
-    in a file that many read"""
+    """strings, at least 8 characters each, that must never be in an answer; better given by `canaries_file` or
+    environment variable than in a file that many read"""
+    canaries_file: str = ""
+    """file with one more canary a line, read at start"""
 
 
 class Secrets:
     def __init__(self, config: SecretsConfig, _: Ledger) -> None:
         self._prompts = config.prompts
-        self._canaries = config.canaries
+        self._canaries = canaries(config)
         prepare()
 
     def score(self, call: Prepared) -> tuple[Score, ...]:
@@ -135,10 +139,32 @@ def _is_random(value: str) -> bool:
     return bits >= min(_LEAST_BITS, 0.75 * log2(len(value)))
 
 
+def canaries(config: SecretsConfig) -> tuple[str, ...]:
+    """
+    Those of the configuration and those of the file.
+
+    :raises ConfigError: the file cannot be read
+    """
+    if not config.canaries_file:
+        return config.canaries
+    try:
+        lines = Path(config.canaries_file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        where = "checks.secrets.canaries_file"
+        raise ConfigError(f"{where}: '{config.canaries_file}' cannot be read; give a text of UTF-8") from None
+    return (*config.canaries, *filter(None, map(str.strip, lines)))
+
+
 def _problems(config: SecretsConfig) -> tuple[str, ...]:
+    try:
+        known = canaries(config)
+    except ConfigError as error:
+        return error.problems
+    places = [f"canaries[{index}]" for index in range(len(config.canaries))]
+    places += ["canaries_file"] * (len(known) - len(places))
     return tuple(
-        f"checks.secrets.canaries[{index}]: shorter than 8 characters; a short one is found by chance"
-        for index, canary in enumerate(config.canaries)
+        f"checks.secrets.{place}: shorter than 8 characters; a short one is found by chance"
+        for place, canary in zip(places, known, strict=True)
         if len(canary) < 8
     )
 

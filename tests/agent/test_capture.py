@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from detectors.checks.secrets import SecretsConfig
 from detectors.redaction import Redactor
 from watchkeeper.agent.capture import Capture, CaptureConfig, configured_capture, problems
 from watchkeeper.core.errors import ConfigError
@@ -28,7 +29,9 @@ CALL = Completion(
 
 def capture(path: Path, ledger: Ledger | None = None, **more: Any) -> Capture:
     built = configured_capture(
-        CaptureConfig(**({"share": 1.0, "path": str(path)} | more)), (CANARY,), ledger or Ledger()
+        CaptureConfig(**({"share": 1.0, "path": str(path)} | more)),
+        SecretsConfig(canaries=(CANARY,)),
+        ledger or Ledger(),
     )
     assert built is not None
     return built
@@ -68,8 +71,8 @@ def test_a_call_is_written_down_redacted_and_counted(tmp_path: Path) -> None:
 
 
 def test_it_is_off_unless_a_share_is_asked_for(tmp_path: Path) -> None:
-    assert configured_capture(CaptureConfig(), (), Ledger()) is None
-    assert configured_capture(CaptureConfig(path=str(tmp_path / "f")), (), Ledger()) is None
+    assert configured_capture(CaptureConfig(), None, Ledger()) is None
+    assert configured_capture(CaptureConfig(path=str(tmp_path / "f")), None, Ledger()) is None
     assert list(tmp_path.iterdir()) == []
 
 

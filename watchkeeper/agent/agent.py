@@ -96,8 +96,7 @@ class Agent:
             problems.extend(error.problems)
         capture = None
         try:
-            canaries = config.checks.secrets.canaries if checks else ()
-            capture = configured_capture(config.capture, canaries, self._ledger)
+            capture = configured_capture(config.capture, config.checks.secrets if checks else None, self._ledger)
         except ConfigError as error:
             problems.extend(error.problems)
         if problems:

@@ -22,6 +22,7 @@ from watchkeeper.core.records import Completion, Flag, Score
 from watchkeeper.core.vocabulary import capture
 
 if TYPE_CHECKING:
+    from detectors.checks.secrets import SecretsConfig
     from detectors.redaction import Redactor
 
 _LOG: Final = logging.getLogger("watchkeeper.capture")
@@ -146,11 +147,12 @@ def problems(config: CaptureConfig) -> tuple[str, ...]:
     return tuple(found)
 
 
-def configured_capture(config: CaptureConfig, canaries: Sequence[str], ledger: Ledger) -> Capture | None:
+def configured_capture(config: CaptureConfig, secrets: "SecretsConfig | None", ledger: Ledger) -> Capture | None:
     """
     None when it is off.
 
-    :raises ConfigError: the file cannot be written
+    :param secrets: whose canaries are taken out too
+    :raises ConfigError: the file cannot be written, or that of canaries not read
     """
     if not config.share:
         return None
@@ -166,7 +168,8 @@ def configured_capture(config: CaptureConfig, canaries: Sequence[str], ledger: L
         "capture is on: of %s%g %% of the calls with text, prompt and answer are written, redacted, to %s",
         kept, config.share * 100, config.path,
     )  # fmt: skip
-    from detectors.redaction import Redactor  # here: a foreign package of that name is told of first
+    from detectors.checks.secrets import canaries  # here: a foreign package of that name is told of first
+    from detectors.redaction import Redactor
 
-    redactor = Redactor(canaries, [re.compile(pattern) for pattern in config.patterns])
+    redactor = Redactor(canaries(secrets) if secrets else (), [re.compile(pattern) for pattern in config.patterns])
     return Capture(config, redactor, file, ledger, random.Random())  # noqa: S311 - which are drawn is no secret

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,6 +93,26 @@ def test_a_verdict_comes_later_with_its_call_and_without_its_text(guard: Guard) 
     assert (completion.service, completion.at, completion.text) == ("shop", 5.0, None)
     assert scores == (Flag("classifier", (("violence", 1), ("other", 1))),)
     assert guard.saw == [("/v1/judge?a=b", "Bearer k", {"model": "m", "input": "Like this."})]
+
+
+def test_a_key_in_a_file_is_read_for_each_question(guard: Guard, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    for key in ("first", "second"):
+        file.write_text(f"{key}\n")
+        classifier, _ = start(guard.url, key="k", key_file=str(file))
+        classifier.score(Prepared(CALL))
+        until(classifier.due)
+        classifier.close()
+
+    assert [authorization for _, authorization, _ in guard.saw] == ["Bearer first", "Bearer second"]
+
+
+def test_a_key_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
+    config = ClassifierConfig(enabled=True, url="http://guard/v1", key_file=str(tmp_path / "key"))
+
+    assert PLUGIN.problems(config) == (
+        f"checks.classifier.key_file: '{tmp_path / 'key'}' cannot be read; give a file with the token",
+    )
 
 
 def test_what_does_not_fit_into_the_queue_is_dropped_and_counted(guard: Guard) -> None:

@@ -47,6 +47,25 @@ def test_a_canary_beyond_what_checks_read_is_found_too(look) -> None:
     assert look("secrets", answer, config={"canaries": ("BLUE-HERON-7",)})["canary"] == {"canary": 1}
 
 
+def test_canaries_of_a_file_are_found_as_those_of_the_configuration_are(look, tmp_path) -> None:
+    (tmp_path / "canaries").write_text("BLUE-HERON-7\n\nnever to be seen\n")
+    config = {"canaries": ("of the configuration",), "canaries_file": str(tmp_path / "canaries")}
+
+    assert look("secrets", "BLUE-HERON-7, of the configuration", config=config)["canary"] == {"canary": 2}
+
+
+def test_a_file_of_canaries_that_is_short_of_them_or_not_there_is_a_mistake(tmp_path) -> None:
+    from detectors.checks.secrets import PLUGIN, SecretsConfig
+
+    (tmp_path / "canaries").write_text("heron\n")
+    (short,) = PLUGIN.problems(SecretsConfig(canaries_file=str(tmp_path / "canaries")))
+    (missing,) = PLUGIN.problems(SecretsConfig(canaries_file=str(tmp_path / "none")))
+
+    assert short == "checks.secrets.canaries_file: shorter than 8 characters; a short one is found by chance"
+    assert missing.startswith("checks.secrets.canaries_file: ")
+    assert "cannot be read" in missing
+
+
 def test_a_short_canary_is_a_mistake_that_is_not_repeated() -> None:
     from detectors.checks.secrets import PLUGIN, SecretsConfig
 
