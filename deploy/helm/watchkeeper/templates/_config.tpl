@@ -107,6 +107,9 @@ otlp:
 {{- $values := .root.Values -}}
 web:
   host: {{ $values.listenAddress | quote }}
+  {{- if $values.auth.web.existingSecret }}
+  token_file: {{ include "watchkeeper.secretFolder" "auth-web" }}/{{ $values.auth.web.tokenKey }}
+  {{- end }}
   {{- with include "watchkeeper.listenerTls" (merge (dict "listener" "web") .) }}
   tls:
     {{- . | nindent 4 }}
@@ -117,6 +120,9 @@ otlp:
   max_body_bytes: 67108864
   max_in_flight_bytes: 134217728
   shutdown_grace_seconds: 3
+  {{- if $values.auth.otlp.existingSecret }}
+  token_file: {{ include "watchkeeper.secretFolder" "auth-otlp" }}/{{ $values.auth.otlp.tokenKey }}
+  {{- end }}
   {{- with include "watchkeeper.listenerTls" (merge (dict "listener" "otlp") .) }}
   tls:
     {{- . | nindent 4 }}

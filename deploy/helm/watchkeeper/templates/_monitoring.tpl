@@ -21,6 +21,13 @@ relabelings:
 metricRelabelings:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- with $values.auth.web.existingSecret }}
+authorization:
+  type: Bearer
+  credentials:
+    name: {{ . }}
+    key: {{ $values.auth.web.tokenKey }}
+{{- end }}
 {{- if eq (include "watchkeeper.webScheme" .config) "HTTPS" }}
 {{- $secret := include "watchkeeper.tlsSecret" . }}
 {{- $usual := dict "serverName" (printf "%s-%s.%s.svc" (include "watchkeeper.fullname" .root) .component (include "watchkeeper.namespace" .root)) }}

@@ -8,6 +8,12 @@
 {{- with include "watchkeeper.tlsSecret" . -}}
 {{- $mounts = append $mounts (dict "name" "tls" "secret" .) -}}
 {{- end -}}
+{{- with $values.auth.web.existingSecret -}}
+{{- $mounts = append $mounts (dict "name" "auth-web" "secret" . "key" $values.auth.web.tokenKey) -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq .component "gateway") $values.auth.otlp.existingSecret -}}
+{{- $mounts = append $mounts (dict "name" "auth-otlp" "secret" $values.auth.otlp.existingSecret "key" $values.auth.otlp.tokenKey) -}}
 {{- end -}}
 {{- if and (has .component (tuple "gateway" "detector")) $values.kafka.servers -}}
 {{- if and $values.kafka.tls.enabled $values.kafka.tls.existingSecret -}}

@@ -1,0 +1,102 @@
+{{/* What no schema can say: values that contradict each other. All of it at once, each with the way out. */}}
+
+{{- define "watchkeeper.mistakes" -}}
+{{- $values := .Values -}}
+{{- $found := list -}}
+{{- if not (or $values.node.enabled $values.gateway.enabled $values.detector.enabled $values.report.enabled) -}}
+{{- $found = append $found "node, gateway, detector, report: none is enabled, so nothing would be installed; enable one" -}}
+{{- end -}}
+{{- if and $values.detector.enabled (not $values.kafka.servers) -}}
+{{- $found = append $found "kafka.servers: detectors read from Kafka what others counted; name brokers, or set detector.enabled=false" -}}
+{{- end -}}
+{{- if and $values.detector.enabled (not $values.references.existingConfigMap) (not (dig "drift" "references_folder" "" (mergeOverwrite (deepCopy $values.config) (deepCopy $values.detector.config)))) -}}
+{{- $found = append $found "references.existingConfigMap: all detectors judge by the same references, which must be there when they start; name the ConfigMap that holds them (docs/fleet.md)" -}}
+{{- end -}}
+{{- if and $values.detector.keda.enabled (or $values.detector.autoscaling.enabled $values.detector.autoscaling.external) -}}
+{{- $found = append $found "detector.keda.enabled: one thing alone may scale; set detector.autoscaling.enabled=false and external=false, or detector.keda.enabled=false" -}}
+{{- end -}}
+{{- if and $values.detector.keda.enabled (lt (int $values.detector.keda.maxReplicaCount) (int $values.detector.keda.minReplicaCount)) -}}
+{{- $found = append $found "detector.keda.maxReplicaCount: is below minReplicaCount; raise it" -}}
+{{- end -}}
+{{- if and $values.detector.keda.enabled (not $values.detector.keda.authenticationRef) (or (ne $values.kafka.sasl.mechanism "none") $values.kafka.tls.existingSecret) -}}
+{{- $found = append $found "detector.keda.authenticationRef: these brokers want a password or have a certificate of their own, and KEDA asks them itself; name a TriggerAuthentication that has both" -}}
+{{- end -}}
+{{- range $component := tuple "gateway" "detector" -}}
+{{- $scaling := (index $values $component).autoscaling -}}
+{{- if and $scaling.enabled $scaling.external -}}
+{{- $found = append $found (printf "%s.autoscaling: enabled and external exclude each other; set one of them" $component) -}}
+{{- end -}}
+{{- if and $scaling.enabled (lt (int $scaling.maxReplicas) (int $scaling.minReplicas)) -}}
+{{- $found = append $found (printf "%s.autoscaling.maxReplicas: is below minReplicas; raise it" $component) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $values.metrics.podMonitor.enabled $values.metrics.serviceMonitor.enabled -}}
+{{- $found = append $found "metrics.serviceMonitor.enabled: with metrics.podMonitor.enabled every pod would be scraped twice; set one of them" -}}
+{{- end -}}
+{{- $sasl := $values.kafka.sasl -}}
+{{- if and (ne $sasl.mechanism "none") (not (and $sasl.username $sasl.existingSecret)) -}}
+{{- $found = append $found (printf "kafka.sasl: %s needs username and existingSecret" $sasl.mechanism) -}}
+{{- end -}}
+{{- if and (eq $sasl.mechanism "none") (or $sasl.username $sasl.existingSecret) -}}
+{{- $found = append $found "kafka.sasl.mechanism: a user or a password is given and would not be used; set PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512" -}}
+{{- end -}}
+{{- $kafkaTls := $values.kafka.tls -}}
+{{- if and $kafkaTls.existingSecret (not $kafkaTls.enabled) -}}
+{{- $found = append $found "kafka.tls.enabled: certificates are given and would not be used; set it to true" -}}
+{{- end -}}
+{{- if ne (empty $kafkaTls.certificateKey) (empty $kafkaTls.privateKeyKey) -}}
+{{- $found = append $found "kafka.tls: certificateKey and privateKeyKey go together; set both" -}}
+{{- end -}}
+{{- if regexMatch "^[a-z]+://[^/@]*:[^/@]*@" $values.store.url -}}
+{{- $found = append $found "store.url: holds a password; put it into a Secret and name that in store.existingSecret" -}}
+{{- end -}}
+{{- if and $values.store.existingSecret (not $values.store.url) -}}
+{{- $found = append $found "store.url: a password is given and no database; set store.url=postgresql://user@host/database" -}}
+{{- end -}}
+{{- if and $values.control.enabled (not $values.store.enabled) -}}
+{{- $found = append $found "control.enabled: what the control API answers from is the store; set store.enabled=true" -}}
+{{- end -}}
+{{- if and $values.control.enabled (not $values.control.existingSecret) -}}
+{{- $found = append $found "control.existingSecret: who can reach the control API could write to it; name a Secret with lines `name: token`" -}}
+{{- end -}}
+{{- if and $values.control.enabled (not (or $values.gateway.enabled $values.detector.enabled)) -}}
+{{- $found = append $found "control.enabled: is served by a gateway or a detector; enable one of them" -}}
+{{- end -}}
+{{- if and $values.report.enabled (not (and $values.store.enabled $values.store.url)) -}}
+{{- $found = append $found "report.enabled: a report reads what others wrote, which takes a store in PostgreSQL; set store.enabled=true and store.url" -}}
+{{- end -}}
+{{- range $listener := tuple "web" "otlp" "control" -}}
+{{- $tls := index $values.tls $listener -}}
+{{- if and $tls.clientCertificates (not (and $tls.enabled (or $values.tls.existingSecret $values.node.tlsSecret $values.gateway.tlsSecret $values.detector.tlsSecret))) -}}
+{{- $found = append $found (printf "tls.%s.clientCertificates: certificates are asked for over TLS alone; set tls.existingSecret and tls.%s.enabled=true" $listener $listener) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $values.otlpExport.existingSecret (not $values.otlpExport.endpoint) -}}
+{{- $found = append $found "otlpExport.endpoint: headers are given and no address; set it" -}}
+{{- end -}}
+{{- range $component := (include "watchkeeper.components" . | fromJson).on -}}
+{{- $pod := index $values $component -}}
+{{- $config := include "watchkeeper.config" (dict "root" $ "component" $component) | fromYaml -}}
+{{- $drains := add (dig "shutdown_seconds" 10 $config | float64 | ceil | int) (default 0 $pod.preStopSleepSeconds | int) -}}
+{{- if le (int $pod.terminationGracePeriodSeconds) (int $drains) -}}
+{{- $found = append $found (printf "%s.terminationGracePeriodSeconds: %d leaves no time after the %d s in which it drains; raise it" $component (int $pod.terminationGracePeriodSeconds) (int $drains)) -}}
+{{- end -}}
+{{- if dig "checks" "classifier" "key" "" $config -}}
+{{- $found = append $found (printf "%s: checks.classifier.key would stand in a ConfigMap; mount a Secret with extraVolumes and name its file in checks.classifier.key_file" $component) -}}
+{{- end -}}
+{{- if dig "checks" "secrets" "canaries" list $config -}}
+{{- $found = append $found (printf "%s: checks.secrets.canaries would stand in a ConfigMap; mount a Secret with extraVolumes and name its file in checks.secrets.canaries_file" $component) -}}
+{{- end -}}
+{{- range (include "watchkeeper.ports" (dict "component" $component "config" $config) | fromJson).ports -}}
+{{- if eq (int .port) 0 -}}
+{{- $found = append $found (printf "%s.config: the port of %s is 0, any free one, which no Service and no probe can know; give it a number" $component .name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $path := .Values.node.hostLibraries -}}
+{{- if has ($path | trimSuffix "/") (tuple "" "/etc" "/proc" "/sys" "/var" "/root" "/home" "/run" "/boot") -}}
+{{- $found = append $found (printf "node.hostLibraries: '%s' is far more than a library; name the folder of the vendor's library" $path) -}}
+{{- end -}}
+{{- end -}}
+{{- join "\n" (uniq $found) -}}
+{{- end -}}
