@@ -128,8 +128,8 @@ def test_the_program_s_types_keep_what_a_list_s_entry_requires() -> None:
     document = schema.document(comments.read("# -- Keys.\nconfig: {}\n"), [], config_schema())
 
     assert not refuses(document, {"config": {}})
-    assert not refuses(document, {"config": {"engines": [{"url": "http://127.0.0.1:8000/metrics"}]}})
-    assert refuses(document, {"config": {"engines": [{"name": "chat"}]}}) == ['"url" is a required property']
+    assert not refuses(document, {"config": {"tap": [{"port": 8080, "upstream": "http://127.0.0.1:8000"}]}})
+    assert refuses(document, {"config": {"tap": [{"port": 8080}]}}) == ['"upstream" is a required property']
     assert refuses(document, {"config": {"role": "node"}}) != []
 
 

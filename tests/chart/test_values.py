@@ -1,0 +1,127 @@
+"""
+Wrong values stop the install, by helm 3 as by helm 4, with a sentence that names the key: what one value may be is said
+by values.schema.json, how values go together by templates/_validations.tpl.
+"""
+
+import re
+from typing import Any, Final
+
+import pytest
+
+UNKNOWN: Final = r"Additional property {0} is not allowed|additional properties '{0}' not allowed"
+NO_MATCH: Final = r"[Dd]oes not match pattern '\^"
+ONE_OF: Final = r"must be one of"
+AT_LEAST: Final = r"Must be greater than or equal to {0}|minimum: got \S+, want {0}"
+NO_PORT: Final = r"Must be less than or equal to 65535|maximum: got \S+, want 65,535"
+
+SHAPES: Final = [
+    ("gatewy.enabled=false", "", UNKNOWN.format("gatewy")),
+    ("gateway.replicaCount=2", "gateway", UNKNOWN.format("replicaCount")),
+    ("gateway.replicas=-1", "gateway.replicas", AT_LEAST.format(0)),
+    ("gateway.replicas=two", "gateway.replicas", "integer"),
+    ("image.repository=", "image.repository", "greater than or equal to 1|minLength"),
+    ("image.digest=sha256:0f1e", "image.digest", NO_MATCH),
+    ("image.pullPolicy=Sometimes", "image.pullPolicy", ONE_OF),
+    ("gateway.resources.limits.memory=2GB", "gateway.resources.limits.memory", NO_MATCH),
+    ("gateway.persistence.size=10GiB", "gateway.persistence.size", NO_MATCH),
+    ("gateway.pdb.minAvailable=1", "gateway.pdb", UNKNOWN.format("minAvailable")),  # nor with maxUnavailable, therefore
+    ("gateway.pdb.maxUnavailable=quarter", "gateway.pdb.maxUnavailable", NO_MATCH),
+    ("gateway.service.nodePorts.otlp-http=99999", "gateway.service.nodePorts.otlp-http", NO_PORT),
+    ("metrics.podMonitor.interval=half a minute", "metrics.podMonitor.interval", NO_MATCH),
+    ("metrics.prometheusRule.disabled={KubePodCrashLooping}", "metrics.prometheusRule.disabled.0", NO_MATCH),
+    ("node.podResources.path=kubelet/pod-resources", "node.podResources.path", NO_MATCH),
+    ("node.tolerations[0].opertor=Exists", "node.tolerations.0", UNKNOWN.format("opertor")),
+    ("securityContext.runAsNonroot=true", "securityContext", UNKNOWN.format("runAsNonroot")),
+    ("dashboards.language=fr", "dashboards.language", ONE_OF),
+    ("kafka.servers={kafka}", "kafka.servers.0", NO_MATCH),
+    ("kafka.sasl.mechanism=GSSAPI", "kafka.sasl.mechanism", ONE_OF),
+    ("store.url=mysql://db/watchkeeper", "store.url", NO_MATCH),
+    ("report.schedule=0 6 * *", "report.schedule", NO_MATCH),
+    ("config.log_levl=debug", "config", UNKNOWN.format("log_levl")),
+    ("config.tick_seconds=500ms", "config.tick_seconds", "number"),
+    ("node.config.role=gateway", "node.config", UNKNOWN.format("role")),
+    ("gateway.config.otlp.http_port=70000", "gateway.config.otlp.http_port", NO_PORT),
+    ("gateway.config.tap[0].port=8080", "gateway.config.tap.0", "upstream is required|missing property 'upstream'"),
+]
+"""As after --set; the key that the refusal names; how helm 3 or helm 4 puts it."""
+
+FLEET: Final = "detector.enabled=true,kafka.servers={kafka:9092},references.existingConfigMap=approved"
+STORE: Final = "store.enabled=true,store.url=postgresql://watchkeeper@db/watchkeeper"
+
+RELATIONS: Final = [
+    ("node.enabled=false,gateway.enabled=false", "node, gateway, detector, report", "enable one"),
+    ("detector.enabled=true,references.existingConfigMap=approved", "kafka.servers", "name brokers"),
+    ("detector.enabled=true,kafka.servers={kafka:9092}", "references.existingConfigMap", "name the ConfigMap"),
+    (
+        f"{FLEET},detector.keda.enabled=true,detector.autoscaling.enabled=true",
+        "detector.keda.enabled",
+        "one thing alone",
+    ),
+    (
+        f"{FLEET},detector.keda.enabled=true,detector.keda.minReplicaCount=9",
+        "detector.keda.maxReplicaCount",
+        "raise it",
+    ),
+    (
+        f"{FLEET},detector.keda.enabled=true,kafka.sasl.mechanism=PLAIN,kafka.sasl.username=a,kafka.sasl.existingSecret=b",
+        "detector.keda.authenticationRef",
+        "name a TriggerAuthentication",
+    ),
+    (
+        "gateway.autoscaling.enabled=true,gateway.autoscaling.maxReplicas=1",
+        "gateway.autoscaling.maxReplicas",
+        "raise it",
+    ),
+    ("gateway.autoscaling.enabled=true,gateway.autoscaling.external=true", "gateway.autoscaling", "set one of them"),
+    (
+        "metrics.podMonitor.enabled=true,metrics.serviceMonitor.enabled=true",
+        "metrics.serviceMonitor.enabled",
+        "scraped twice; set one of them",
+    ),
+    ("kafka.sasl.mechanism=PLAIN", "kafka.sasl", "needs username and existingSecret"),
+    ("kafka.sasl.username=watchkeeper", "kafka.sasl.mechanism", "would not be used; set PLAIN"),
+    ("kafka.tls.existingSecret=brokers", "kafka.tls.enabled", "would not be used; set it to true"),
+    ("kafka.tls.enabled=true,kafka.tls.certificateKey=tls.crt", "kafka.tls", "set both"),
+    ("store.url=postgresql://watchkeeper:hunter2@db/watchkeeper", "store.url", "put it into a Secret"),
+    ("store.existingSecret=password", "store.url", "set store.url"),
+    ("control.enabled=true,control.existingSecret=tokens", "control.enabled", "set store.enabled=true"),
+    (f"{STORE},control.enabled=true", "control.existingSecret", "name a Secret"),
+    ("report.enabled=true", "report.enabled", "set store.enabled=true and store.url"),
+    ("tls.otlp.clientCertificates=true", "tls.otlp.clientCertificates", "set tls.existingSecret"),
+    ("otlpExport.existingSecret=headers", "otlpExport.endpoint", "set it"),
+    ("gateway.terminationGracePeriodSeconds=10", "gateway.terminationGracePeriodSeconds", "raise it"),
+    ("gateway.config.web.port=0", "gateway.config", "give it a number"),
+    ("node.hostLibraries={/etc/}", "node.hostLibraries", "name the folder of the vendor's library"),
+]
+"""As after --set; the key that the refusal begins with; what it says to do."""
+
+
+@pytest.mark.parametrize("helm", ["helm3", "helm4"])
+@pytest.mark.parametrize(("values", "key", "says"), SHAPES, ids=[values for values, _, _ in SHAPES])
+def test_a_value_that_cannot_be_is_refused_by_its_name(
+    values: str, key: str, says: str, helm: str, refusal: Any
+) -> None:
+    said = refusal(values, helm=helm)
+
+    [line] = [line.strip() for line in said.splitlines() if re.search(says, line)]
+    by_helm4 = "/" + key.replace(".", "/") if key else ""
+    assert line.startswith(f"- {key or '(root)'}: " if helm == "helm3" else f"- at '{by_helm4}': ")
+
+
+@pytest.mark.parametrize("helm", ["helm3", "helm4"])
+@pytest.mark.parametrize(("values", "key", "says"), RELATIONS, ids=[values for values, _, _ in RELATIONS])
+def test_values_that_contradict_each_other_are_refused_with_the_way_out(
+    values: str, key: str, says: str, helm: str, refusal: Any
+) -> None:
+    said = refusal(values, helm=helm)
+
+    [line] = [line for line in said.splitlines() if line.startswith(f"{key}: ")]
+    assert says in line
+    assert "hunter2" not in said
+
+
+def test_all_that_contradicts_is_told_at_once(refusal: Any) -> None:
+    said = refusal("detector.enabled=true,report.enabled=true")
+
+    keys = ["kafka.servers", "references.existingConfigMap", "report.enabled"]
+    assert [line.partition(": ")[0] for line in said.splitlines() if line.startswith(tuple(keys))] == keys
