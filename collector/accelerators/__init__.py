@@ -32,7 +32,7 @@ def build(config: AcceleratorsConfig, ledger: Ledger) -> "AcceleratorsSource":
     ]
     return AcceleratorsSource(
         vendors, placement.build(config.placement, ledger), config.interval_seconds, config.patience_seconds,
-        held_in(ledger),
+        held_in(ledger, asks=False),
     )  # fmt: skip
 
 
@@ -48,7 +48,7 @@ def problems(config: AcceleratorsConfig) -> tuple[str, ...]:
 
 def probe(config: AcceleratorsConfig) -> tuple[str, ...]:
     """What `watchkeeper doctor` tells."""
-    from collector.accelerators.probe import probe as probe_vendors
+    from collector.accelerators.doctor import probe as probe_vendors
 
     asked = [part for part in VENDORS if not config.vendors or part.name in config.vendors]
     found = probe_vendors(asked, time.time())

@@ -1,6 +1,8 @@
 """The series of one device: labels made once, running totals to increments, what stays as it was told seldom."""
 
 from collections.abc import Sequence
+from itertools import compress
+from operator import is_not
 from typing import Final
 
 from collector.accelerators.driver import Measured
@@ -20,17 +22,18 @@ EVERY_TIME: Final = frozenset(
 """what detectors follow over time: told at every sample, changed or not"""
 _FOLLOWED: Final = ((), (("hw.gpu.task", "general"),), (("clock", "core"),))
 """the labels with which they are: neither the encoder's share nor the clock of memory"""
-_NEVER: Final = float("-inf")
 FORGET_TICKS: Final = 1024
 """a series of whoever had the device (a container, a process) is let go so long after it was last put in"""
 
 
 class _Series:
-    """`value` is the one told last, of a counter the newest total; equal until `until` it need not be told again."""
+    """
+    `value` is the one told last, of a counter the newest total. `seen` and `total_at`, the tick and the time at which
+    it was put in last, are behind for those that a group skips, until the group notes them.
+    """
 
     __slots__ = (
-        "at", "every_time", "extra", "is_counter", "is_shown", "labels", "metric", "seen", "total", "total_at", "until",
-        "value",
+        "at", "every_time", "extra", "is_counter", "is_shown", "labels", "metric", "seen", "total", "total_at", "value",
     )  # fmt: skip
 
     def __init__(self, metric: Metric, extra: Labels, labels: Labels) -> None:
@@ -43,14 +46,51 @@ class _Series:
         self.seen = 0
         self.value = 0.0
         self.at = 0.0
-        self.until = _NEVER
         self.total: float | None = None
         self.total_at = 0.0
 
 
+class _Group:
+    """
+    Numbers that are put in together, as they were last time. Until `until` those that are the same objects need not be
+    looked at; of these, `followed` are the places of those told every time.
+    """
+
+    __slots__ = ("at", "followed", "gauges", "measured", "series", "tick", "until")
+
+    def __init__(self, measured: Sequence[Measured], series: list[_Series], at: float, tick: int) -> None:
+        self.measured = measured
+        self.series = series
+        self.followed = [place for place, one in enumerate(series) if one.every_time]
+        self.gauges = len({id(one) for one in series if not one.is_counter})
+        self.at = at
+        self.tick = tick
+        self.until = min((one.at for one in series if not one.every_time), default=at) + RENEW_SECONDS
+
+    def changed(self, measured: Sequence[Measured], at: float) -> list[int] | None:
+        """The places of those that are not the same objects; None when all have to be looked at."""
+        if len(measured) != len(self.series) or not self.at <= at < self.until:
+            return None
+        if measured is self.measured:
+            return []
+        places = list(compress(range(len(measured)), map(is_not, measured, self.measured)))
+        for place in places:
+            one, series = measured[place], self.series[place]
+            if series.metric is not one.metric or (series.extra is not one.labels and series.extra != one.labels):
+                return None
+        return places
+
+    def note(self) -> None:
+        """What was skipped was there all the same."""
+        for series in self.series:
+            series.seen = max(series.seen, self.tick)
+            series.total_at = max(series.total_at, self.at)
+
+
 class DeviceSeries:
     """
-    Between `begin` and `end` of a tick, numbers are put in; `samples` are those that must be told.
+    Between `begin` and `end` of a tick, numbers are put in; `samples` are those that must be told. A series is put in
+    alone or in one group.
 
     A gauge that changed, or is followed over time, is told at once, any other once in RENEW_SECONDS. The first total
     of a counter is its baseline; a total that fell began anew: a reset, a reloaded driver, a wrap. A gain that
@@ -62,8 +102,7 @@ class DeviceSeries:
         self._who = who
         self._own = dict(who)
         self._series: dict[tuple[Metric, Labels], _Series] = {}
-        self._places: dict[str, list[_Series]] = {}
-        """by group the series of what was put in last, in its order"""
+        self._groups: dict[str, _Group] = {}
         self._shown = 0
         self._fresh = 0
         """gauges put in at this tick; as many as are shown: none is stale"""
@@ -78,38 +117,46 @@ class DeviceSeries:
         if who == self._who:
             return []
         gaps = self.forget(Reason.OFF)
+        self._break_up()
         self._who, self._own = who, dict(who)
         for (_, extra), series in self._series.items():
             series.labels = self._named(series.metric, extra)
-            series.at, series.until = 0.0, _NEVER  # told anew, counters too
+            series.at = 0.0  # told anew, counters too
         return gaps
 
     def put(self, metric: Metric, value: float, at: float, extra: Labels = ()) -> None:
         """A gauge's value or a counter's running total. `extra` are labels beside the device's own."""
-        self._put(self._find(metric, extra), value, at)
+        series = self._find(metric, extra)
+        self._see(series)
+        self._put(series, value, at, series.total_at)
+        series.total_at = at
 
     def put_all(self, group: str, measured: Sequence[Measured], at: float) -> None:
-        """
-        As `put` for each, without looking up those that come in the place of last time. Nearly all do, and nearly all
-        are as they were: this is the hot path.
-        """
-        places = self._places.get(group)
-        if places is None or len(places) != len(measured):
-            places = self._places[group] = [self._find(one.metric, one.labels) for one in measured]
-        tick, fresh = self._tick, 0
-        for place, one in enumerate(measured):
-            series = places[place]
-            if series.metric is not one.metric or (series.extra is not one.labels and series.extra != one.labels):
-                series = places[place] = self._find(one.metric, one.labels)
-            if one.value == series.value and series.at <= at < series.until:
-                if series.is_counter:
-                    series.total_at = at
-                elif series.seen != tick:
-                    fresh += 1
-                series.seen = tick
-            else:
-                self._put(series, one.value, at)
-        self._fresh += fresh
+        """As `put` for each. Nearly all are as they were, and what is the same object is skipped: the hot path."""
+        known = self._groups.get(group)
+        changed = None if known is None else known.changed(measured, at)
+        if known is None or changed is None:
+            self._put_each(group, measured, at)
+            return
+        for place in changed:
+            one, series = measured[place], known.series[place]
+            if one.value != series.value:
+                self._put(series, one.value, at, known.at)
+        for place in known.followed:
+            if known.series[place].at != at:
+                self._tell(known.series[place], measured[place].value, at)
+        known.measured, known.at, known.tick = measured, at, self._tick
+        self._fresh += known.gauges
+
+    def _put_each(self, group: str, measured: Sequence[Measured], at: float) -> None:
+        if group in self._groups:
+            self._groups[group].note()
+        found = [self._find(one.metric, one.labels) for one in measured]
+        for series, one in zip(found, measured, strict=True):
+            self._see(series)
+            self._put(series, one.value, at, series.total_at)
+            series.total_at = at
+        self._groups[group] = _Group(measured, found, at, self._tick)
 
     def add(self, metric: Metric, amount: float, at: float, extra: Labels = ()) -> None:
         """An increment of a counter."""
@@ -138,12 +185,13 @@ class DeviceSeries:
             self._let_go()
         if self._fresh == self._shown:
             return []
+        self._note_groups()
         stale = [series for series in self._series.values() if series.is_shown and series.seen != self._tick]
         return self._hide(stale, reason)
 
     def _let_go(self) -> None:
         """Those nobody put in for long; running totals stay, so that their next one is not taken for the first."""
-        self._places.clear()
+        self._break_up()
         oldest = self._tick - FORGET_TICKS
         self._series = {
             key: series
@@ -163,26 +211,34 @@ class DeviceSeries:
         """A number that this device should have brought and did not."""
         return Gap(metric, reason, self._named(metric, ()))
 
-    def _put(self, series: _Series, value: float, at: float) -> None:
+    def _note_groups(self) -> None:
+        for group in self._groups.values():
+            group.note()
+
+    def _break_up(self) -> None:
+        """All that is put in next is looked at."""
+        self._note_groups()
+        self._groups.clear()
+
+    def _see(self, series: _Series) -> None:
+        if series.seen != self._tick and not series.is_counter:
+            self._fresh += 1
+        series.seen = self._tick
+
+    def _put(self, series: _Series, value: float, at: float, since: float) -> None:
+        """:param since: when it was put in before"""
+        is_due = not 0 <= at - series.at < RENEW_SECONDS
         if series.is_counter:
-            last, series.total = series.total, value
-            since, series.total_at = series.total_at, at
-            if value != last or not 0 <= at - series.at < RENEW_SECONDS:
+            last, series.total, series.value = series.total, value, value
+            if value != last or is_due:
                 gained = 0.0 if last is None else value - last if value >= last else value
                 self._tell(series, gained if can_gain(gained, series.metric, at - since) else 0.0, at)
+        elif is_due or not series.is_shown or value != series.value or (series.every_time and at != series.at):
             series.value = value
-        else:
-            if series.seen != self._tick:
-                self._fresh += 1
-            is_known = series.is_shown and value == series.value
-            if not is_known or series.every_time or not 0 <= at - series.at < RENEW_SECONDS:
-                series.value = value
-                self._tell(series, value, at)
-        series.seen = self._tick
+            self._tell(series, value, at)
 
     def _tell(self, series: _Series, value: float, at: float) -> None:
         series.at = at
-        series.until = _NEVER if series.every_time else at + RENEW_SECONDS
         if not (series.is_counter or series.is_shown):
             series.is_shown = True
             self._shown += 1
@@ -201,6 +257,8 @@ class DeviceSeries:
 
     def _hide(self, stale: Sequence[_Series], reason: Reason) -> list[Gap]:
         for series in stale:
-            series.is_shown, series.until = False, _NEVER
+            series.is_shown = False
         self._shown -= len(stale)
+        if stale:  # they are shown when they come again, be it the same objects
+            self._break_up()
         return [Gap(series.metric, reason, series.labels, is_one_series=True) for series in stale]

@@ -17,9 +17,11 @@ _MOST_SERIES: Final = 50_000
 
 
 class Held:
-    """One for each agent. Told by the thread of `accelerators`, asked by those of others."""
+    """One for each agent. Told by the thread of `accelerators` if `is_wanted`, asked by those of others."""
 
     def __init__(self) -> None:
+        self.is_wanted = False
+        """somebody will ask"""
         self._lock = threading.Lock()
         self._metrics: dict[str, set[Metric]] = {}
         self._read_at: dict[str, float] = {}
@@ -63,10 +65,16 @@ _BY_AGENT: Final[WeakKeyDictionary[Ledger, Held]] = WeakKeyDictionary()
 _LOCK: Final = threading.Lock()
 
 
-def held_in(ledger: Ledger) -> Held:
-    """That of the agent whose ledger this is: the ledger is what its sources have in common."""
+def held_in(ledger: Ledger, *, asks: bool = True) -> Held:
+    """
+    That of the agent whose ledger this is: the ledger is what its sources have in common.
+
+    :param asks: False for who only tells
+    """
     with _LOCK:
-        return _BY_AGENT.setdefault(ledger, Held())
+        held = _BY_AGENT.setdefault(ledger, Held())
+        held.is_wanted = held.is_wanted or asks
+        return held
 
 
 def _names(labels: dict[str, str]) -> tuple[str, ...]:

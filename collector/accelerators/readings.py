@@ -1,14 +1,14 @@
 """What devices said to samples and gaps in the vocabulary."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from operator import is_not
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import Final
 
 from collector.accelerators.device_series import RENEW_SECONDS, DeviceSeries
 from collector.accelerators.driver import Device, Fault, Measured, ProcessUse, Sampled
 from collector.accelerators.places import Place, Placement, only_pod
-from collector.accelerators.status import LOOKED_AT, STATES, derived, status
+from collector.accelerators.status import AMOUNTS, STANDING, STATES, derived, status
 from collector.accelerators.vendor import FAILING, UNREADABLE, Vendor
 from watchkeeper.core.labels import OTHER
 from watchkeeper.core.metric import Metric
@@ -22,6 +22,9 @@ _GAPS: Final = {
 }  # fmt: skip
 _MOST_CODES: Final = 128
 """of one device, far more than any vendor has in use; what comes then is `other`"""
+PROCESS_SECONDS: Final = 5.0
+"""for how long owners of processes hold, while a driver lists the same ones with the same memory"""
+_metric_of: Final = attrgetter("metric")
 _INTEGRATED: Final = (("watchkeeper.obtained", "integrated"),)
 _READABLE: Final = {
     reason: (
@@ -90,16 +93,15 @@ class Readings:
     def _state(self, kept: "_Kept", sampled: Sampled | None, reason: str, now: float) -> None:
         series = kept.series
         series.put_all("readable", _READABLE[reason], now)
-        measured = sampled.measured if sampled else ()
-        said = {(one.metric, one.labels): one.value for one in kept.looked_at(measured)}
-        named = {metric for metric, _ in said}
+        kept.look_at(sampled.measured if sampled else ())
         missing = sampled.missing if sampled else ()
-        if vocabulary.STATUS not in named and all(metric is not vocabulary.STATUS for metric, _ in missing):
-            series.put_all("status", _STATUS[status(said, reason)], now)
+        if not kept.tells_status and all(metric is not vocabulary.STATUS for metric, _ in missing):
+            series.put_all("status", _STATUS[kept.status(reason)], now)
+        said = {(one.metric, one.labels): one.value for one in kept.amounts}
         for one in derived(said):
             series.put(one.metric, one.value, now, one.labels)
         power = said.get((vocabulary.POWER, ()))
-        if power is not None and vocabulary.ENERGY not in named:
+        if power is not None and all(one.metric is not vocabulary.ENERGY for one in kept.amounts):
             series.add(vocabulary.ENERGY, series.integrate(power, now, self._longest_gap_seconds), now, _INTEGRATED)
 
     def _sampled(self, kept: "_Kept", sampled: Sampled, now: float) -> list[Gap]:
@@ -110,7 +112,11 @@ class Readings:
         self._held(kept, now)
         kept.read_at = now
         if sampled.processes is not None:
-            self._processes(series, sampled.processes, kept.holders, now)
+            if not kept.knows_processes(sampled.processes, now):
+                kept.know_processes(sampled.processes, self._processes(sampled.processes, kept.holders), now)
+            series.put_all("processes", kept.processes, now)
+        if not sampled.missing and not kept.missing:
+            return []
         new = [(metric, why) for metric, why in sampled.missing if metric not in kept.missing]
         kept.missing = frozenset(metric for metric, _ in sampled.missing)
         return [series.gap(metric, why) for metric, why in new]
@@ -121,10 +127,8 @@ class Readings:
         for labels in kept.places:
             kept.series.add(vocabulary.ALLOCATED_TIME, seconds / len(kept.places), now, labels)
 
-    def _processes(
-        self, series: DeviceSeries, processes: Sequence[ProcessUse], holders: Sequence[Place], now: float
-    ) -> None:
-        series.put(vocabulary.PROCESSES, float(len(processes)), now)
+    def _processes(self, processes: Sequence[ProcessUse], holders: Sequence[Place]) -> Iterator[Measured]:
+        yield Measured(vocabulary.PROCESSES, float(len(processes)))
         if not processes:
             return
         owners = self._placement.owners([process.pid for process in processes], holders)
@@ -134,21 +138,28 @@ class Readings:
                 owner = owners.get(process.pid)
                 memory[owner.process_labels if owner else ()] += process.memory_bytes
         for labels, held in memory.items():
-            series.put(vocabulary.PROCESS_MEMORY, held, now, labels)
+            yield Measured(vocabulary.PROCESS_MEMORY, held, labels)
 
 
 class _Kept:
     """What is remembered of one device."""
 
     __slots__ = (
-        "_device", "_looked_at", "_metrics", "faults_at", "holders", "lasting", "missing", "places", "read_at",
-        "series", "who",
+        "_amounts_at", "_device", "_listed", "_listed_at", "_metrics", "_standing", "_standing_at", "_status",
+        "amounts", "faults_at", "holders", "lasting", "missing", "places", "processes", "read_at", "series",
+        "tells_status", "who",
     )  # fmt: skip
 
     def __init__(self, device: Device, holders: Sequence[Place]) -> None:
         self._remember(device, holders)
         self._metrics: tuple[Metric, ...] = ()
-        self._looked_at: tuple[int, ...] = ()
+        self._standing_at: list[int] = []
+        self._amounts_at: list[int] = []
+        self._standing: list[Measured] = []
+        self._status: dict[str, str] = {}
+        self.amounts: list[Measured] = []
+        """what was measured of AMOUNTS"""
+        self.tells_status = False
         self.series = DeviceSeries(self.who)
         self.read_at: float | None = None
         self.faults_at = float("-inf")
@@ -169,14 +180,39 @@ class _Kept:
             Measured(vocabulary.INFO, 1.0, _inventory(device)),
             *(Measured(vocabulary.ALLOCATION, 1.0, labels) for labels in self.places),
         )
+        self._listed: Sequence[ProcessUse] | None = None
+        self._listed_at = 0.0
+        self.processes: tuple[Measured, ...] = ()
+        """those on it, and their memory by owner"""
 
-    def looked_at(self, measured: Sequence[Measured]) -> list[Measured]:
-        """Those of LOOKED_AT, whose places are found anew only when other numbers come than last time."""
-        metrics = tuple([one.metric for one in measured])
-        if len(metrics) != len(self._metrics) or any(map(is_not, metrics, self._metrics)):
+    def look_at(self, measured: Sequence[Measured]) -> None:
+        """Pick those from which something follows; their places are found anew only when others come than last time."""
+        metrics = tuple(map(_metric_of, measured))
+        if metrics != self._metrics:
             self._metrics = metrics
-            self._looked_at = tuple(place for place, metric in enumerate(metrics) if metric in LOOKED_AT)
-        return [measured[place] for place in self._looked_at]
+            self.tells_status = vocabulary.STATUS in metrics
+            self._standing_at = [place for place, metric in enumerate(metrics) if metric in STANDING]
+            self._amounts_at = [place for place, metric in enumerate(metrics) if metric in AMOUNTS]
+        standing = [measured[place] for place in self._standing_at]
+        if standing != self._standing:
+            self._standing = standing
+            self._status.clear()
+        self.amounts = [measured[place] for place in self._amounts_at]
+
+    def status(self, unreadable: str) -> str:
+        """As `status` has it, of what was measured last."""
+        found = self._status.get(unreadable)
+        if found is None:
+            said = {(one.metric, one.labels): one.value for one in self._standing}
+            found = self._status[unreadable] = status(said, unreadable)
+        return found
+
+    def knows_processes(self, listed: Sequence[ProcessUse], now: float) -> bool:
+        """The same ones as a moment ago, whose owners were looked up then."""
+        return listed is self._listed and 0 <= now - self._listed_at < PROCESS_SECONDS
+
+    def know_processes(self, listed: Sequence[ProcessUse], measured: Iterable[Measured], now: float) -> None:
+        self._listed, self._listed_at, self.processes = listed, now, tuple(measured)
 
 
 def labels_of(device: Device, holders: Sequence[Place]) -> Labels:

@@ -36,7 +36,7 @@ class AcceleratorsSource:
                 self._placement.refresh(now)
             brought, missing = self._readings.of(vendor, vendor.faults(now), now)
             samples += brought
-            if self._held is not None:
+            if self._held is not None and self._held.is_wanted:
                 self._held.tell(brought, now)
             gaps += missing
         if self._is_first and all(vendor.is_absent for vendor in self._vendors):

@@ -17,13 +17,15 @@ DRAINS: Final = frozenset(("drain_p2p", "drain_and_reset"))
 
 _FAILED: Final = frozenset(("lost", "reset_required"))
 
-LOOKED_AT: Final = frozenset(
+STANDING: Final = frozenset((vocabulary.RECOVERY_ACTION, vocabulary.REPAIR_FAILED, vocabulary.REPAIR_PENDING))
+"""metrics from which the status follows; they change seldom"""
+AMOUNTS: Final = frozenset(
     (
-        vocabulary.RECOVERY_ACTION, vocabulary.REPAIR_FAILED, vocabulary.REPAIR_PENDING, vocabulary.MEMORY_LIMIT,
-        vocabulary.MEMORY_USAGE, vocabulary.MEMORY_UTILIZATION, vocabulary.POWER, vocabulary.ENERGY, vocabulary.STATUS,
+        vocabulary.MEMORY_LIMIT, vocabulary.MEMORY_USAGE, vocabulary.MEMORY_UTILIZATION, vocabulary.POWER,
+        vocabulary.ENERGY,
     )
 )  # fmt: skip
-"""metrics from which something is derived"""
+"""metrics from which other numbers are derived; they change all the time"""
 
 Said = Mapping[tuple[Metric, Labels], float]
 

@@ -4,12 +4,14 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import compress
+from operator import is_not
 from typing import Final, TypeVar
 
 import msgspec
 
 from collector.accelerators.crew import Crew
-from collector.accelerators.driver import Device, Driver, DriverError, Fault, Listing, Meaning, Sampled
+from collector.accelerators.driver import Device, Driver, DriverError, Fault, Listing, Meaning, Measured, Sampled
 from collector.accelerators.sanity import is_sane
 from collector.accelerators.worker import Worker
 from watchkeeper.core.ledger import Ledger
@@ -69,6 +71,7 @@ class Vendor:
         self._keeper: Worker[Listing] = Worker(f"{name}-devices")
         self._listener: Worker[Sequence[Fault]] = Worker(f"{name}-events")
         self._crew: Crew[Sampled] = Crew(f"{name}-hand")
+        self._found_sane: dict[str, Sequence[Measured]] = {}
         self._lost_at: dict[str, float] = {}
         self._told: dict[tuple[str, str], float] = {}
         self._mistakes: set[tuple[str, str]] = set()
@@ -108,7 +111,7 @@ class Vendor:
         for key in self.devices.keys() - unreadable.keys():
             answer = answers.get(key)
             if isinstance(answer, Sampled) and answer.measured:
-                samples[key] = self._sane(answer)
+                samples[key] = self._sane(key, answer)
             else:
                 unreadable[key] = self._why(answer)
         self.samples, self.unreadable = samples, unreadable
@@ -155,17 +158,21 @@ class Vendor:
             self._failed(answer)
         return None
 
-    def _sane(self, sampled: Sampled) -> Sampled:
-        """Without numbers that cannot be true, which count as missing."""
-        wrong = [one for one in sampled.measured if not is_sane(one.value, one.metric)]
-        if not wrong:
+    def _sane(self, key: str, sampled: Sampled) -> Sampled:
+        """Without numbers that cannot be true, which count as missing. What was found true is not looked at again."""
+        measured, before = sampled.measured, self._found_sane.get(key, ())
+        new = compress(measured, map(is_not, measured, before)) if len(before) == len(measured) else measured
+        if all(is_sane(one.value, one.metric) for one in new):
+            self._found_sane[key] = measured
             return sampled
+        self._found_sane.pop(key, None)
+        wrong = [one for one in measured if not is_sane(one.value, one.metric)]
         for one in wrong:
             labels = (("source", "accelerators"), ("field", one.metric.name))
             self._ledger.add(health.INVALID_VALUES, 1, labels)
         return msgspec.structs.replace(
             sampled,
-            measured=tuple(one for one in sampled.measured if is_sane(one.value, one.metric)),
+            measured=tuple(one for one in measured if is_sane(one.value, one.metric)),
             missing=(*sampled.missing, *((one.metric, Reason.MALFORMED) for one in wrong)),
         )
 
@@ -230,6 +237,7 @@ class Vendor:
             self._wait_seconds = RETRY_SECONDS
         for gone in known - listed.keys():
             self._crew.forget(gone)
+            self._found_sane.pop(gone, None)
 
     def _not_opened(self, error: DriverError) -> None:
         absent = error.meaning is Meaning.ABSENT and self.is_absent

@@ -114,3 +114,39 @@ def test_a_number_put_twice_at_a_tick_hides_none_that_went():
     told(series, (chip, memory), at)
 
     assert told(series, (chip, chip), at + 1)[1] == [("hw.temperature", "memory")]
+
+
+def test_what_went_and_comes_again_as_the_same_object_is_shown_again():
+    series, at = DeviceSeries(GPU), 1_800_000_000.0
+    same = (Measured(devices.TEMPERATURE, 50.0, CHIP), Measured(devices.ENERGY, 5.0))
+    told(series, same, at)
+
+    assert told(series, same, at + 1) == ([], [])
+    series.begin(GPU)
+    assert [gap.metric for gap in series.end(Reason.LOST)] == [devices.TEMPERATURE]
+    assert told(series, same, at + 3) == ([("hw.temperature", 50.0)], [])
+
+
+def test_what_stayed_for_long_is_not_gone_when_a_neighbour_goes():
+    series, at = DeviceSeries(GPU), 1_800_000_000.0
+    chip, memory = Measured(devices.TEMPERATURE, 50.0, CHIP), Measured(devices.TEMPERATURE, 60.0, MEMORY)
+    for second in range(5):
+        series.begin(GPU)
+        series.put_all("one", (chip,), at + second)
+        series.put_all("other", (memory,), at + second)
+        assert series.end(Reason.LOST) == []
+    series.begin(GPU)
+    series.put_all("one", (chip,), at + 5)
+
+    assert [dict(gap.labels)["hw.sensor_location"] for gap in series.end(Reason.LOST)] == ["memory"]
+
+
+def test_what_a_total_can_have_gained_is_reckoned_from_when_it_was_read_last():
+    """20 kW for the two minutes in which it stayed the same would be 2.4 MJ; in one second it cannot be."""
+    series, at = DeviceSeries(GPU), 1_800_000_000.0
+    same = (Measured(devices.ENERGY, 5.0), Measured(devices.POWER_LIMIT, 700.0))
+    for second in range(119):
+        told(series, same, at + second)
+    values, _ = told(series, (Measured(devices.ENERGY, 2e6), same[1]), at + 119)
+
+    assert values == [("hw.energy", 0.0)]

@@ -3,9 +3,9 @@ import pytest
 
 from collector import accelerators
 from collector.accelerators.config import AcceleratorsConfig, PlacementConfig
+from collector.accelerators.doctor import probe
 from collector.accelerators.nvidia import PART
 from collector.accelerators.nvidia.driver import Nvidia
-from collector.accelerators.probe import probe
 
 
 @pytest.fixture
