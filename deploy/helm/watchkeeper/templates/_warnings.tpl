@@ -1,0 +1,74 @@
+{{/* What an operator should know of these values, a line or two each; told after the installation. */}}
+{{- define "watchkeeper.warnings" -}}
+{{- $values := .Values -}}
+{{- $on := (include "watchkeeper.components" . | fromJson).on -}}
+{{- $monitor := or $values.metrics.podMonitor.enabled $values.metrics.serviceMonitor.enabled -}}
+{{- $knows := .Capabilities.APIVersions.Has "monitoring.coreos.com/v1" -}}
+{{- if and $monitor (not $knows) (not $values.metrics.podMonitor.force) }}
+- No monitor was made: this cluster does not know the Prometheus operator's types. Install the operator, then run
+  `helm upgrade` again.
+{{- end }}
+{{- if and $values.metrics.prometheusRule.enabled (not $knows) (not $values.metrics.prometheusRule.force) }}
+- No alert was made: this cluster does not know the Prometheus operator's types.
+{{- end }}
+{{- if and $monitor (not (hasKey $values.metrics.podMonitor.additionalLabels "release")) }}
+- kube-prometheus-stack sees only monitors with its own label; if nothing is scraped, set
+  metrics.podMonitor.additionalLabels.release to the name of its release.
+{{- end }}
+{{- if and (not $monitor) (not $values.metrics.scrapeAnnotations) }}
+- Nobody is told to scrape these pods. Set metrics.podMonitor.enabled=true with the Prometheus operator, or
+  metrics.scrapeAnnotations=true.
+{{- end }}
+{{- range $on }}
+{{- if not (dig "limits" "memory" "" (index $values .).resources) }}
+- {{ . }}: has no limit of memory. Its own bounds hold what it keeps, not what a fault of the node may do.
+{{- end }}
+{{- end }}
+{{- if and $values.kafka.servers (not $values.kafka.tls.enabled) }}
+- Kafka is spoken to in plain text: counts and findings can be read on the way (kafka.tls.enabled).
+{{- end }}
+{{- if and $values.gateway.enabled (not (include "watchkeeper.tlsSecret" (dict "root" . "component" "gateway"))) (ne $values.gateway.service.type "ClusterIP") }}
+- Applications send to the gateway from outside the cluster in plain text: prompts can be read on the way
+  (tls.existingSecret).
+{{- end }}
+{{- if and $values.gateway.enabled (not $values.detector.enabled) (or (gt (int $values.gateway.replicas) 1) $values.gateway.autoscaling.enabled) }}
+- Several gateways judge drift apart from each other, each with a budget of false alarms of its own. One budget for
+  all: detector.enabled=true (docs/fleet.md).
+{{- end }}
+{{- range tuple "gateway" "detector" }}
+{{- $keeps := (index $values .).persistence.enabled }}
+{{- if and (has . $on) (not $keeps) (include "watchkeeper.stores" (dict "root" $ "component" .)) (not $values.store.url) }}
+- The store is a file in the pod of the {{ . }} and is gone with it: set {{ . }}.persistence.enabled=true, or store.url.
+{{- else if and (eq . "gateway") (has . $on) (not $keeps) (not $values.detector.enabled) }}
+- What the gateway learns (references, evidence of drift) is gone with its pod: set gateway.persistence.enabled=true
+  before it is needed. A StatefulSet's claims cannot be added later.
+{{- end }}
+{{- end }}
+{{- if has "node" $on }}
+{{- range (include "watchkeeper.hostPaths" . | fromJson).paths }}
+- The node agent reads {{ .path }} of the host, read-only.
+{{- end }}
+{{- if or $values.node.podResources.enabled $values.node.privileged }}
+- The node agent runs as user 0, {{ ternary "privileged: the driver tells nobody else of all devices" "without any capability: the kubelet answers nobody else" $values.node.privileged }}.
+{{- end }}
+{{- if or (include "watchkeeper.hostPaths" . | fromJson).paths $values.node.hostPID $values.node.privileged }}
+- Where Pod Security Admission is in force, the namespace has to admit that:
+  kubectl label namespace {{ include "watchkeeper.namespace" . }} pod-security.kubernetes.io/enforce=privileged
+{{- end }}
+{{- if not $values.node.podResources.enabled }}
+- Devices are not labelled with the pods that have them; that takes node.podResources.enabled=true.
+{{- end }}
+{{- if and $values.node.nvidia.enabled (not $values.node.runtimeClassName) }}
+- NVIDIA's devices show where its runtime is the node's default; elsewhere set node.runtimeClassName=nvidia.
+{{- end }}
+{{- end }}
+{{- range $on }}
+{{- if ne . "node" }}
+{{- $config := include "watchkeeper.config" (dict "root" $ "component" .) | fromYaml }}
+{{- if gt (dig "capture" "share" 0.0 $config | float64) 0.0 }}
+- The {{ . }} writes prompts and answers, redacted, to {{ dig "capture" "path" "a file" $config }} (capture.share).
+{{- end }}
+{{- end }}
+{{- end }}
+- Prompts and answers are looked at in memory and leave it as numbers and marks only (docs/privacy.md){{ if and $values.gateway.enabled $values.kafka.servers }}; on Kafka, too{{ end }}.
+{{- end -}}
