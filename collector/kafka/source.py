@@ -6,7 +6,6 @@ kafka-python calls back within `poll`, in the thread that reads: all of this bel
 """
 
 import logging
-import time
 from collections.abc import Iterable, Sequence
 from threading import Lock
 from typing import Any, Final
@@ -18,6 +17,7 @@ from kafka.errors import KafkaError
 from collector.kafka import KafkaConfig
 from collector.kafka.calls import Calls
 from collector.kafka.keeper import Keeper
+from collector.kafka.log import Log
 from collector.kafka.states import newest
 from watchkeeper.core.errors import Retryable
 from watchkeeper.core.fleet import Checkpoint, Event, Left, Place, Reached, Restarted, Resumed, Told
@@ -32,7 +32,6 @@ _POLL_SECONDS: Final = 0.25
 _AT_ONCE: Final = 64
 """records in a reading: so many readings wait for the pipeline at most that memory stays small in a burst"""
 _FETCH_BYTES: Final = 1 << 20
-_STATES_SECONDS: Final = 60.0
 _WATCH_SECONDS: Final = 2.0
 _CLIENT: Final = (("client", "source"),)
 _QUEUE: Final = (("queue", "kafka.read"),)
@@ -44,6 +43,7 @@ class KafkaSource:
         self._settings = settings
         self._ledger = ledger
         self._keeper = Keeper(settings, config.state_topic, config.dead_topic, ledger)
+        self._log = Log(settings)
         self._calls = {one.topic: Calls(one, ledger) for one in config.calls}
         self._consumer: Any = None
         self._closing = False
@@ -53,6 +53,10 @@ class KafkaSource:
         self._next: dict[TopicPartition, int] = {}
         """offset of the record that comes next, of what is ours"""
         self._owned: set[TopicPartition] = set()
+        self._lives: dict[TopicPartition, int] = {}
+        """how often logs began anew, as far as it was seen here: what was kept may not know yet"""
+        self._listed: dict[TopicPartition, int] = {}
+        """ends of partitions as the brokers told them last"""
         self._newest_at: dict[TopicPartition, float] = {}
         """unix seconds at which the record was sent that was read last"""
         self._lock = Lock()
@@ -91,6 +95,7 @@ class KafkaSource:
     def finish(self) -> None:
         self._keeper.write(self._is_ours, self._commit, now=True)
         self._keeper.close()
+        self._log.close()
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             self._commit_reached(consumer)
@@ -152,6 +157,7 @@ class KafkaSource:
             if self._next.pop(partition, None) is not None:
                 self._events.append(Left(_place(partition)))
             self._newest_at.pop(partition, None)
+            self._listed.pop(partition, None)
             self._owned.discard(partition)
             self._ledger.set(kafka.LAG, 0, _labels(partition))
         self._count_owned()
@@ -163,14 +169,17 @@ class KafkaSource:
 
     def _resume(self, consumer: Any, partition: TopicPartition) -> None:
         """:raises KafkaError: what was kept cannot be read now; the partition waits"""
-        kept = newest(self._kept_values(partition.partition))
-        begin = consumer.beginning_offsets([partition])[partition]
-        end = consumer.end_offsets([partition])[partition]
-        place, offset = _place(partition), max(kept.offset, begin)
+        kept = newest(self._log.values(TopicPartition(self._config.state_topic, partition.partition)))
+        begin = self._log.begins([partition])[partition]
+        end = self._log.ends([partition])[partition]
+        offset = max(kept.offset, begin)
+        is_same_log = kept.life >= self._lives.get(partition, 0) and self._log.reaches(partition, offset, end)
         if kept.has_mark and begin > kept.offset:
             self._missed(partition, begin - kept.offset)
-        self._events.append(Resumed(place, offset, kept.states, kept.life))
-        if offset > end:
+        self._events.append(Resumed(_place(partition), offset, kept.states, kept.life))
+        self._ledger.set(kafka.LAG, max(0, end - offset), _labels(partition))
+        self._lives[partition] = kept.life
+        if not is_same_log:
             offset = begin
             self._restart(partition, begin)
         consumer.seek(partition, offset)
@@ -180,27 +189,9 @@ class KafkaSource:
         self._owned.add(partition)
         self._count_owned()
 
-    def _kept_values(self, number: int) -> list[bytes | None]:
-        """Everything in a partition of the topic of states."""
-        partition = TopicPartition(self._config.state_topic, number)
-        reader = KafkaConsumer(**self._settings, enable_auto_commit=False, isolation_level="read_committed")
-        values: list[bytes | None] = []
-        try:
-            reader.assign([partition])
-            end = reader.end_offsets([partition])[partition]
-            reader.seek_to_beginning(partition)
-            until = time.monotonic() + _STATES_SECONDS
-            while reader.position(partition) < end:
-                if time.monotonic() > until:
-                    raise Retryable(f"topic {partition.topic} could not be read in {_STATES_SECONDS:g} s")
-                for records in reader.poll(timeout_ms=500).values():
-                    values += [record.value for record in records]
-        finally:
-            reader.close()
-        return values
-
     def _restart(self, partition: TopicPartition, offset: int) -> None:
         _LOG.warning("%s/%d begins anew at offset %d; evidence goes on", partition.topic, partition.partition, offset)
+        self._lives[partition] = self._lives.get(partition, 0) + 1
         self._events.append(Restarted(_place(partition), offset))
 
     def _missed(self, partition: TopicPartition, count: int) -> None:
@@ -263,22 +254,26 @@ class KafkaSource:
         if 0 <= now - self._watched_at < _WATCH_SECONDS or not self._next:
             return
         self._watched_at = now
-        ends = consumer.end_offsets(list(self._next))
         behind, age = 0, 0.0
-        for partition, end in ends.items():
-            lag = max(0, end - self._next[partition])
+        for partition, listed in self._log.ends(list(self._next)).items():
+            lag = max(0, listed - self._next[partition])
             self._ledger.set(kafka.LAG, lag, _labels(partition))
             behind += lag
             if lag:
                 age = max(age, now - self._newest_at.get(partition, now))
-            if end < self._next[partition]:
-                [begin] = consumer.beginning_offsets([partition]).values()
-                consumer.seek(partition, begin)
-                self._next[partition] = begin
-                if partition.topic == self._config.ticks_topic:
-                    self._restart(partition, begin)
+            is_shorter = listed < self._listed.get(partition, 0)
+            self._listed[partition] = listed
+            if is_shorter or not self._log.reaches(partition, self._next[partition], listed):
+                self._begin_anew(consumer, partition)
         self._ledger.set(health.QUEUE_LENGTH, behind, _QUEUE)
         self._ledger.set(health.QUEUE_AGE, age, _QUEUE)
+
+    def _begin_anew(self, consumer: Any, partition: TopicPartition) -> None:
+        begin = self._log.begins([partition])[partition]
+        consumer.seek(partition, begin)
+        self._next[partition] = begin
+        if partition.topic == self._config.ticks_topic:
+            self._restart(partition, begin)
 
     def _is_ours(self, place: Place) -> bool:
         return TopicPartition(*place) in self._next

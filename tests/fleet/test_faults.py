@@ -3,7 +3,9 @@ Detectors as processes on a real broker, and what may happen to them. After each
 never stopped. The broker is the one of the test kit, see `KafkaBroker` for what Apache Kafka does otherwise.
 """
 
+import os
 import random
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,34 @@ def test_one_becomes_two_becomes_one_in_the_middle_of_ticks(
     second.stop()
 
     kit.same(kit.kept(broker), expected)
+    assert "begins anew" not in detectors.logs()
+
+
+def test_one_that_was_frozen_until_others_had_its_partitions_and_then_goes_on_costs_no_evidence(
+    kit: Any, broker: KafkaBroker, made: Any, detectors: Any, alone: Any
+) -> None:
+    """For a while two believe that a partition is theirs, and the one that is wrong writes last."""
+    sent = kit.traffic(made, 45)
+    third = len(sent) // 3 - 7
+    frozen, other = detectors.start(kept_every=3.0), detectors.start()
+    for one in (frozen, other):
+        kit.wait(lambda one=one: one.value("watchkeeper_kafka_partitions") == 2, said=detectors.logs)
+    send(kit, broker, sent[:third])
+    kit.wait(lambda: kit.judged(frozen) > 0, said=detectors.logs)
+    os.kill(frozen.pid, signal.SIGSTOP)
+    try:
+        send(kit, broker, sent[third : 2 * third])
+        kit.wait(lambda: all_judged(kit, broker, 2 * third), said=other.log)
+    finally:
+        os.kill(frozen.pid, signal.SIGCONT)
+    send(kit, broker, sent[2 * third :])
+    kit.wait(lambda: all_judged(kit, broker, len(sent)), said=detectors.logs)
+    kit.wait(lambda: (frozen.value("watchkeeper_kafka_partitions") or 0) > 0, said=detectors.logs)
+    for one in (frozen, other):
+        one.stop()
+
+    assert other.log().count("judging from") >= 4
+    kit.same(kit.kept(broker), alone(sent))
 
 
 def all_judged(kit: Any, broker: KafkaBroker, count: int) -> bool:

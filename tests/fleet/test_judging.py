@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from collector.kafka.states import newest
 from detectors.drift.shares import Budget
 from detectors.drift.state import BlockState, SignalState
 from detectors.drift.ticks import MergerState
@@ -84,6 +85,61 @@ def test_two_that_believe_a_partition_theirs_write_the_same_states(kit: Any, mad
         written.append({state.segment: state.body for state in last.states})
 
     assert written[0] == written[1]
+
+
+@pytest.mark.parametrize("is_compacted", [False, True])
+@pytest.mark.parametrize("is_marked", [False, True])
+@pytest.mark.parametrize(("taken", "right_to", "wrong_to"), [(100, 400, 200), (0, 500, 100), (200, 230, 580)])
+def test_what_the_wrong_one_writes_last_costs_no_evidence(
+    kit: Any, made: Any, tmp_path: Path, taken: int, right_to: int, wrong_to: int, is_marked: bool, is_compacted: bool
+) -> None:
+    """Also where the last of each key is all that is left, and where it was stopped before its mark."""
+    sent = kit.traffic(made, 30)
+    log = Log(kit, tmp_path / "references", sent)
+    wrong = log.owner()
+    log.judge(wrong, taken)
+    right = log.owner()
+    log.judge(right, right_to)
+    log.judge(wrong, wrong_to, is_marked=is_marked)
+
+    last = log.owner(is_compacted=is_compacted)
+    log.judge(last, len(sent))
+
+    kit.same(kit.evidence(log.states()), kit.Alone(tmp_path / "references").judge(sent))
+
+
+class Log:
+    """Of one partition, and of what its owners, right or wrong, wrote of it."""
+
+    def __init__(self, kit: Any, references: Path, sent: Any) -> None:
+        self._kit, self._references, self._sent = kit, references, sent
+        self._place = Place(kit.TICKS, 0)
+        self._written: list[Any] = []
+        self._next: dict[int, int] = {}
+
+    def owner(self, *, is_compacted: bool = False) -> Any:
+        """Begins with what was written."""
+        written = self._written
+        if is_compacted:
+            written = list({getattr(one, "segment", ""): one for one in written}.values())
+        kept = newest([wire.encode(one) for one in written])
+        one = self._kit.Alone(self._references)
+        one.fleet.take([Resumed(self._place, kept.offset, kept.states, kept.life)], 0.0)
+        self._next[id(one)] = kept.offset
+        return one
+
+    def judge(self, one: Any, end: int, *, is_marked: bool = True) -> None:
+        """On to `end`, and writes what it knows."""
+        begin = self._next[id(one)]
+        one.fleet.take(told(self._place, self._sent[begin:end], begin), 0.0)
+        self._next[id(one)] = max(begin, end)
+        one.fleet.close(0.0)
+        for checkpoint in one.checkpoints:
+            self._written += [*checkpoint.states, *([checkpoint.mark] if is_marked else [])]
+        one.checkpoints.clear()
+
+    def states(self) -> list[Any]:
+        return [one for one in self._written if isinstance(one, wire.StateRecord)]
 
 
 def test_records_that_cannot_be_judged_are_counted_and_change_nothing(kit: Any, made: Any, tmp_path: Path) -> None:

