@@ -48,7 +48,7 @@ def test_no_level_takes_a_key_that_it_does_not_know(written: dict[str, str]) -> 
             for number, entry in enumerate(node):
                 look(entry, f"{path}/{number}")
         elif isinstance(node, dict):
-            if node.get("properties") and isinstance(node["properties"], dict) and "additionalProperties" not in node:
+            if isinstance(node.get("properties"), dict) and node.get("additionalProperties", True) is True:
                 open_levels.append(path)
             for key, value in node.items():
                 look(value, f"{path}/{key}")
