@@ -10,7 +10,9 @@ from dashboards.promql import Recorded
 Severity = Literal["critical", "warning", "info", "none"]
 """critical pages somebody, warning is a ticket, info is looked at in working hours, none is the heartbeat"""
 Area = Literal["slo", "saturation", "accelerator", "data_drift", "output", "cost", "monitor"]
-Uid = Literal["wk-fleet", "wk-slo", "wk-service", "wk-node", "wk-drift", "wk-output", "wk-cost", "wk-monitor"]
+Uid = Literal[
+    "wk-fleet", "wk-slo", "wk-service", "wk-node", "wk-drift", "wk-output", "wk-cost", "wk-monitor", "wk-governance"
+]
 """of a dashboard; chosen once, never changed: links hold on to it"""
 
 COMPONENT: Final = "watchkeeper"

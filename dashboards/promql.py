@@ -115,6 +115,15 @@ def r(recorded: Recorded, **matchers: str | Match | tuple[Match, ...]) -> Series
     return Series(recorded.name, tuple(_pairs(matchers)))
 
 
+def grown(series: Series, by: str, window: str) -> str:
+    """
+    Events within a window, also of a counter that is born at its first one: that has no increase, so what is new since
+    is counted whole. Six hours bridge a gap in scraping.
+    """
+    new = f"{series} unless max_over_time({series['6h']} offset {window})"
+    return f"sum by ({by}) (\n  ({new})\n  or\n  increase({series[window]})\n)"
+
+
 def edge(bound: float) -> Match:
     """
     A bucket's bound as `le` matches it: `1.0` on a page of watchkeeper, `1` where a server wrote it anew.

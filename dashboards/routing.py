@@ -26,7 +26,12 @@ _MODEL_KNOWN: Final = f'{MODEL}!=""'
 
 
 def file(values: Values) -> str:
-    return text_of({"route": _route(values), "inhibit_rules": _inhibited(values), "receivers": _receivers(values)})
+    return text_of(document(values))
+
+
+def document(values: Values) -> dict[str, Any]:
+    """Alertmanager's configuration."""
+    return {"route": _route(values), "inhibit_rules": _inhibited(values), "receivers": _receivers(values)}
 
 
 def _route(values: Values) -> dict[str, Any]:
@@ -115,6 +120,12 @@ def _inhibited(values: Values) -> list[dict[str, Any]]:
         # a lost device explains the count of devices, and what ails its node
         rule([lost, _PAGE], ['alertname="WatchkeeperDeviceLost"', _PAGE], [*extra, node]),
         rule([_PAGE, 'area="accelerator"'], [_TICKET, 'area="accelerator"'], [*extra, node]),
+        # clocks that heat or a power brake holds back explain a device that is slower than its peers
+        rule(
+            ['alertname=~"WatchkeeperDevice(ThermalThrottle|PowerBrake)"'],
+            ['alertname="WatchkeeperDeviceStraggler"'],
+            [*extra, node, "hw_vendor", "hw_id"],
+        ),
         # a cause that has paged explains the budget of the same model, for some hours
         rule([lost, _PAGE, _MODEL_KNOWN], [_PAGE, 'area="saturation"'], model),
         rule(['alertname="WatchkeeperCausePaged"', _MODEL_KNOWN], [_PAGE, 'area="slo"'], model),

@@ -62,5 +62,5 @@ def scope_of(values: Values) -> Scope:
 
 
 def listed(labels: tuple[str, ...]) -> str:
-    """For `by (...)` and `on (...)`."""
-    return ", ".join(labels)
+    """For `by (...)` and `on (...)`: each once, also where nodes are told apart by `instance`."""
+    return ", ".join(dict.fromkeys(labels))

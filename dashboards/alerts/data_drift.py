@@ -5,7 +5,7 @@ from typing import Final
 from dashboards.alert import AGE, COUNT, PERCENT, Alert, Group, Proof, Recording, Rule, Runbook, Text
 from dashboards.cases import CHAT, case, fires, given
 from dashboards.durations import duration
-from dashboards.promql import Recorded, m, one_of, r
+from dashboards.promql import Recorded, grown, m, one_of, r
 from dashboards.scope import MODEL, NAMESPACE, OF_SEGMENT, SERVICE, Scope, listed, scope_of
 from dashboards.values import Values
 from watchkeeper.core.vocabulary import drift, health, requests, signals
@@ -289,7 +289,7 @@ def _refused(scope: Scope) -> Alert:
     return Alert(
         name="WatchkeeperReferenceRefused",
         area="data_drift",
-        rules=(Rule("warning", f"sum by ({listed(labels)}) (increase({m(drift.REFUSED)['1h']})) > 0"),),
+        rules=(Rule("warning", f"{grown(m(drift.REFUSED), listed(labels), '1h')} > 0"),),
         labels=labels,
         title=Text("A reference cannot be used", "漂移参照无法使用"),
         summary=Text("{value} references or saved evidence refused ({reason}) since {since}", "{value} 个参照或已存证据被拒（{reason}），自 {since}"),
@@ -304,7 +304,9 @@ def _refused(scope: Scope) -> Alert:
         ),
         cases=(
             case("damaged", "10m", given(drift.REFUSED, "0x5 2x20", reason="malformed"), fires=fires("warning", {"reason": "malformed"}, "2", 360)),
-            case("long ago", "10m", given(drift.REFUSED, "2x20", reason="malformed")),
+            case("at the start, when nothing was counted before", "200m", given(drift.REFUSED, "_x185 1x40", reason="reference"),
+                 fires=fires("warning", {"reason": "reference"}, "1", 11_100)),
+            case("long ago", "200m", given(drift.REFUSED, "2x220", reason="malformed")),
         ),
     )  # fmt: skip
 

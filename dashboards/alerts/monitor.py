@@ -4,10 +4,10 @@ from typing import Final
 
 from dashboards.alert import COUNT, PERCENT, Alert, Rule, Runbook, Text
 from dashboards.cases import CHAT, case, fires, given, up
-from dashboards.promql import UP, Match, Series, m
+from dashboards.promql import UP, Match, Series, grown, m, one_of
 from dashboards.scope import MODEL, NAMESPACE, POD, SERVICE, Scope, listed, scope_of
 from dashboards.values import Values
-from watchkeeper.core.vocabulary import device_exporters, devices, engines, health
+from watchkeeper.core.vocabulary import device_exporters, devices, engines, health, kafka, store
 
 HEARTBEAT: Final = "WatchkeeperWatchdog"
 
@@ -16,7 +16,7 @@ def alerts(values: Values) -> tuple[Alert, ...]:
     scope = scope_of(values)
     return (
         _watchdog(), _down(scope, values), _collector(scope), _engine(scope), _dropped(scope, values), _exporter(scope),
-        _limits(scope), _failing(scope),
+        _limits(scope), _failing(scope), _evidence(scope), _kafka(scope),
     )  # fmt: skip
 
 
@@ -191,7 +191,7 @@ def _limits(scope: Scope) -> Alert:
     return Alert(
         name="WatchkeeperSeriesLimit",
         area="monitor",
-        rules=(Rule("warning", f"sum by ({by}) (increase({m(health.LABEL_OVERFLOW)['1h']})) > 0\nor\nsum by ({by}) (increase({m(health.SERIES_FOLDED)['1h']})) > 0", "15m"),),
+        rules=(Rule("warning", f"{grown(m(health.LABEL_OVERFLOW), by, '1h')} > 0\nor\nsum by ({by}) (increase({m(health.SERIES_FOLDED)['1h']})) > 0", "15m"),),
         labels=labels,
         title=Text("Too many series: some are folded", "序列数达到上限"),
         summary=Text("{instance}: {value} series became `other` ({label}) since {since}", "{instance}：{value} 条序列并入 `other`（{label}），自 {since}"),
@@ -206,7 +206,7 @@ def _limits(scope: Scope) -> Alert:
         ),
         cases=(
             case("a label overflows", "40m", given(health.LABEL_OVERFLOW, "0+1x60", label="tenant", instance="a"), fires=fires("warning", {"instance": "a", "label": "tenant"}, "40", 60)),
-            case("long ago", "40m", given(health.LABEL_OVERFLOW, "9x60", label="tenant", instance="a")),
+            case("long ago", "100m", given(health.LABEL_OVERFLOW, "9x120", label="tenant", instance="a")),
         ),
     )  # fmt: skip
 
@@ -217,7 +217,7 @@ def _failing(scope: Scope) -> Alert:
     return Alert(
         name="WatchkeeperPipelineFailing",
         area="monitor",
-        rules=(Rule("warning", f"sum by ({by}) (increase({m(health.PIPELINE_FAILURES)['15m']})) > 0\nor\nsum by ({by}) (increase({m(health.SIGNAL_FAILURES)['15m']})) > 3"),),
+        rules=(Rule("warning", f"{grown(m(health.PIPELINE_FAILURES), by, '15m')} > 0\nor\nsum by ({by}) (increase({m(health.SIGNAL_FAILURES)['15m']})) > 3"),),
         labels=labels,
         title=Text("watchkeeper fails inside", "watchkeeper 内部出错"),
         summary=Text("{instance}: {value} failures ({signal} {reason}) since {since}", "{instance}：{value} 次内部错误（{signal} {reason}），自 {since}"),
@@ -232,6 +232,66 @@ def _failing(scope: Scope) -> Alert:
         ),
         cases=(
             case("fails", "10m", given(health.PIPELINE_FAILURES, "0x3 2x20", reason="KeyError", instance="a"), fires=fires("warning", {"instance": "a", "reason": "KeyError"}, "2", 240)),
-            case("failed a day ago", "10m", given(health.PIPELINE_FAILURES, "2x20", reason="KeyError", instance="a")),
+            case("the first failure ever", "40m", given(health.PIPELINE_FAILURES, "_x30 1x20", reason="KeyError", instance="a"),
+                 fires=fires("warning", {"instance": "a", "reason": "KeyError"}, "1", 1800)),
+            case("failed a day ago", "40m", given(health.PIPELINE_FAILURES, "2x50", reason="KeyError", instance="a")),
+        ),
+    )  # fmt: skip
+
+
+def _evidence(scope: Scope) -> Alert:
+    labels = (*scope.extra, "instance", "kind", "outcome")
+    lost = m(store.RECORDS, outcome=one_of("dropped", "refused"))
+    return Alert(
+        name="WatchkeeperEvidenceWriteFailing",
+        area="monitor",
+        rules=(Rule("warning", f"{grown(lost, listed(labels), '15m')} > 0", keep="15m"),),
+        labels=labels,
+        title=Text("The record for audits has gaps", "治理证据写入失败"),
+        summary=Text("{instance}: {value} records ({kind}) were {outcome} by the store since {since}", "{instance}：{value} 条记录（{kind}）未写入存储（{outcome}），自 {since}"),
+        detail=Text("dropped: no room to wait while the database was away. refused: the database takes them never.", "dropped：数据库不可用且等待队列已满；refused：数据库永远不会接受。"),
+        show=COUNT,
+        runbook=Runbook(
+            meaning=Text("Findings, changes or counts that a review relies on were not written, and will not be.", "审计所依赖的发现、变更或计数没有写入，也不会补写。"),
+            first=Text("Is the database up, with free space? `watchkeeper audit verify` says whether the record is whole. Note the gap in the review.", "数据库是否在线、有空间？`watchkeeper audit verify` 检查记录是否完整。把缺口写入评审记录。"),
+            false_alarm=Text("None: what waits and is written later is not counted.", "无：等待后补写的不计入。"),
+            next=Text("`watchkeeper_store_waiting`; WatchkeeperExporterDown of the exporter `store`.", "`watchkeeper_store_waiting`；输出 `store` 的 WatchkeeperExporterDown。"),
+            dashboard="wk-governance",
+        ),
+        cases=(
+            case("the first that is dropped", "40m", given(store.RECORDS, "_x30 3x20", kind="events", outcome="dropped", instance="a"),
+                 fires=fires("warning", {"instance": "a", "kind": "events", "outcome": "dropped"}, "3", 1800)),
+            case("all are written, old ones removed", "40m", given(store.RECORDS, "0+5x60", kind="events", outcome="written", instance="a"),
+                 given(store.RECORDS, "0+5x60", kind="events", outcome="removed", instance="a")),
+        ),
+    )  # fmt: skip
+
+
+def _kafka(scope: Scope) -> Alert:
+    labels = (*scope.extra, "instance", "topic", "reason")
+    parts = [f"{grown(m(metric), listed(labels), '15m')} > 0" for metric in (kafka.DROPPED, kafka.MISSED, kafka.DEAD)]
+    return Alert(
+        name="WatchkeeperKafkaLoss",
+        area="monitor",
+        rules=(Rule("warning", "\nor\n".join(parts), keep="15m"),),
+        labels=labels,
+        title=Text("Messages on Kafka are lost", "Kafka 消息丢失"),
+        summary=Text("{instance}: {value} messages ({topic} {reason}) were lost since {since}", "{instance}：{value} 条消息（{topic} {reason}）丢失，自 {since}"),
+        detail=Text("Before they were sent (full, refused, damaged), or before they were read (deleted by the brokers), or unreadable.", "发送前丢失（full、refused、damaged），读取前被 broker 删除，或无法解析。"),
+        show=COUNT,
+        runbook=Runbook(
+            meaning=Text("What detectors and reports see of these calls is less than what was. Nobody's request is touched.", "检测和报告看到的数据少于实际；用户请求不受影响。"),
+            first=Text("`full`: the brokers were away for longer than the spool holds. Deleted: readers are behind retention, add members. Unreadable: see the dead-letter topic.",
+                       "`full`：broker 不可用时间超过本地缓存；被删除：消费落后于保留期，增加成员；无法解析：查看死信 topic。"),
+            false_alarm=Text("A topic emptied by hand; a first start in the middle of an old topic.", "人工清空的 topic；首次从旧 topic 中间开始读取。"),
+            next=Text("`watchkeeper_kafka_lag` by partition; `watchkeeper_kafka_connected`; `watchkeeper_kafka_errors_total` by reason.", "按分区看 `watchkeeper_kafka_lag`；`watchkeeper_kafka_connected`；按原因看 `watchkeeper_kafka_errors_total`。"),
+            dashboard="wk-monitor",
+        ),
+        cases=(
+            case("the spool overflows", "40m", given(kafka.DROPPED, "_x30 7x20", reason="full", instance="a"),
+                 fires=fires("warning", {"instance": "a", "reason": "full"}, "7", 1800)),
+            case("deleted before they were read", "40m", given(kafka.MISSED, "0x30 40x20", topic="calls", instance="a"),
+                 fires=fires("warning", {"instance": "a", "topic": "calls"}, "40", 1860)),
+            case("late, and all are read", "40m", given(kafka.LAG, "0+100x20 2000-100x20", topic="calls", partition="0", instance="a")),
         ),
     )  # fmt: skip

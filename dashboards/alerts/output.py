@@ -4,7 +4,7 @@ from typing import Final
 
 from dashboards.alert import COUNT, PERCENT, Alert, Group, Recording, Rule, Runbook, Text
 from dashboards.cases import CHAT, case, fires, given
-from dashboards.promql import Recorded, Series, m, one_of, r
+from dashboards.promql import Recorded, grown, m, one_of, r
 from dashboards.scope import MODEL, NAMESPACE, OF_SEGMENT, SERVICE, Scope, listed, scope_of
 from dashboards.values import Values
 from watchkeeper.core.vocabulary import outputs, requests
@@ -80,12 +80,8 @@ def _leak(scope: Scope, values: Values) -> Alert:
     labels = (*scope.segment, "check")
     by = listed(labels)
 
-    def grown(series: Series) -> str:
-        """A counter that is born at 1 has no increase: what is new since is counted whole."""
-        return f"sum by ({by}) (\n  ({series} unless max_over_time({series['6h']} offset 15m))\n  or\n  increase({series['15m']})\n)"
-
     canary, secrets = m(outputs.FLAGGED, check="canary"), m(outputs.FLAGGED, check="secrets")
-    expr = f"{grown(canary)} > 0\nor\n{grown(secrets)} >= {values.thresholds.leaked_secrets}"
+    expr = f"{grown(canary, by, '15m')} > 0\nor\n{grown(secrets, by, '15m')} >= {values.thresholds.leaked_secrets}"
     return Alert(
         name="WatchkeeperSensitiveDataLeak",
         area="output",

@@ -33,16 +33,16 @@ def until(end: float, hours: float = 6.0, step: float = 60.0, trouble_hours: flo
     return Clock(last - (count - 1) * step, step, count, last - trouble_hours * 3600)
 
 
-def simulate(clock: Clock, fault: str = "", seed: int = 7) -> Book:
+def simulate(clock: Clock, fault: str | Fault = "", seed: int = 7) -> Book:
     """
     All series of the estate.
 
-    :param fault: name of one in FAULTS; empty: none
+    :param fault: one, or the name of one in FAULTS; empty: none
     :raises ValueError: there is no such fault
     """
     conditions = healthy(clock)
     if fault:
-        _named(fault).begin(conditions)
+        (fault if isinstance(fault, Fault) else _named(fault)).begin(conditions)
     random = np.random.default_rng(seed)
     book = Book(clock)
     engines = replicas(conditions, random)

@@ -13,6 +13,10 @@ class Fault(msgspec.Struct, frozen=True):
     name: str
     words: Text
     begin: Callable[[Conditions], None]
+    alert: str
+    """that names it, without the prefix; it has to be heard of"""
+    minutes: float
+    """after the onset within which that alert fires"""
 
 
 def _device_lost(it: Conditions) -> None:
@@ -115,19 +119,43 @@ def _checks_fail(it: Conditions) -> None:
 
 
 FAULTS: Final = (
-    Fault("device-lost", Text("a card falls off the bus", "一张卡掉卡"), _device_lost),
-    Fault("overheating", Text("a node's cooling fails", "一个节点散热失效"), _overheating),
-    Fault("power-brake", Text("the power supply brakes a node", "电源对节点限功率"), _power_brake),
-    Fault("memory-errors", Text("a card's memory errs", "一张卡显存出错"), _memory_errors),
-    Fault("link-errors", Text("a link between two cards errs", "两卡之间链路出错"), _link_errors),
-    Fault("overload", Text("traffic grows 2.6 times", "流量增至 2.6 倍"), _overload),
-    Fault("long-prompts", Text("prompts become five times longer", "提示词变长五倍"), _long_prompts),
-    Fault("engine-hangs", Text("an engine hangs", "一个推理引擎挂起"), _engine_hangs),
-    Fault("bad-deployment", Text("one request in eight fails", "八分之一的请求失败"), _bad_deployment),
-    Fault("new-model", Text("a new model version declines more", "新模型版本更多拒答"), _new_model),
-    Fault("loops", Text("answers run in circles", "回答陷入循环"), _loops),
-    Fault("leak", Text("answers contain secrets", "回答泄露密钥"), _leak),
-    Fault("records-stop", Text("records of calls stop arriving", "调用记录停止到达"), _records_stop),
-    Fault("agent-away", Text("watchkeeper on a node is gone", "一个节点上的 watchkeeper 消失"), _agent_away),
-    Fault("checks-fail", Text("the safety checks fail", "安全检测失败"), _checks_fail),
+    Fault("device-lost", Text("a card falls off the bus", "一张卡掉卡"), _device_lost, "DeviceFaultFatal", 2),
+    Fault("overheating", Text("a node's cooling fails", "一个节点散热失效"), _overheating, "DeviceThermalThrottle", 20),
+    Fault(
+        "power-brake", Text("the power supply brakes a node", "电源对节点限功率"), _power_brake, "DevicePowerBrake", 10
+    ),
+    Fault("memory-errors", Text("a card's memory errs", "一张卡显存出错"), _memory_errors, "DeviceUncorrectedEcc", 2),
+    Fault("link-errors", Text("a link between two cards errs", "两卡之间链路出错"), _link_errors, "DeviceFaultLink", 5),
+    Fault("overload", Text("traffic grows 2.6 times", "流量增至 2.6 倍"), _overload, "AvailabilityBudgetBurn", 15),
+    Fault(
+        "long-prompts",
+        Text("prompts become five times longer", "提示词变长五倍"),
+        _long_prompts,
+        "AvailabilityBudgetBurn",
+        20,
+    ),
+    Fault("engine-hangs", Text("an engine hangs", "一个推理引擎挂起"), _engine_hangs, "EngineStalled", 5),
+    Fault(
+        "bad-deployment",
+        Text("one request in eight fails", "八分之一的请求失败"),
+        _bad_deployment,
+        "AvailabilityBudgetBurn",
+        40,
+    ),
+    Fault(
+        "new-model", Text("a new model version declines more", "新模型版本更多拒答"), _new_model, "DriftDetected", 20
+    ),
+    Fault("loops", Text("answers run in circles", "回答陷入循环"), _loops, "DegenerateOutput", 20),
+    Fault("leak", Text("answers contain secrets", "回答泄露密钥"), _leak, "SensitiveDataLeak", 2),
+    Fault(
+        "records-stop", Text("records of calls stop arriving", "调用记录停止到达"), _records_stop, "DataLinkStalled", 10
+    ),
+    Fault(
+        "agent-away",
+        Text("watchkeeper on a node is gone", "一个节点上的 watchkeeper 消失"),
+        _agent_away,
+        "AgentDown",
+        12,
+    ),
+    Fault("checks-fail", Text("the safety checks fail", "安全检测失败"), _checks_fail, "GuardrailBlind", 15),
 )

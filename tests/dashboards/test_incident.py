@@ -3,13 +3,10 @@ A service on two devices, for hours: busy and well, and then one device falls of
 says which alerts fire when; a real Alertmanager is told of them in that order and must page once.
 """
 
-import http.server
 import itertools
 import json
 import subprocess
-import threading
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -18,8 +15,9 @@ import yaml
 import dashboards
 from dashboards import build, routing
 from dashboards.cases import CHAT, given, timed, up
+from dashboards.heard import Alarm, told
 from dashboards.values import Receivers, Values, Waits
-from watchkeeper.core.testkit import PrometheusServer, free_port, require
+from watchkeeper.core.testkit import Alertmanager, PrometheusServer, Webhook, require
 from watchkeeper.core.vocabulary import devices, drift, engines, health, outputs, requests
 
 RULES = Path(dashboards.__file__).parent / "generated" / "rules"
@@ -198,93 +196,6 @@ def test_a_device_that_falls_off_the_bus_fires_these_in_this_order(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-class Webhook:
-    """Keeps every message by the path it came to."""
-
-    def __init__(self):
-        self.messages = []
-        keep = self.messages
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                keep.append((self.path.strip("/"), body))
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
-
-    def to(self, receiver):
-        """Names of the alerts in each message that says something fires."""
-        return [
-            sorted({alert["labels"]["alertname"] for alert in body["alerts"]})
-            for path, body in list(self.messages)
-            if path == receiver and body["status"] == "firing"
-        ]
-
-
-class Alertmanager:
-    """A real one, with the generated routing and waits of a second."""
-
-    def __init__(self, folder, webhook):
-        self._program = require("prometheus-alertmanager", "prometheus-alertmanager")
-        addresses = {name: f"{webhook.url}/{name}" for name in Receivers.__struct_fields__}
-        values = Values(
-            receivers=Receivers(**addresses),
-            waits=Waits(page_seconds=0, ticket_seconds=1, update_seconds=1, repeat_seconds=3600),
-        )
-        self._config = folder / "alertmanager.yaml"
-        self._config.write_text(routing.file(values))
-        self._folder = folder
-        self.url = f"http://127.0.0.1:{free_port()}"
-
-    def __enter__(self):
-        command = [
-            self._program, f"--config.file={self._config}", f"--storage.path={self._folder / 'data'}",
-            f"--web.listen-address={self.url.removeprefix('http://')}", "--cluster.listen-address=",
-        ]  # fmt: skip
-        with (self._folder / "alertmanager.log").open("wb") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        end = time.monotonic() + 30
-        while time.monotonic() < end:
-            try:
-                with urllib.request.urlopen(f"{self.url}/-/ready", timeout=5):
-                    return self
-            except OSError:
-                time.sleep(0.05)
-        raise RuntimeError((self._folder / "alertmanager.log").read_text())
-
-    def __exit__(self, *_):
-        self._process.terminate()
-        self._process.wait(timeout=10)
-
-    def tell(self, *alerts):
-        body = json.dumps([{"labels": one} for one in alerts]).encode()
-        request = urllib.request.Request(
-            f"{self.url}/api/v2/alerts", body, {"Content-Type": "application/json"}, method="POST"
-        )
-        urllib.request.urlopen(request, timeout=10).close()
-
-    def suppressed(self):
-        """Names of alerts that something mutes."""
-        with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=10) as answer:
-            alerts = json.load(answer)
-        return sorted(one["labels"]["alertname"] for one in alerts if one["status"]["state"] == "suppressed")
-
-
 @pytest.fixture
 def webhook():
     with Webhook() as webhook:
@@ -293,7 +204,9 @@ def webhook():
 
 @pytest.fixture
 def alertmanager(tmp_path, webhook):
-    with Alertmanager(tmp_path, webhook) as alertmanager:
+    addresses = {name: f"{webhook.url}/{name}" for name in Receivers.__struct_fields__}
+    waits = Waits(page_seconds=0, ticket_seconds=1, update_seconds=1, repeat_seconds=3600)
+    with Alertmanager(tmp_path, routing.file(Values(receivers=Receivers(**addresses), waits=waits))) as alertmanager:
         yield alertmanager
 
 
@@ -317,6 +230,15 @@ def test_one_incident_is_one_page_and_its_tickets_stay_inhibited(alertmanager, w
     assert webhook.to("tickets") == [["WatchkeeperQueueSaturated"]]
     assert [webhook.to(name) for name in ("hardware", "governance", "cost")] == [[], [], []]
     assert len(alertmanager.suppressed()) == len(HAPPENS) - 2  # all but the page and what mutes
+    assert alertmanager.suppressed() == never_told([labels(*one) for _, *one in HAPPENS])
+
+
+def never_told(alerts):
+    """What dashboards.heard says that nobody hears of, while all of them fire."""
+    sent = told([Alarm(one, ((0.0, 9000.0),)) for one in alerts], Values())
+    return sorted(
+        one["alertname"] for one, at in zip(alerts, sent, strict=True) if at is None and one["severity"] != "none"
+    )
 
 
 def test_without_the_page_the_same_tickets_are_sent(alertmanager, webhook):
@@ -361,6 +283,17 @@ def test_an_engine_that_hangs_mutes_the_budget_of_its_model(alertmanager, webhoo
 
     assert webhook.to("pager") == [["WatchkeeperEngineStalled"]]
     assert alertmanager.suppressed() == ["WatchkeeperAvailabilityBudgetBurn"]
+
+
+def test_clocks_that_heat_holds_back_explain_a_slow_device_and_no_other(alertmanager, webhook):
+    hot, slow = (labels(f"WatchkeeperDevice{name}", "warning", {**card(0), "area": "accelerator"})
+                 for name in ("ThermalThrottle", "Straggler"))  # fmt: skip
+    other = slow | card(1)
+    alertmanager.tell(hot, slow, other)
+    wait_for(lambda: webhook.to("hardware"))
+    time.sleep(1)
+
+    assert alertmanager.suppressed() == ["WatchkeeperDeviceStraggler"] == never_told([hot, slow, other])
 
 
 def test_a_lost_device_does_not_mute_the_pages_of_another_model(alertmanager, webhook):

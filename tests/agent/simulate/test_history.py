@@ -4,12 +4,15 @@ import json
 import re
 from functools import partial
 
+import msgspec
 import numpy as np
 import pytest
 
+from dashboards import fault_table
 from dashboards.estate import simulate, until
 from dashboards.grafana.build import documents
 from dashboards.grafana.lint import panels
+from dashboards.heard import Alarm
 from dashboards.preview.answers import Span, answers, events
 from dashboards.preview.page import page
 from dashboards.values import DEFAULTS
@@ -116,6 +119,50 @@ def test_an_estate_that_is_well_fires_nothing_but_the_heartbeat(tmp_path):
     fired = fill(tmp_path, simulate(until(END, hours=2.0, trouble_hours=0.5)), DEFAULTS)
 
     assert [one.name for one in fired] == ["WatchkeeperWatchdog"]
+
+
+def test_a_fault_leads_to_what_the_table_says(tmp_path):
+    require("promtool", "prometheus")
+    book = simulate(until(END, hours=6.0, trouble_hours=2.0), "engine-hangs")
+    alarms = [Alarm(dict(one.labels), one.spans) for one in fill(tmp_path, book, DEFAULTS)]
+    found = fault_table.row("engine-hangs", alarms, book.clock.onset, DEFAULTS)
+
+    assert [found] == [one for one in fault_table.kept().rows if one.fault == "engine-hangs"]
+
+
+def test_the_same_fires_where_two_jobs_scrape_everything_and_add_labels(tmp_path):
+    require("promtool", "prometheus")
+    book = simulate(until(END, hours=1.0, trouble_hours=0.2), "engine-hangs")
+    once = fill(tmp_path / "once", book, DEFAULTS)
+    again = {"job": "again", "namespace": "monitoring", "pod": "prometheus-0", "exported_pod": "x"}
+    for family in book.families().values():
+        for one in list(family.series):
+            labels = tuple({**dict(one.labels), **again}.items())
+            family.series.append(msgspec.structs.replace(one, labels=labels))
+    twice = fill(tmp_path / "twice", book, DEFAULTS)
+
+    assert [(one.name, dict(one.labels), one.spans) for one in twice] == [
+        (one.name, dict(one.labels), one.spans) for one in once
+    ]
+    assert "WatchkeeperEngineStalled" in {one.name for one in once}
+
+
+def test_the_command_line_prints_a_fault_of_the_table(capsys):
+    require("promtool", "prometheus")
+
+    assert main(["simulate", "--table", "--fault", "leak", "--hours", "1", "--trouble-hours", "0.3"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        *fault_table.HEAD,
+        "| `leak`: answers contain secrets | page `SensitiveDataLeak` | 0 min | 1, 1 | – | – |",
+    ]
+
+
+def test_a_table_of_one_fault_is_not_kept(tmp_path, capsys):
+    path = tmp_path / "kept.yaml"
+
+    assert main(["simulate", "--table", "--fault", "leak", "--keep", str(path)]) == 2
+    assert "leave out --fault" in capsys.readouterr().err
+    assert not path.exists()
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,12 @@ def add_parser(commands: Any) -> None:
         "--openmetrics", type=Path, metavar="FILE", help="write text, for promtool tsdb create-blocks-from"
     )
     where.add_argument("--tsdb", type=Path, metavar="DIR", help="write DIR/data for Prometheus, with rules evaluated")
+    where.add_argument(
+        "--table",
+        action="store_true",
+        help="print in Markdown what the fault leads to: alerts, when, heard or muted; without --fault: every fault",
+    )
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="with --table: write it for docs/alerts.md, too")
     parser.add_argument("--serve", action="store_true", help="with --tsdb: start Prometheus on it until Ctrl-C")
     parser.set_defaults(command=_run)
 

@@ -29,12 +29,16 @@ Ask = Callable[[str, float, float, float], list[dict[str, Any]]]
 
 
 class Fired(msgspec.Struct, frozen=True):
-    """One alert that fired, with its labels, and from when (unix seconds)."""
+    """One alert that fired, with all its labels, and when: from and to (unix seconds), once or several times."""
 
     name: str
     severity: str
     labels: tuple[tuple[str, str], ...]
-    at: float
+    spans: tuple[tuple[float, float], ...]
+
+    @property
+    def at(self) -> float:
+        return self.spans[0][0]
 
 
 class _Rule(msgspec.Struct, frozen=True):
@@ -52,6 +56,7 @@ def fill(folder: Path, book: Book, values: Values) -> tuple[Fired, ...]:
     :return: the alerts that fired, by time
     :raises ConfigError: Prometheus or promtool is not installed, or refuses
     """
+    folder.mkdir(exist_ok=True)
     data = folder / "data"
     _write(folder / "estate.om", data, openmetrics(book))
     fired: list[Fired] = []
@@ -132,11 +137,22 @@ def _watcher(alert: Alert, rule: Rule, values: Values) -> Callable[[Ask, Clock],
             on = np.where(np.isnan(since), np.nan, 1.0)
             made.append(Series(ALERTS, (*named, ("alertstate", "firing")), on))
             made.append(Series(ALERTS_FOR_STATE, named, since))
-            first = clock.times[int(np.flatnonzero(~np.isnan(since))[0])]
-            fired.append(Fired(alert.name, rule.severity, tuple(own.items()), float(first)))
+            fired.append(Fired(alert.name, rule.severity, named, spans(clock.times, ~np.isnan(since))))
         return made, fired
 
     return run
+
+
+def spans(times: Numbers, is_on: np.ndarray[Any, np.dtype[np.bool_]]) -> tuple[tuple[float, float], ...]:
+    """
+    First and last time of each stretch.
+
+    >>> spans(np.arange(6.0), np.array([False, True, True, False, False, True]))
+    ((1.0, 2.0), (5.0, 5.0))
+    """
+    edges = np.diff(np.concatenate(([0], is_on.astype(np.int8), [0])))
+    begins, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1) - 1
+    return tuple((float(times[begin]), float(times[end])) for begin, end in zip(begins, ends, strict=True))
 
 
 def firing(times: Numbers, is_true: np.ndarray[Any, np.dtype[np.bool_]], hold: float, keep: float) -> Numbers:

@@ -31,21 +31,28 @@ class PrometheusServer:
     """
     Scrapes `targets` (job name to host:port) at /metrics, with exemplar storage on.
 
-    `directory` is an empty folder for configuration, storage and log. `rule_files` are rules to evaluate each second.
-    Skips the test where Prometheus is not installed (see `require`).
+    `directory` is a folder for configuration, storage (below `data`, which may be filled) and log. `rule_files` are
+    rules to evaluate each second; their alerts go to the Alertmanager at `alertmanager` (http://host:port), and go on
+    pending where what is stored says since when. Skips the test where Prometheus is not installed (see `require`).
 
         with PrometheusServer(tmp_path, {"watchkeeper": "127.0.0.1:9464"}) as prometheus:
             rows = prometheus.wait_for('up == 1')
     """
 
     def __init__(
-        self, directory: Path, targets: Mapping[str, str], rule_files: Sequence[Path] = (), start_seconds: float = 30.0
+        self,
+        directory: Path,
+        targets: Mapping[str, str],
+        rule_files: Sequence[Path] = (),
+        start_seconds: float = 30.0,
+        alertmanager: str = "",
     ) -> None:
         self._program = require("prometheus", "prometheus")
         self._directory = directory
         self._targets = targets
         self._rule_files = rule_files
         self._start_seconds = start_seconds
+        self._alertmanager = alertmanager
         self._process: subprocess.Popen[bytes] | None = None
         self.url = ""
 
@@ -58,6 +65,8 @@ class PrometheusServer:
             f"--storage.tsdb.path={self._directory / 'data'}",
             "--web.listen-address=127.0.0.1:0",
             "--enable-feature=exemplar-storage",
+            "--rules.alert.for-grace-period=0s",
+            "--rules.alert.resend-delay=5s",
         ]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603 - a program found by name
@@ -117,7 +126,9 @@ class PrometheusServer:
         return self._directory / "prometheus.log"
 
     def _config(self) -> dict[str, Any]:
+        receivers = [{"static_configs": [{"targets": [self._alertmanager.removeprefix("http://")]}]}]
         return {
+            **({"alerting": {"alertmanagers": receivers}} if self._alertmanager else {}),
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(path) for path in self._rule_files],
             "scrape_configs": [
