@@ -2,8 +2,9 @@
 
 import ssl
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
@@ -37,11 +38,12 @@ class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return bool(self.certificate_file)
 
 
-class Pair(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Pair:
     """What the files held when they were read: PEM, and the context made of it."""
 
     certificate: bytes
-    key: bytes
+    key: bytes = field(repr=False)
     client_ca: bytes
     context: ssl.SSLContext
     expires_at: float
