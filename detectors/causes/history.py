@@ -89,6 +89,11 @@ class History:
         self._reclaimed_step = -_RECLAIM_STEPS
 
     @property
+    def reads(self) -> Set[Metric]:
+        """Points of others say nothing here."""
+        return self._feeds.keys()
+
+    @property
     def places(self) -> Set[Place]:
         return {place for _, place, _ in self._rows}
 

@@ -27,6 +27,7 @@ _NAMED: Final = {
     requests.REQUESTS: (("answering model", "gen_ai.response.model"),),
     devices.INFO: (("driver", "hw.driver_version"), ("firmware", "hw.firmware_version")),
 }
+READS: Final = frozenset((engines.RESETS, *_NAMED))
 
 
 class Change(msgspec.Struct, frozen=True):

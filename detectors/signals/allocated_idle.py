@@ -62,10 +62,12 @@ class AllocatedIdleConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 class _Kept:
     """Minutes of one device: True idle, False busy, None not told."""
 
-    __slots__ = ("activity", "allocated", "busy_until", "holders", "ladder", "minute", "minutes", "worked")
+    __slots__ = ("_allocated", "_held", "activity", "busy_until", "holders", "ladder", "minute", "minutes", "worked")
 
     def __init__(self, minutes: int) -> None:
-        self.allocated: dict[SeriesKey, Place] = {}
+        self._allocated: dict[SeriesKey, Place] = {}
+        self._held: Device | None = None
+        """as it was when its holders were looked at"""
         self.holders: frozenset[Place] = frozenset()
         self.minutes: deque[bool | None] = deque(maxlen=minutes)
         self.begin(0.0)
@@ -79,10 +81,22 @@ class _Kept:
         self.minutes.clear()
         self.ladder = Ladder(float(self.minutes.maxlen or 1), None, 0.0, 0.0)
 
+    def allocate(self, key: SeriesKey, place: Place | None) -> None:
+        """What a series says of whose it is; None: it is gone."""
+        if self._allocated.get(key) != place:
+            self._held = None
+        if place is None:
+            self._allocated.pop(key, None)
+        else:
+            self._allocated[key] = place
+
     def hold(self, device: Device, now: float) -> None:
         """Whose it is now; whoever is new gets time to start."""
+        if device is self._held:
+            return
+        self._held = device
         alone = {(device.namespace, device.pod)} if device.pod else set()
-        holders = frozenset(self.allocated.values()) or frozenset(alone)
+        holders = frozenset(self._allocated.values()) or frozenset(alone)
         if not holders <= self.holders:
             self.begin(now)
         self.holders = holders
@@ -112,12 +126,16 @@ class AllocatedIdle:
         self._roster: Roster[_Kept] = Roster(lambda: _Kept(minutes))
         self._increments = Increments()
         self._raised: set[Labels] = set()
+        self._minute: float | None = None
 
     def update(self, batch: Batch) -> None:
+        minute, self._minute = self._minute, batch.at // _MINUTE
+        if not (batch.points or batch.gone) and minute == self._minute:
+            return
         self._increments.forget(batch)
         for key in batch.gone:
             if (known := self._roster.find(dict(key[1]).get("hw.id", ""))) is not None:
-                known.kept.allocated.pop(key, None)
+                known.kept.allocate(key, None)
         activity: dict[str, float] = {}
         worked: set[Place] = set()
         for point in batch.points:
@@ -128,7 +146,7 @@ class AllocatedIdle:
                     worked.add(place)
             elif point.metric is devices.ALLOCATION:
                 if place[1] and (known := self._roster.find(own.get("hw.id", ""))) is not None:
-                    known.kept.allocated[(point.metric, point.labels)] = place
+                    known.kept.allocate((point.metric, point.labels), place)
             elif (known := self._roster.see(own, batch.at)) is not None:
                 activity[known.device.id] = max(activity.get(known.device.id, 0.0), number(point))
         for known in self._roster.present(batch.at):

@@ -107,9 +107,10 @@ class _Link:
         self.down = Ladder(None, 1.0, _DOWN_SECONDS, _CLEAR_SECONDS)
 
     def count(self, kind: str, amount: float, at: float) -> None:
+        if not amount:
+            return
         if kind in self.single:
-            if amount:
-                self.events.setdefault(kind, deque(maxlen=_EVENTS)).append((at, amount))
+            self.events.setdefault(kind, deque(maxlen=_EVENTS)).append((at, amount))
             return
         spans = self.spans.get(kind)
         if spans is None:

@@ -33,9 +33,15 @@ class Page:
                 self._remove(metric, labels)
             for point in batch.points:
                 family = self._families.get(point.metric)
-                if not ((family is not None and family.is_number and type(point.value) is float) or point.is_whole):
+                if family is not None and family.is_number and type(point.value) is float:
+                    series = family.series.get(point.labels)
+                    if series is not None:  # nearly all, hundreds a second
+                        series.point = point
+                        continue
+                elif not point.is_whole:
                     malformed += 1
-                elif not self._put(family, point):
+                    continue
+                if not self._put(family, point):
                     refused += 1
         counts = {MALFORMED: malformed, SERIES_LIMIT: refused}
         return {reason: count for reason, count in counts.items() if count}

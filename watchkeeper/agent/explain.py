@@ -8,7 +8,7 @@ import msgspec
 from detectors.causes.history import History
 from detectors.causes.rank import explain
 from detectors.causes.scope import place_of
-from detectors.causes.versions import Versions
+from detectors.causes.versions import READS, Versions
 from watchkeeper.agent.supervisor import Failures
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Batch, Completion, Finding, Seen
@@ -30,6 +30,8 @@ class Explainer:
         self._failures = Failures("agent", "causes", self._count)
         self._history = History()
         self._versions = Versions()
+        self.reads = tuple(sorted(self._history.reads | READS, key=lambda metric: metric.name))
+        """what it makes use of in a batch"""
         self._waiting: dict[str, tuple[float, Finding]] = {}
         """by subject: until when, and what"""
 

@@ -69,6 +69,7 @@ class Pipeline:
         self._fleet = fleet
         self._pod = pod
         self._swept_at = 0.0
+        self._counted: tuple[int, int] | None = None
 
     def accept(self, source: str, reading: Reading, now: float) -> None:
         """Fold one reading of `source` into the series."""
@@ -105,8 +106,7 @@ class Pipeline:
             self._judgements.take(judgement, now)
         if self._fleet is not None and reading.log:
             self._fleet.take(reading.log, now)
-        for sample in reading.samples:
-            self._aggregate.apply(sample)
+        self._aggregate.apply_all(reading.samples)
         self._aggregate.forget(*reading.gaps)
         for gap in reading.gaps:
             self._ledger.add(health.GAPS, 1, (*label, ("reason", gap.reason.value)))
@@ -117,6 +117,7 @@ class Pipeline:
             with self._ledger.steps.timed("sweep"):
                 self._aggregate.sweep(now)
             self._swept_at = now
+            self._counted = None
         if self._checks is not None:
             for call, scores in self._checks.tick():
                 if self._drift is not None:
@@ -124,16 +125,23 @@ class Pipeline:
         if self._capture is not None:
             self._capture.tick()
         self._judgements.tick(now)
-        self._ledger.set(health.SERIES, len(self._aggregate))
+        self._count_series()
         self._ledger.add(health.STEPS_DROPPED, self._ledger.steps.dropped())
-        for label, values in self._aggregate.label_values().items():
-            self._ledger.set(health.LABEL_VALUES, values, (("label", label),))
-        for sample in (*self._ledger.drain(now), *self._links.drain(now)):
-            self._aggregate.apply(sample)
+        self._aggregate.apply_all((*self._ledger.drain(now), *self._links.drain(now)))
         points, gone = self._aggregate.changed()
         batch = self._judge(Batch(now, points, gone, steps=self._ledger.steps.drain()))
         for write in self._writes:
             write(batch)
+
+    def _count_series(self) -> None:
+        """How many there are, and values of their labels: when that has changed, and once a minute."""
+        counted = (len(self._aggregate), self._aggregate.generation)
+        if counted == self._counted:
+            return
+        self._counted = counted
+        self._ledger.set(health.SERIES, len(self._aggregate))
+        for label, values in self._aggregate.label_values().items():
+            self._ledger.set(health.LABEL_VALUES, values, (("label", label),))
 
     def settle(self, now: float) -> None:
         """No more readings come: what waits for one is counted without."""
@@ -144,9 +152,9 @@ class Pipeline:
     def _judge(self, batch: Batch) -> Batch:
         """What the signals say of it: their findings go with it, their numbers with the next."""
         findings: list[Finding] = []
-        if self._explainer is not None:
-            self._explainer.update(batch)
         changes = Changes(batch)
+        if self._explainer is not None:
+            self._explainer.update(changes.of(self._explainer.reads))
         said = [signal.see(changes) for signal in self._signals]
         if self._drift is not None:
             with self._ledger.steps.timed("drift"):
@@ -157,8 +165,7 @@ class Pipeline:
         for judged in said:
             for gap in judged.gaps:
                 self._aggregate.forget(gap)
-            for sample in judged.samples:
-                self._aggregate.apply(sample)
+            self._aggregate.apply_all(judged.samples)
             findings += judged.findings
         if self._explainer is not None:
             findings = [self._explainer.explain(finding) for finding in findings]
