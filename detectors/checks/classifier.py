@@ -242,6 +242,7 @@ def _problems(config: ClassifierConfig) -> tuple[str, ...]:
     try:
         address = urlsplit(config.url)
         is_whole = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+        is_whole = is_whole and "@" not in address.netloc  # `key_file` is where credentials belong
     except ValueError:
         is_whole = False
     found: tuple[str, ...] = (

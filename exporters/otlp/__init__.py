@@ -93,6 +93,8 @@ def _endpoint(config: OtlpConfig) -> SplitResult:
         usable = False
     if not usable:
         raise ConfigError(f"exporters.otlp.endpoint: '{config.endpoint}' is no address; {wanted}")
+    if "@" in address.netloc:
+        raise ConfigError("exporters.otlp.endpoint: holds a password; headers belong in exporters.otlp.headers_file")
     if address.path.rstrip("/").endswith(("/v1/metrics", "/v1/logs", "/v1/traces")):
         raise ConfigError(f"exporters.otlp.endpoint: '{config.endpoint}' names one signal; {wanted}")
     return address

@@ -81,10 +81,10 @@ def problems(config: StoreConfig) -> tuple[str, ...]:
     if not address:
         return ("exporters.store: needs a place: set state_folder, or exporters.store.url",)
     scheme, _, rest = address.partition("://")
+    if ("@" in rest and ":" in rest.rpartition("@")[0]) or "password=" in rest:
+        return ("exporters.store.url: holds a password; give a file with it as exporters.store.password_file",)
     if scheme not in _SCHEMES:
         return (f"exporters.store.url: '{scheme}' is no database known here; give postgresql:// or sqlite://",)
-    if "@" in rest and ":" in rest.rpartition("@")[0]:
-        return ("exporters.store.url: holds a password; give a file with it as exporters.store.password_file",)
     if scheme == "sqlite" and not rest.startswith("/"):
         return ("exporters.store.url: give a file, like sqlite:////var/lib/watchkeeper/watchkeeper.db",)
     return ()

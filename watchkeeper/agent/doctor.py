@@ -17,6 +17,7 @@ from watchkeeper import __version__
 from watchkeeper.agent import registry
 from watchkeeper.agent.config import is_on
 from watchkeeper.core.errors import ConfigError
+from watchkeeper.core.hiding import without_credentials
 from watchkeeper.core.interfaces import Plugin
 from watchkeeper.core.listening import IN_USE, listening, shown
 
@@ -65,7 +66,7 @@ def verdict(remarks: Sequence[Remark]) -> str:
 
 def _probed(subject: str, line: str, *, beside_another: bool) -> Remark:
     """A port in use is no fault where a watchkeeper runs already, which will be whose it is."""
-    text = line.lstrip("! ")
+    text = without_credentials(line.lstrip("! "))
     if not line.startswith("!"):
         return Remark("ok", subject, text)
     if beside_another and IN_USE in text:

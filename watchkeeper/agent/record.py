@@ -18,7 +18,7 @@ _EVERY_SECONDS: Final = 60.0
 _JOURNAL_SECONDS: Final = 5.0
 _MOST_EVENTS: Final = 1_000
 """of a journal, at a start: the newest"""
-_SECRET: Final = re.compile(r"canaries|patterns|headers|passphrase|password|secret|token$|api_?key")
+_SECRET: Final = re.compile(r"canaries|patterns|headers|passphrase|password|secret|token$|key$")
 _PLACE: Final = re.compile(r"_(file|path|folder)$")
 _CREDENTIALS: Final = re.compile(r"(?<=://)[^/@\s]+@")
 _HIDDEN: Final = "(hidden)"

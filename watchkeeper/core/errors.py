@@ -7,6 +7,8 @@ WatchkeeperError
 └── Retryable     the same call may succeed later; count it, back off
 """
 
+from watchkeeper.core.hiding import without_credentials
+
 
 class WatchkeeperError(Exception):
     """Root of every error raised on purpose."""
@@ -14,12 +16,13 @@ class WatchkeeperError(Exception):
 
 class ConfigError(WatchkeeperError):
     """
-    The operator must change something. `problems` holds one line each: path to the key, what is wrong, what to do.
+    The operator must change something. `problems` holds one line each: path to the key, what is wrong, what to do. An
+    address that a line quotes may hold a password, which is left out.
     """
 
     def __init__(self, *problems: str) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
+        self.problems = tuple(map(without_credentials, problems))
+        super().__init__("\n".join(self.problems))
 
 
 class Unavailable(WatchkeeperError):  # noqa: N818 - a state of the world, named as the operator sees it
