@@ -1,5 +1,7 @@
 """values.schema.json and the tables of the README: made of values.yaml, of its comments and of the program's schema."""
 
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,19 @@ def test_the_shipped_values_fit_their_schema(written: dict[str, str]) -> None:
     validator = jsonschema_rs.Draft7Validator(yaml.safe_load(written["values.schema.json"]))
 
     assert validator.is_valid(yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8")))
+
+
+def test_every_value_is_read_by_a_template() -> None:
+    """Or by one of the files that it makes: a value that nothing reads would be set in vain."""
+    texts = "".join(path.read_text(encoding="utf-8") for path in sorted((CHART / "templates").rglob("*.*")))
+    values = comments.read((CHART / "values.yaml").read_text(encoding="utf-8"), schema.SHAPES)
+
+    assert [one.name for one in leaves(values) if not re.search(rf"\b{re.escape(one.path[-1])}\b", texts)] == []
+
+
+def leaves(values: Sequence[Value]) -> Iterator[Value]:
+    for value in values:
+        yield from leaves(value.children) if value.children else (value,)
 
 
 def test_no_level_takes_a_key_that_it_does_not_know(written: dict[str, str]) -> None:

@@ -15,7 +15,14 @@ from watchkeeper.agent.config import load, root_type
 from watchkeeper.core.testkit import require
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "changelog.d").glob("README.md")])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "deploy").rglob("*.md"),
+        *(ROOT / "changelog.d").glob("README.md"),
+    ]
+)
 READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
 
 
