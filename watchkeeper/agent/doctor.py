@@ -1,7 +1,6 @@
 """`watchkeeper doctor`: what is here, what is not, and what to do about it."""
 
 import ctypes
-import http.client
 import os
 import platform
 import shutil
@@ -9,13 +8,16 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
 from watchkeeper import __version__
 from watchkeeper.agent import registry
-from watchkeeper.agent.config import is_on
+from watchkeeper.agent.config import WebConfig, is_on
+from watchkeeper.agent.files_found import examine_files
+from watchkeeper.agent.health import is_watchkeeper
+from watchkeeper.agent.remark import Remark
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.hiding import without_credentials
 from watchkeeper.core.interfaces import Plugin
@@ -25,21 +27,14 @@ _TIME_ERROR: Final = 5
 """adjtimex(2): the clock is not synchronised"""
 
 
-class Remark(NamedTuple):
-    """`mark`: ok, note (nothing wrong, worth knowing) or bad (the operator must act)."""
-
-    mark: str
-    subject: str
-    text: str
-
-
 def examine(config: Any, sources: Sequence[Plugin], exporters: Sequence[Plugin]) -> Iterator[Remark]:
     """Look at this machine with this configuration. Changes nothing."""
     yield Remark("ok", "watchkeeper", f"{__version__} on Python {platform.python_version()}, {platform.platform()}")
     yield from _packages()
     yield from clock(time.time())
-    web = _web_port(config.web.host, config.web.port)
+    web = _web_port(config.web)
     yield web
+    yield from examine_files(config, sources, time.time())
     for plugin, section in (
         *((plugin, getattr(config, plugin.name)) for plugin in sources),
         *(
@@ -110,25 +105,15 @@ def clock(now: float) -> Iterator[Remark]:
         yield Remark("ok", "clock", "synchronised" if state >= 0 else "read, state unknown")
 
 
-def _web_port(host: str, port: int) -> Remark:
+def _web_port(web: WebConfig) -> Remark:
     try:
-        listening(host, port, host_key="web.host", port_key="web.port").close()
+        listening(web.host, web.port, host_key="web.host", port_key="web.port").close()
     except ConfigError as error:
-        if _is_watchkeeper(host, port):
-            return Remark("note", "web", f"a watchkeeper runs here already: http://{shown(host, port)}/")
+        if is_watchkeeper(web):
+            scheme = "https" if web.tls else "http"
+            return Remark("note", "web", f"a watchkeeper runs here already: {scheme}://{shown(web.host, web.port)}/")
         return Remark("bad", "web", str(error))
-    return Remark("ok", "web", f"{shown(host, port)} is free")
-
-
-def _is_watchkeeper(host: str, port: int) -> bool:
-    connection = http.client.HTTPConnection(host, port, timeout=2)
-    try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().getheader("Server") == "watchkeeper"
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+    return Remark("ok", "web", f"{shown(web.host, web.port)} is free")
 
 
 _COLOURS: Final = {"ok": "32", "note": "33", "bad": "31"}

@@ -50,6 +50,18 @@ def ask(path: Path | None, environment: Mapping[str, str], question: str = "/hea
     return Health(answer.status == http.client.OK, f"{where}: {answer.status} {said}")
 
 
+def is_watchkeeper(web: configuration.WebConfig) -> bool:
+    """Whether what answers there is one."""
+    connection = _connection(web.host, web)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().getheader("Server") == "watchkeeper"
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
 def _web(path: Path | None, environment: Mapping[str, str]) -> configuration.WebConfig:
     document = configuration.read(path) if path else {}
     problems = list(configuration.override(document, environment, {}, _WebAlone))
