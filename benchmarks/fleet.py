@@ -2,6 +2,8 @@
 A fleet on the broker of the test kit: records and the calls in them per second with one and with two detectors on four
 partitions, how long until all is judged again after a detector was killed, bytes per call, and logs of calls read.
 
+Detectors are frozen while the records are sent, so that neither the sender nor its pace is measured.
+
 python -m benchmarks.fleet [records] [calls]
 """
 
@@ -83,53 +85,68 @@ def cpu(*running: RunningWatchkeeper) -> float:
     return sum(one.value("process_cpu_time_seconds_total") or 0.0 for one in running)
 
 
-def detector(folder: Path, broker: KafkaBroker, name: str, group: str) -> RunningWatchkeeper:
+def detector(folder: Path, broker: KafkaBroker, name: str, session_seconds: float) -> RunningWatchkeeper:
     (folder / name).mkdir()
     settings: dict[str, Any] = {
         "role": "detector",
         "drift": {"references_folder": str(folder / "references"), "kept_every_seconds": 5.0},
-        "kafka": {"enabled": True, "group": group, "session_seconds": 6.0, "connection": {"servers": [broker.address]}},
-    }
+        "kafka": {
+            "enabled": True, "session_seconds": session_seconds, "connection": {"servers": [broker.address]},
+        },
+    }  # fmt: skip
     return RunningWatchkeeper(folder / name, settings).__enter__()
 
 
-def fleet(folder: Path, made: dict[str, list[Pack]], count: int, detectors: int) -> float:
-    """Records per second. With two, one is killed afterwards."""
-    told = records(made, count)
+def topics(broker: KafkaBroker) -> None:
+    broker.make({TICKS: 4, STATE: 4, "watchkeeper.dead": 1})
+
+
+def rate(folder: Path, told: list[tuple[bytes, bytes]], detectors: int) -> float:
+    """Records per second."""
     with KafkaBroker() as broker:
-        broker.make({TICKS: 4, STATE: 4, "watchkeeper.dead": 1})
-        running = [detector(folder, broker, f"{detectors}-{number}", "bench") for number in range(detectors)]
+        topics(broker)
+        running = [detector(folder, broker, f"{detectors}-{number}", 60.0) for number in range(detectors)]
         until(lambda: all(owned(one) == 4 / detectors for one in running))
-        broker.send(TICKS, told[: len(told) // 10])
-        until(lambda: judged(*running) >= len(told) // 10)
+        first = len(told) // 10
+        broker.send(TICKS, told[:first])
+        until(lambda: judged(*running) >= first)
+        for one in running:
+            os.kill(one.pid, signal.SIGSTOP)
+        broker.send(TICKS, told[first:])
+        for one in running:
+            os.kill(one.pid, signal.SIGCONT)
         started, busy = time.monotonic(), cpu(*running)
-        broker.send(TICKS, told[len(told) // 10 :])
-        sent = time.monotonic() - started
         until(lambda: judged(*running) >= len(told))
-        seconds = time.monotonic() - started
-        rate, cost = 0.9 * len(told) / seconds, (cpu(*running) - busy) / len(told) / 0.9
-        print(
-            f"{detectors} detectors: {rate:,.0f} records/s, {rate * CALLS:,.0f} calls/s ({sent:.1f} s of it sending), "
-            f"{cost * 1e6:.0f} us of processor time a record"
-        )
-        if detectors > 1:
-            os.kill(running[0].pid, signal.SIGKILL)
-            again = [(key, value.replace(b"pod-", b"new-")) for key, value in told[: len(told) // 10]]
-            broker.send(TICKS, again)
-            took = until(lambda: owned(running[1]) == 4 and running[1].value("watchkeeper_kafka_lag") == 0)
-            print(f"after kill -9 of one of two: the other has all and is at the end {took:.1f} s later (session 6 s)")
-            running = running[1:]
+        found = (len(told) - first) / (time.monotonic() - started)
+        cost = (cpu(*running) - busy) / (len(told) - first)
+        print(f"{detectors} detectors: {found:,.0f} records/s, {found * CALLS:,.0f} calls/s, "
+              f"{cost * 1e6:.0f} us of processor time a record")  # fmt: skip
         for one in running:
             one.stop()
-    size = sum(len(value) for _, value in told)
-    packed = sum(
-        len(lz4.frame.compress(b"".join(value for _, value in told[at : at + 64]))) for at in range(0, len(told), 64)
-    )
-    if detectors == 1:
-        each = len(told) * CALLS
-        print(f"{size / len(told):.0f} bytes a record of {SIGNALS} signals and {CALLS} calls, "
-              f"{size / each:.1f} a call, {packed / each:.1f} with lz4 in batches of 64")  # fmt: skip
-    return rate
+    return found
+
+
+def takeover(folder: Path, told: list[tuple[bytes, bytes]], session_seconds: float) -> None:
+    with KafkaBroker() as broker:
+        topics(broker)
+        running = [detector(folder, broker, f"{session_seconds}-{number}", session_seconds) for number in range(2)]
+        until(lambda: all(owned(one) == 2 for one in running))
+        broker.send(TICKS, told[:4000])
+        until(lambda: judged(*running) >= 4000)
+        os.kill(running[0].pid, signal.SIGKILL)
+        broker.send(TICKS, [(key, value.replace(b"pod-", b"new-")) for key, value in told[:400]])
+        took = until(lambda: owned(running[1]) == 4 and running[1].value("watchkeeper_kafka_lag") == 0)
+        print(f"after kill -9 of one of two: the other has all and is at the end {took:.1f} s later "
+              f"(session {session_seconds:g} s)")  # fmt: skip
+        running[1].stop()
+
+
+def sizes(told: list[tuple[bytes, bytes]]) -> None:
+    size, each = sum(len(value) for _, value in told), len(told) * CALLS
+    batches = (b"".join(value for _, value in told[at : at + 64]) for at in range(0, len(told), 64))
+    packed = sum(len(lz4.frame.compress(one)) for one in batches)
+    print(f"{size / len(told):.0f} bytes a record of {SIGNALS} signals and {CALLS} calls, "
+          f"{size / each:.1f} a call, {packed / each:.1f} with lz4 in batches of 64")  # fmt: skip
 
 
 def logs(folder: Path, count: int) -> None:
@@ -144,8 +161,8 @@ def logs(folder: Path, count: int) -> None:
             until(lambda: (running.value("watchkeeper_requests_total") or 0) > 0)
             first, started = running.value("watchkeeper_requests_total") or 0.0, time.monotonic()
             until(lambda: (running.value("watchkeeper_requests_total") or 0) >= count)
-            rate = (count - first) / (time.monotonic() - started)
-    print(f"logs of calls: {rate:,.0f} calls/s of {len(body)} bytes into the metrics of one process")
+            found = (count - first) / (time.monotonic() - started)
+    print(f"logs of calls: {found:,.0f} calls/s of {len(body)} bytes into the metrics of one process")
 
 
 def main() -> None:
@@ -154,9 +171,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "references").mkdir()
-        made = references(folder / "references")
-        one, two = (fleet(folder, made, count, detectors) for detectors in (1, 2))
-        print(f"two to one: {two / one:.2f}, on {os.cpu_count()} cores that the broker and the sender share")
+        told = records(references(folder / "references"), count)
+        again = [(key, value.replace(b"pod-", b"two-")) for key, value in told]
+        one, two = (rate(folder, told + again, detectors) for detectors in (1, 2))
+        print(f"two to one: {two / one:.2f}, on {os.cpu_count()} cores that the broker shares")
+        takeover(folder, told, 6.0)
+        takeover(folder, told, 10.0)
+        sizes(told)
         logs(folder, calls)
 
 

@@ -32,6 +32,8 @@ _POLL_SECONDS: Final = 0.25
 _AT_ONCE: Final = 64
 """records in a reading: so many readings wait for the pipeline at most that memory stays small in a burst"""
 _FETCH_BYTES: Final = 1 << 20
+_FETCH_WAIT_MILLISECONDS: Final = 100
+"""that a broker waits for more: some wait while one of several partitions is at its end, and hold up the others"""
 _WATCH_SECONDS: Final = 2.0
 _CLIENT: Final = (("client", "source"),)
 _QUEUE: Final = (("queue", "kafka.read"),)
@@ -115,7 +117,8 @@ class KafkaSource:
             isolation_level="read_committed",
             partition_assignment_strategy=[CooperativeStickyAssignor],
             session_timeout_ms=int(config.session_seconds * 1000),
-            heartbeat_interval_ms=int(config.session_seconds * 300),
+            heartbeat_interval_ms=int(config.session_seconds * 100),  # so late the others hear of one that is gone
+            fetch_max_wait_ms=_FETCH_WAIT_MILLISECONDS,
             max_partition_fetch_bytes=_FETCH_BYTES,
             fetch_max_bytes=8 * _FETCH_BYTES,
         )
