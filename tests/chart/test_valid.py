@@ -3,7 +3,9 @@ Every preset, and each switch on its own, gives manifests that Kubernetes takes,
 by helm 3 as by helm 4. Switches are read off values.yaml: a new one is tried without a change here.
 """
 
+import base64
 import copy
+import gzip
 import json
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -211,3 +213,24 @@ def test_helm_lint_finds_nothing(helm: str, request: pytest.FixtureRequest) -> N
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
 
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_largest_release_fits_into_the_secret_that_helm_keeps_it_in(helm4: str) -> None:
+    """Chart, values and manifests, compressed and in base64; Kubernetes takes 1 MiB. Dashboards are the most of it."""
+    everything = ["dashboards.enabled=true", "metrics.prometheusRule.force=true", "metrics.podMonitor.force=true"]
+    command = [
+        helm4,
+        "install",
+        "wk",
+        str(CHART),
+        "--dry-run=client",
+        "--output",
+        "json",
+        "--set",
+        ",".join(everything),
+    ]
+    command += ["--values", str(CHART / "presets" / "production.yaml")]
+    done = subprocess.run(command, capture_output=True, timeout=60)
+
+    assert done.returncode == 0, done.stderr
+    assert len(base64.b64encode(gzip.compress(done.stdout))) < 768 * 1024
