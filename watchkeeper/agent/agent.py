@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from watchkeeper import __version__
 from watchkeeper.agent.capture import configured_capture
+from watchkeeper.agent.claim import Claim
 from watchkeeper.agent.process import ProcessMeter
 from watchkeeper.agent.supervisor import ExporterGuard, Failures, Readings, SourceRunner
 from watchkeeper.agent.web import Handler, WebServer
@@ -60,6 +61,7 @@ class Agent:
         self._ledger = Ledger()
         self._readings: Readings = queue.Queue(_READINGS_HELD)
         self._stopping = threading.Event()
+        self._claim = Claim(config.state_folder)
         problems: list[str] = []
         self._exporters = [
             ExporterGuard(plugin.name, part, self._ledger)
@@ -103,6 +105,7 @@ class Agent:
             for runner in self._runners:
                 runner.source.close()
             self._judges.close()
+            self._claim.release()
             raise ConfigError(*problems)
         is_recorded = any(guard.name == "store" for guard in self._exporters)
         sampled_rows = config.exporters.store.rows_per_hour if is_recorded else 0
@@ -175,6 +178,7 @@ class Agent:
         if late:
             _LOG.warning("stopped without waiting for %s: shutdown_seconds (%g) were over", ", ".join(late), budget)
         self._web.stop()
+        self._claim.release()
 
     def _run(self) -> None:
         while not (self._stopping.is_set() and self._readings.empty()):

@@ -237,12 +237,17 @@ def test_a_reference_changed_while_nothing_ran_is_a_finding_too(tmp_path: Path) 
     assert ["was retired" in finding.summary for finding in second.findings] == [True]
 
 
-def test_segments_past_the_bound_are_not_watched(tmp_path: Path) -> None:
-    stream = Stream(runner(tmp_path, max_segments=3))
+def test_segments_past_the_bound_are_not_watched_but_counted_and_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = Ledger()
+    stream = Stream(runner(tmp_path, max_segments=3, ledger=ledger))
     for number in range(50):
         stream.send(call(model=f"m{number}"))
 
     assert stream.newest(drift.STREAMS)[("warming",)] == 6.0  # input_tokens and error of three
+    assert [sample.value for sample in ledger.drain(START) if sample.metric is drift.UNWATCHED] == [47]
+    assert caplog.text.count("3 services and models are told apart (drift.max_segments)") == 1
 
 
 def test_what_was_observed_is_kept_in_tallies_without_anything_else(tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ class Drift:
         self._judges = judges
         self._judge = Judge(days, tick_seconds, judges=judges)
         self._is_last = False
+        self._is_full = False
         self._has_looked = False
         self._in_force: dict[Key, str] = {}
         """ids"""
@@ -162,7 +163,20 @@ class Drift:
             text = Segment(*key).text
             if len(self._segments) < self._max_segments or text in self._referenced:
                 watched = self._segments[key] = _Watched(text, {})
+            else:
+                self._unwatched()
         return watched
+
+    def _unwatched(self) -> None:
+        self._ledger.add(drift.UNWATCHED, 1)
+        if not self._is_full:
+            self._is_full = True
+            _LOG.warning(
+                "%d services and models are told apart (drift.max_segments); calls of further ones are not watched, "
+                "but counted in %s",
+                len(self._segments),
+                drift.UNWATCHED.prometheus_name,
+            )
 
     def _take(self, watched: _Watched, values: Mapping[str, float | str], now: float) -> None:
         if self._recorder is not None:

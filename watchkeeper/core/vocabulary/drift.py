@@ -71,8 +71,12 @@ RECORDED: Final = Metric(
     "watchkeeper.drift.recorded", Kind.COUNTER, "{observation}",
     "Observations (numbers and words, never text) for proposing references from: kept on disk, or lost.", ("outcome",),
 )  # fmt: skip
+UNWATCHED: Final = Metric(
+    "watchkeeper.drift.unwatched", Kind.COUNTER, "{record}",
+    "Records of calls that are not watched: of services and models past drift.max_segments, without a reference.",
+)  # fmt: skip
 
 METRICS: Final = (
     STATE, SCORE, VALUE, BAND_LOW, BAND_HIGH, ALARMS, OBSERVATIONS, REFERENCE_SHARE, REFERENCE_TIME, REFERENCE_SIZE,
-    STREAMS, EXPECTED, REFUSED, RECORDED,
+    STREAMS, EXPECTED, REFUSED, RECORDED, UNWATCHED,
 )  # fmt: skip
