@@ -1,23 +1,32 @@
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 from threading import Event
 
 import pytest
 
+from dashboards.alerts import catalogue
+from dashboards.values import DEFAULTS
 from watchkeeper.agent.command_line import main
 from watchkeeper.agent.demo import run_demo
+from watchkeeper.agent.demo.alerting import NOT_INSTALLED, Alerting, Teller, alerting, summed_up
 from watchkeeper.agent.demo.children import Child, DemoFailed, port_near
 from watchkeeper.agent.demo.performance import ENGINE_LIBRARY
 from watchkeeper.agent.demo.promised import PROMISED
+from watchkeeper.agent.demo.stage import Ports, Stage
 from watchkeeper.agent.demo.watching import pause_seconds
 from watchkeeper.core.errors import ConfigError
-from watchkeeper.core.testkit import free_port, require_library
+from watchkeeper.core.testkit import PrometheusServer, free_port, require, require_library
 
 ROOT = Path(__file__).parents[3]
+ALERTS = sum(len(chapter.alerts) for chapter in catalogue(DEFAULTS))
 
 
 def test_a_short_demo_shows_every_promised_metric_and_leaves_nothing_behind(tmp_path):
@@ -40,8 +49,10 @@ def test_a_short_demo_shows_every_promised_metric_and_leaves_nothing_behind(tmp_
     assert processes_of(tmp_path) == []
 
 
-def test_a_demo_that_is_interrupted_sums_up_too(tmp_path):
+def test_a_demo_that_is_interrupted_sums_up_too_and_was_watched_by_a_prometheus_with_the_rules(tmp_path):
     require_library(ENGINE_LIBRARY, "libgomp1")
+    require("prometheus", "prometheus")
+    require("prometheus-alertmanager", "prometheus-alertmanager")
     with subprocess.Popen(
         [sys.executable, "-m", "watchkeeper", "demo", "--seconds", "300"],
         env={**os.environ, "TMPDIR": str(tmp_path)},
@@ -52,13 +63,21 @@ def test_a_demo_that_is_interrupted_sums_up_too(tmp_path):
         lines = []
         for line in demo.stdout:
             lines.append(line)
-            if line.startswith("    0:05"):  # the first line of progress
+            if line.startswith("    0:10"):  # the second line of progress: there was a scrape
+                watched = watched_by(addresses("".join(lines)))
                 demo.send_signal(signal.SIGINT)
                 break
         rest, _ = demo.communicate(timeout=120)
 
     assert demo.returncode == 0, "".join(lines) + rest
     assert "promised metrics are there" in rest
+    assert watched == {
+        "calls are counted": True,
+        "rules": ALERTS,
+        "alert list": 200,
+        "receivers": "http://alertmanager.test/api/v2/alerts",
+    }
+    assert f"\n{ALERTS} alerts watched by Prometheus:\n" in rest
     assert processes_of(tmp_path) == []
 
 
@@ -80,6 +99,74 @@ def test_a_demo_whose_reader_has_gone_leaves_nothing_behind(tmp_path):
     assert complaints == ""
     assert list(tmp_path.iterdir()) == []
     assert processes_of(tmp_path) == []
+
+
+def test_without_prometheus_one_line_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with alerting(stage(tmp_path), Event()) as alerts:
+        assert alerts.said == (NOT_INSTALLED,)
+        assert list(summed_up(alerts)) == []
+        assert list(Teller(alerts).news()) == []
+
+
+def test_a_prometheus_that_does_not_start_is_told_and_the_demo_goes_on(tmp_path, monkeypatch):
+    program = tmp_path / "prometheus"
+    program.write_text("#!/bin/sh\nexit 3\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    with alerting(stage(tmp_path), Event()) as alerts:
+        assert alerts.said == ("No alerts: prometheus ended with exit code 3.",)
+
+
+def test_an_alert_is_told_of_when_it_is_pending_when_it_fires_and_when_it_ends(tmp_path):
+    rules = tmp_path / "rules.yaml"
+    for_a_while = f"vector(1) and vector(time()) < {time.time() + 5:.0f}"
+    alert = {"alert": "Brief", "expr": for_a_while, "for": "1s", "labels": {"severity": "warning"}}
+    heartbeat = {"alert": "Watchdog", "expr": "vector(1)", "labels": {"severity": "none"}}
+    rules.write_text(json.dumps({"groups": [{"name": "one", "rules": [alert, heartbeat]}]}))
+    told = []
+    with PrometheusServer(tmp_path, {}, rule_files=[rules]) as prometheus:
+        teller = Teller(Alerting(prometheus.url))
+        deadline = time.monotonic() + 30
+        while len(told) < 3 and time.monotonic() < deadline:
+            told += teller.news()
+            time.sleep(0.1)
+
+    assert told == ["  Alert Brief is pending: fires after 1 s", "  Alert Brief fires", "  Alert Brief has ended"]
+
+
+def stage(folder):
+    """Of a demo that does not run: nobody is asked anything."""
+    return Stage(None, None, "http://127.0.0.1:9", folder / "none.yaml", folder, Ports(1, 2, 3, 4))
+
+
+def addresses(said):
+    """By the words before them: Queries, Alerts, Routing."""
+    return dict(re.findall(r"^(\w+): +.*?(http://[\w.:/#]+)", said, re.MULTILINE))
+
+
+def watched_by(links):
+    """What a person sees who follows the links of the demo."""
+    url = links["Queries"].rstrip("/")
+
+    def asked(path):
+        with urllib.request.urlopen(f"{url}/api/v1/{path}", timeout=10) as answer:
+            return json.load(answer)["data"]
+
+    rows = asked("query?query=sum(watchkeeper_requests_total)")["result"]
+    names = {
+        rule["name"] for group in asked("rules")["groups"] for rule in group["rules"] if rule["type"] == "alerting"
+    }
+    with urllib.request.urlopen(links["Alerts"], timeout=10) as answer:
+        status = answer.status
+    receivers = [one["url"] for one in asked("alertmanagers")["activeAlertmanagers"]]
+    address = links["Routing"].removeprefix("http://").partition("/")[0]
+    return {
+        "calls are counted": bool(rows) and float(rows[0]["value"][1]) > 0,
+        "rules": len(names),
+        "alert list": status,
+        "receivers": "".join(receivers).replace(address, "alertmanager.test"),
+    }
 
 
 def test_a_process_that_ends_too_early_is_named_with_its_last_words(tmp_path):

@@ -31,14 +31,19 @@ class DemoFailed(WatchkeeperError):  # noqa: N818 - read as a sentence by the pe
 
 
 class Child:
-    """One process. Ctrl-C does not reach it, so that the demo can end its processes in order."""
+    """
+    One process: a module of ours with its arguments, or a `program` with them. Ctrl-C does not reach it, so that the
+    demo can end its processes in order.
+    """
 
-    def __init__(self, name: str, module: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], program: str = ""
+    ) -> None:
         self._name = name
         self._log = folder / f"{name}.log"
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own modules
-                [sys.executable, "-m", *module],
+            self._process = subprocess.Popen(  # noqa: S603 - our own modules, and programs found by name
+                [program, *arguments] if program else [sys.executable, "-m", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -9,13 +9,14 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Event
 from typing import Final
 
 from watchkeeper.agent.demo import engine, summary
+from watchkeeper.agent.demo.alerting import alerting, summed_up
 from watchkeeper.agent.demo.children import Child, DemoFailed, fetch
 from watchkeeper.agent.demo.faults import named
 from watchkeeper.agent.demo.promised import Page, missing
@@ -63,7 +64,8 @@ def _perform(seconds: float | None, ports: Ports, folder: Path, stop: Event) -> 
         with contextlib.ExitStack() as running:
             traffic = start_traffic(stage)
             running.callback(traffic.end, END_SECONDS)
-            print(f"\nPage:    {stage.page}/\nMetrics: {stage.page}/metrics", flush=True)
+            alerts = running.enter_context(alerting(stage, stop))
+            print("\n".join((f"\nPage:    {stage.page}/", f"Metrics: {stage.page}/metrics", *alerts.said)))
             print(f"{_how_long(seconds)}\n", flush=True)
             started = time.monotonic()
             watch(stage.page, (stage.engine, stage.agent, traffic), seconds, stop)
@@ -72,7 +74,8 @@ def _perform(seconds: float | None, ports: Ports, folder: Path, stop: Event) -> 
             made = last_words(traffic.end(END_SECONDS))
             elapsed = made.seconds if made else time.monotonic() - started
             last = _settled(stage.page, stage.agent)
-    return _close(last, elapsed, made)
+            watched = tuple(summed_up(alerts))
+    return _close(last, elapsed, made, watched)
 
 
 def _settled(page: str, agent: Child) -> Page:
@@ -89,9 +92,11 @@ def _settled(page: str, agent: Child) -> Page:
             return last
 
 
-def _close(page: Page, elapsed_seconds: float, made: Made | None) -> int:
+def _close(page: Page, elapsed_seconds: float, made: Made | None, watched: Sequence[str]) -> int:
     print(f"\nFrom watchkeeper's own /metrics after {elapsed_seconds:.0f} s, the last calls included:\n")
     print(summary.table(page, elapsed_seconds))
+    if watched:
+        print("\n".join(("", *watched)))
     counted = summary.calls(page)
     if made is not None:
         print(f"\nThe client made {made.calls} calls; watchkeeper counted {counted}.")

@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 
 from watchkeeper.agent.demo import summary
+from watchkeeper.agent.demo.alerting import Teller, alerting
 from watchkeeper.agent.demo.children import Child, DemoFailed, fetch
 from watchkeeper.agent.demo.faults import Scenario
 from watchkeeper.agent.demo.promised import Page
@@ -92,7 +93,8 @@ def rehearse(
         running.callback(traffic.end, END_SECONDS)
         children = (stage.engine, stage.agent, traffic)
         print(f"[3/3] traffic as it should be, {warm_up.seconds:.0f} s and {warm_up.calls} calls at least")
-        print(f"\nPage:    {stage.page}/\nMetrics: {stage.page}/metrics\n", flush=True)
+        alerts = running.enter_context(alerting(stage, stop))
+        print("\n".join((f"\nPage:    {stage.page}/", f"Metrics: {stage.page}/metrics", *alerts.said, "")), flush=True)
         watch(stage.page, children, warm_up.most_seconds, stop, warm_up.is_over)
         if stop.is_set():
             return STOPPED_EARLY
@@ -117,7 +119,7 @@ def rehearse(
         print(f"\nIt stands on the page: {stage.page}/")
         until = "Ctrl-C stops." if seconds is None else f"Stops after {seconds:.0f} s, or on Ctrl-C."
         print(until, flush=True)
-        _stay(children, seconds, stop)
+        _stay(children, seconds, stop, Teller(alerts))
     return 0
 
 
@@ -200,10 +202,15 @@ def _wait(
     return None
 
 
-def _stay(children: Sequence[Child], seconds: float | None, stop: Event) -> None:
-    """Without a word, so that the finding stays in sight."""
+def _stay(children: Sequence[Child], seconds: float | None, stop: Event, teller: Teller) -> None:
+    """Without a word but of alerts, so that the finding stays in sight."""
     until = time.monotonic() + (float("inf") if seconds is None else seconds)
-    while time.monotonic() < until and not stop.wait(min(1.0, max(0.0, until - time.monotonic()))):
+    while True:
+        for line in teller.news():
+            print(line, flush=True)
+        left = until - time.monotonic()
+        if left <= 0 or stop.wait(min(1.0, left)):
+            return
         for child in children:
             child.check()
 
