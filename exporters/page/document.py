@@ -38,10 +38,12 @@ def document(
     title: str,
     refresh_seconds: float,
     assets: Mapping[str, str],
+    runbooks: str = "",
 ) -> Html:
     """
     :param title: what the operator calls this watchkeeper; may be empty
     :param assets: relative addresses of `style` and `script`
+    :param runbooks: begins the links to our own runbooks
     """
     state = words.states[status.state]
     head = element(
@@ -60,7 +62,7 @@ def document(
         "body",
         element("p", words.lost, " ", element("time"), id="lost", role="alert", hidden=True),
         _header(view, words, title),
-        element("main", _status(view, status, words), _content(view, status, entries, words)),
+        element("main", _status(view, status, words), _content(view, status, entries, words, runbooks)),
     )
     page = element("html", head, body, lang=words.tag, data_refresh=refresh_seconds)
     return Html(f"<!doctype html>\n{page}\n")
@@ -81,7 +83,7 @@ def sentence(remark: Remark, words: Words) -> str:
     return text if len(text) <= _MAX_SENTENCE else f"{text[: _MAX_SENTENCE - 1]}…"
 
 
-def _content(view: View, status: Status, entries: Sequence[Finding], words: Words) -> Html:
+def _content(view: View, status: Status, entries: Sequence[Finding], words: Words, runbooks: str) -> Html:
     """In the order of a narrow screen; a wide one sets the middle part left of the two others."""
     traffic: Child = None if view.itself.role == "node" else _empty(words)  # a node agent is sent no traffic
     if view.models or view.engines:
@@ -90,7 +92,7 @@ def _content(view: View, status: Status, entries: Sequence[Finding], words: Word
         )
     devices = accelerators(view.devices, words) if view.devices else None
     return fragment(
-        element("div", findings(entries, view, words), class_="first"),
+        element("div", findings(entries, view, words, runbooks), class_="first"),
         element("div", traffic, devices, class_="middle"),
         element("div", sources(view, words), destinations(view, words), class_="last"),
     )

@@ -1,6 +1,7 @@
 """Findings as people read them: what, since when, why, what to do. Pure."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
@@ -16,22 +17,27 @@ MAX_RESOLVED: Final = 8
 MAX_CAUSES: Final = 3
 MAX_LINES: Final = 8
 """of evidence"""
+_OURS: Final = re.compile(r"dashboards/runbooks/(\w+)\.md")
 
 
-def findings(entries: Sequence[Finding], view: View, words: Words) -> Html:
-    """Open ones in full; resolved ones folded away."""
+def findings(entries: Sequence[Finding], view: View, words: Words, runbooks: str = "") -> Html:
+    """
+    Open ones in full; resolved ones folded away.
+
+    :param runbooks: begins the links to our own runbooks; empty: their names are shown
+    """
     still_open = [entry for entry in entries if not entry.resolved]
     resolved = [entry for entry in entries if entry.resolved]
     return section(
         "findings",
         fragment(words.findings, amount_of(len(still_open))),
-        [_finding(entry, view.now, words) for entry in still_open[:MAX_OPEN]],
+        [_finding(entry, view.now, words, runbooks) for entry in still_open[:MAX_OPEN]],
         more(len(still_open) - MAX_OPEN, words.more),
         None if still_open else element("p", words.no_findings, class_="quiet"),
         element(
             "details",
             element("summary", words.earlier.format(count=len(resolved)), id="earlier-summary"),
-            [_finding(entry, view.now, words) for entry in resolved[:MAX_RESOLVED]],
+            [_finding(entry, view.now, words, runbooks) for entry in resolved[:MAX_RESOLVED]],
             more(len(resolved) - MAX_RESOLVED, words.more),
             id="earlier",
         )
@@ -49,7 +55,7 @@ def safe_link(address: str) -> str | None:
     return address if parts.scheme in ("http", "https") and parts.netloc else None
 
 
-def _finding(entry: Finding, now: float, words: Words) -> Html:
+def _finding(entry: Finding, now: float, words: Words, runbooks: str) -> Html:
     title, about = words.title_of(entry), words.about(entry)
     key = hashlib.blake2b(f"{entry.subject}\n{entry.since}".encode("utf-8", "replace"), digest_size=5).hexdigest()
     return element(
@@ -69,20 +75,21 @@ def _finding(entry: Finding, now: float, words: Words) -> Html:
         element("p", about, class_="about") if about else None,
         element("p", entry.summary),
         _folded(f"e{key}", words.evidence.format(count=len(entry.evidence)), _lines(entry.evidence, words)),
-        _causes(entry.causes[:MAX_CAUSES], key, words),
+        _causes(entry.causes[:MAX_CAUSES], key, words, runbooks),
         _action(entry.action, words),
-        _runbook(entry.runbook, words),
+        _runbook(entry.runbook, words, runbooks),
         class_=f"finding {'resolved' if entry.resolved else entry.severity.value}",
     )
 
 
-def _causes(causes: Sequence[Cause], key: str, words: Words) -> Html | None:
+def _causes(causes: Sequence[Cause], key: str, words: Words, runbooks: str) -> Html | None:
     """The most probable first, each with what speaks for it folded under it."""
     if not causes:
         return None
     items = []
     for place, cause in enumerate(causes):
-        hidden = fragment(_lines(cause.moved, words), _action(cause.action, words), _runbook(cause.runbook, words))
+        runbook = _runbook(cause.runbook, words, runbooks)
+        hidden = fragment(_lines(cause.moved, words), _action(cause.action, words), runbook)
         items.append(element("li", _folded(f"c{key}-{place}", cause.summary, hidden) or cause.summary))
     title = words.cause if len(causes) == 1 else words.causes
     return fragment(element("p", title, class_="label"), element("ol", items, class_="causes"))
@@ -108,9 +115,17 @@ def _action(action: str, words: Words) -> Html | None:
     return element("p", element("span", words.action, class_="label"), " ", code(action)) if action else None
 
 
-def _runbook(runbook: str, words: Words) -> Html | None:
+def _runbook(runbook: str, words: Words, runbooks: str) -> Html | None:
     if not runbook:
         return None
-    link = safe_link(runbook)
+    link = safe_link(runbook) or _own(runbook, words, runbooks)
     shown: Child = element("a", words.runbook, href=link, rel="noreferrer") if link else f"{words.runbook}: {runbook}"
     return element("p", shown, class_="runbook")
+
+
+def _own(runbook: str, words: Words, runbooks: str) -> str | None:
+    """Address of a page of the folder `dashboards/runbooks`, in the reader's language; None for any other path."""
+    found = _OURS.fullmatch(runbook)
+    if not (found and runbooks):
+        return None
+    return f"{runbooks.rstrip('/')}/{found[1]}{'.zh-CN' if words.tag.startswith('zh') else ''}.md"

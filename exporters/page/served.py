@@ -35,8 +35,11 @@ class Page:
     The lock is held for copying references only, so that a reader never makes the pipeline wait for a page.
     """
 
-    def __init__(self, title: str, refresh_seconds: float, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, title: str, refresh_seconds: float, runbooks: str = "", clock: Callable[[], float] = time.time
+    ) -> None:
         self._title = title
+        self._runbooks = runbooks
         self._refresh_seconds = refresh_seconds
         self._clock = clock
         self._lock = Lock()
@@ -93,6 +96,7 @@ class Page:
             title=self._title,
             refresh_seconds=self._refresh_seconds,
             assets={kind: asset.address for kind, asset in self._assets.items()},
+            runbooks=self._runbooks,
         )
         return page.encode("utf-8", "replace")
 

@@ -187,7 +187,7 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
 
     def title_of(self, finding: Finding) -> str:
         """What raised it, in words; where that is not known here, its subject as it stands."""
-        return self.signals.get(finding.name, finding.subject)
+        return self.signals.get(finding.name) or _named(finding.subject)
 
     def about(self, finding: Finding) -> str:
         """What it is about; empty where the title says that already."""
@@ -244,3 +244,14 @@ def _primary(tag: str) -> str:
 def _weight(parameters: str) -> float:
     match = re.fullmatch(r"\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*", parameters)
     return min(float(match[1]), 1.0) if match else 1.0
+
+
+def _named(subject: str) -> str:
+    """
+    A segment without the parts that it does not have.
+
+    >>> _named("drift of error of /chat/qwen"), _named("drift of error of //")
+    ('drift of error of chat/qwen', 'drift of error')
+    """
+    what, found, segment = subject.rpartition(" of /")
+    return " of ".join(filter(None, (what, segment.lstrip("/")))) if found else subject

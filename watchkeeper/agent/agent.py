@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from watchkeeper import __version__
+from watchkeeper.agent import runbooks
 from watchkeeper.agent.capture import configured_capture
 from watchkeeper.agent.claim import Claim
 from watchkeeper.agent.process import ProcessMeter
@@ -72,6 +73,8 @@ class Agent:
         for guard in self._exporters:
             if isinstance(guard.exporter, Served):
                 routes.update(guard.exporter.routes())
+        if "/" in routes:  # the page, whose findings name them
+            routes.update(runbooks.routes())
         self._runners = [
             SourceRunner(plugin.name, part, plugin.interval_seconds(section), self._readings, self._ledger)
             for plugin, section in asked_for(sources, config, config.role)

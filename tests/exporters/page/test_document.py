@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exporters.page import PageConfig
 from exporters.page.chart import Line, chart, highest_of
 from exporters.page.device_table import MAX_DEVICES
 from exporters.page.figures import DASH
@@ -202,6 +203,53 @@ def test_a_finding_has_its_severity_age_cause_and_runbook(traffic: Any, page: Pa
     ]
     assert "<li>longer prompts</li><li>a new version</li></ol>" in text
     assert "the moon" not in text
+
+
+@pytest.mark.parametrize(
+    ("subject", "title"),
+    [
+        ("drift of error of /chat/qwen", "drift of error of chat/qwen"),
+        ("drift of error of //qwen", "drift of error of qwen"),
+        ("drift of error of //", "drift of error"),
+        ("drift of error of ml/chat/qwen", "drift of error of ml/chat/qwen"),
+    ],
+)
+def test_a_title_names_no_part_that_a_segment_does_not_have(
+    traffic: Any, page: Page, html: Html, subject: str, title: str
+) -> None:
+    page.write(traffic.batch(Finding(at=1.0, since=1.0, severity=Severity.WARNING, subject=subject, summary="s")))
+
+    assert f'<h3 title="{subject}">{title}</h3>' in html()
+
+
+@pytest.mark.parametrize(
+    ("runbooks", "lang", "link"),
+    [
+        ("runbooks", "en", "runbooks/WatchkeeperDriftDetected.md"),
+        ("runbooks", "zh", "runbooks/WatchkeeperDriftDetected.zh-CN.md"),
+        ("https://docs.example/ops/", "en", "https://docs.example/ops/WatchkeeperDriftDetected.md"),
+    ],
+)
+def test_a_runbook_of_ours_is_one_click_away_in_the_readers_language(
+    traffic: Any, runbooks: str, lang: str, link: str
+) -> None:
+    page = Page("", 2.0, runbooks, clock=lambda: traffic.at)
+    path = "dashboards/runbooks/WatchkeeperDriftDetected.md"
+    page.write(
+        traffic.batch(
+            Finding(at=1.0, since=1.0, severity=Severity.WARNING, subject="s", summary="s", runbook=path),
+            Finding(at=1.0, since=1.0, severity=Severity.WARNING, subject="t", summary="t", runbook="../etc/x.md"),
+        )
+    )
+    text = page.routes()["/"](Request("/", {"lang": lang}, {})).body.decode()
+
+    assert re.findall(r'<p class="runbook">(?:<a href="([^"]+)")?', text) == [link, ""]
+
+
+@pytest.mark.parametrize("address", ["javascript:alert(1)", "", "ftp://x", "/runbooks"])
+def test_an_address_of_runbooks_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(ValueError, match="neither `runbooks` nor an address"):
+        PageConfig(runbooks_url=address)
 
 
 def idle_finding(at: float) -> Finding:

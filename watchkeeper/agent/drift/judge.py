@@ -286,7 +286,7 @@ class Judge:
             subject=f"drift of {stream.name}",
             summary=wording.summary(stream.pack, crossing, window, reference),
             evidence=wording.evidence(stream.pack, crossing, -math.log(scores)),
-            action="look at what moved with it below; then at releases, new callers and the calendar since that time",
+            action="look at what else moved at that time, then at releases, new callers and the calendar",
             runbook=runbook_of(stream.key[1]),
             name=stream.key[1],
             labels=stream.labels,
