@@ -93,7 +93,7 @@ def powers(pod: Manifest, manifests: Sequence[Manifest]) -> tuple[str, ...]:
         assert context["allowPrivilegeEscalation"] is False
     host = [name for key, name in (("hostPID", "PID"), ("hostIPC", "IPC"), ("hostNetwork", "network")) if pod.get(key)]
     granting = of_kind(manifests, "RoleBinding", "ClusterRoleBinding", "Role", "ClusterRole")
-    account = pod["serviceAccountName"]
+    account = pod.get("serviceAccountName", "default")
     given = [one for one in granting if any(who["name"] == account for who in one.get("subjects", [{"name": account}]))]
     constraint = "use of that one constraint, in its own namespace"
     rights = [constraint if is_of_constraint(one) else str(one) for one in given]
