@@ -131,22 +131,32 @@ class DeviceSeries:
         self._put(series, value, at, series.total_at)
         series.total_at = at
 
-    def put_all(self, group: str, measured: Sequence[Measured], at: float) -> None:
-        """As `put` for each. Nearly all are as they were, and what is the same object is skipped: the hot path."""
+    def put_all(self, group: str, measured: Sequence[Measured], at: float) -> bool:
+        """
+        As `put` for each. Nearly all are as they were, and what is the same object is skipped: the hot path.
+
+        :return: False where numbers may have come in other places than last time
+        """
         known = self._groups.get(group)
         changed = None if known is None else known.changed(measured, at)
         if known is None or changed is None:
             self._put_each(group, measured, at)
-            return
+            return False
         for place in changed:
             one, series = measured[place], known.series[place]
-            if one.value != series.value:
+            if one.value == series.value:
+                continue
+            if series.is_counter:
                 self._put(series, one.value, at, known.at)
+            else:
+                series.value = one.value
+                self._tell(series, one.value, at)
         for place in known.followed:
             if known.series[place].at != at:
                 self._tell(known.series[place], measured[place].value, at)
         known.measured, known.at, known.tick = measured, at, self._tick
         self._fresh += known.gauges
+        return True
 
     def _put_each(self, group: str, measured: Sequence[Measured], at: float) -> None:
         if group in self._groups:

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from operator import attrgetter
 from typing import Final
 
 from collector.accelerators.device_series import RENEW_SECONDS, DeviceSeries
@@ -24,7 +23,6 @@ _MOST_CODES: Final = 128
 """of one device, far more than any vendor has in use; what comes then is `other`"""
 PROCESS_SECONDS: Final = 5.0
 """for how long owners of processes hold, while a driver lists the same ones with the same memory"""
-_metric_of: Final = attrgetter("metric")
 _INTEGRATED: Final = (("watchkeeper.obtained", "integrated"),)
 _READABLE: Final = {
     reason: (
@@ -93,20 +91,22 @@ class Readings:
     def _state(self, kept: "_Kept", sampled: Sampled | None, reason: str, now: float) -> None:
         series = kept.series
         series.put_all("readable", _READABLE[reason], now)
-        kept.look_at(sampled.measured if sampled else ())
         missing = sampled.missing if sampled else ()
+        kept.look_at(
+            sampled.measured if sampled else (),
+            are_in_place=sampled is not None and series.put_all("measured", sampled.measured, now),
+        )
         if not kept.tells_status and all(metric is not vocabulary.STATUS for metric, _ in missing):
             series.put_all("status", _STATUS[kept.status(reason)], now)
         said = {(one.metric, one.labels): one.value for one in kept.amounts}
         for one in derived(said):
             series.put(one.metric, one.value, now, one.labels)
         power = said.get((vocabulary.POWER, ()))
-        if power is not None and all(one.metric is not vocabulary.ENERGY for one in kept.amounts):
+        if power is not None and not kept.tells_energy:
             series.add(vocabulary.ENERGY, series.integrate(power, now, self._longest_gap_seconds), now, _INTEGRATED)
 
     def _sampled(self, kept: "_Kept", sampled: Sampled, now: float) -> list[Gap]:
         series = kept.series
-        series.put_all("measured", sampled.measured, now)
         series.put(vocabulary.SAMPLED_AT, now, now)
         series.put_all("lasting", kept.lasting, now)
         self._held(kept, now)
@@ -145,21 +145,21 @@ class _Kept:
     """What is remembered of one device."""
 
     __slots__ = (
-        "_amounts_at", "_device", "_listed", "_listed_at", "_metrics", "_standing", "_standing_at", "_status",
+        "_amounts_at", "_device", "_listed", "_listed_at", "_looked_at", "_standing", "_standing_at", "_status",
         "amounts", "faults_at", "holders", "lasting", "missing", "places", "processes", "read_at", "series",
-        "tells_status", "who",
+        "tells_energy", "tells_status", "who",
     )  # fmt: skip
 
     def __init__(self, device: Device, holders: Sequence[Place]) -> None:
         self._remember(device, holders)
-        self._metrics: tuple[Metric, ...] = ()
+        self._looked_at = 0
         self._standing_at: list[int] = []
         self._amounts_at: list[int] = []
         self._standing: list[Measured] = []
         self._status: dict[str, str] = {}
         self.amounts: list[Measured] = []
         """what was measured of AMOUNTS"""
-        self.tells_status = False
+        self.tells_status = self.tells_energy = False
         self.series = DeviceSeries(self.who)
         self.read_at: float | None = None
         self.faults_at = float("-inf")
@@ -185,12 +185,16 @@ class _Kept:
         self.processes: tuple[Measured, ...] = ()
         """those on it, and their memory by owner"""
 
-    def look_at(self, measured: Sequence[Measured]) -> None:
-        """Pick those from which something follows; their places are found anew only when others come than last time."""
-        metrics = tuple(map(_metric_of, measured))
-        if metrics != self._metrics:
-            self._metrics = metrics
-            self.tells_status = vocabulary.STATUS in metrics
+    def look_at(self, measured: Sequence[Measured], *, are_in_place: bool) -> None:
+        """
+        Pick those from which something follows.
+
+        :param are_in_place: they come in the places of last time
+        """
+        if not are_in_place or len(measured) != self._looked_at:
+            self._looked_at = len(measured)
+            metrics = [one.metric for one in measured]
+            self.tells_status, self.tells_energy = vocabulary.STATUS in metrics, vocabulary.ENERGY in metrics
             self._standing_at = [place for place, metric in enumerate(metrics) if metric in STANDING]
             self._amounts_at = [place for place, metric in enumerate(metrics) if metric in AMOUNTS]
         standing = [measured[place] for place in self._standing_at]

@@ -1,8 +1,10 @@
 """What can be true of a device, whatever its driver or exporter says."""
 
 import sys
+from collections.abc import Iterable
 from typing import Final
 
+from collector.accelerators.driver import Measured
 from watchkeeper.core.metric import Kind, Metric
 
 _HIGHEST: Final = {"1": 1.05, "Cel": 250.0, "W": 20_000.0, "Hz": 20e9, "{lane}": 64.0, "{link}": 4096.0, "": 1000.0}
@@ -33,6 +35,16 @@ def is_sane(value: float, metric: Metric) -> bool:
     """Whether a quantity in the metric's unit can be true."""
     least, most = _BOUNDS[metric]
     return least <= value <= most
+
+
+def are_sane(measured: Iterable[Measured]) -> bool:
+    """All of them. For hundreds a second: without a call for each."""
+    bounds = _BOUNDS
+    for one in measured:
+        least, most = bounds[one.metric]
+        if not least <= one.value <= most:
+            return False
+    return True
 
 
 def can_gain(amount: float, metric: Metric, seconds: float) -> bool:

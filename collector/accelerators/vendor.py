@@ -12,7 +12,7 @@ import msgspec
 
 from collector.accelerators.crew import Crew
 from collector.accelerators.driver import Device, Driver, DriverError, Fault, Listing, Meaning, Measured, Sampled
-from collector.accelerators.sanity import is_sane
+from collector.accelerators.sanity import are_sane, is_sane
 from collector.accelerators.worker import Worker
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Labels, Reason
@@ -162,7 +162,7 @@ class Vendor:
         """Without numbers that cannot be true, which count as missing. What was found true is not looked at again."""
         measured, before = sampled.measured, self._found_sane.get(key, ())
         new = compress(measured, map(is_not, measured, before)) if len(before) == len(measured) else measured
-        if all(is_sane(one.value, one.metric) for one in new):
+        if are_sane(new):
             self._found_sane[key] = measured
             return sampled
         self._found_sane.pop(key, None)

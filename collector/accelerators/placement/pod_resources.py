@@ -6,6 +6,7 @@ Only what is read is looked at, field by field; a name that is no text does not 
 
 import socket
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -56,8 +57,13 @@ def ask(peer: socket.socket, timeout_seconds: float) -> tuple[Given, ...]:
     return parse(unary.ask(peer, LIST, timeout_seconds, MAX_ANSWER_BYTES))
 
 
+@lru_cache(maxsize=1)
 def parse(raw: bytes) -> tuple[Given, ...]:
-    """:raises KubeletError: MALFORMED"""
+    """
+    The last one is kept: nearly always the answer is the same, byte for byte.
+
+    :raises KubeletError: MALFORMED
+    """
     try:
         return tuple(islice(_given(_Message(raw, 0, len(raw))), MAX_GIVEN))
     except wire.Malformed:

@@ -8,7 +8,7 @@ from collector.accelerators.readings import Readings
 from collector.accelerators.vendor import LOST_SECONDS, Vendor
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Kind
-from watchkeeper.core.vocabulary import devices
+from watchkeeper.core.vocabulary import devices, health
 
 NOW = 1_800_000_000.0
 
@@ -107,6 +107,30 @@ def test_a_device_that_says_nothing_at_all_is_not_readable(host):
     host.tick()
 
     assert host.vendor.unreadable == {"GPU-0": "failing"}
+
+
+def test_what_follows_from_numbers_is_told_again_when_a_device_comes_back_with_the_same(host):
+    memory = Measured(devices.MEMORY_LIMIT, 100.0), Measured(devices.MEMORY_USAGE, 50.0)
+    said = Sampled((*memory, Measured(devices.REPAIR_FAILED, 1.0)))
+    host.driver.says["0"] = said
+    told = [host.tick()[0]]
+    host.driver.says["0"] = DriverError(Meaning.FAILING, "TIMEOUT", "sample")
+    host.tick()
+    host.driver.says["0"] = said
+    told.append(host.tick()[0])
+
+    for samples in told:
+        assert found(samples, devices.MEMORY_UTILIZATION, hw_name="0") == [0.5]
+        assert found(samples, devices.STATUS, hw_name="0", hw_state="predicted_failure") == [1]
+
+
+def test_a_number_that_cannot_be_is_counted_each_time_it_is_said(host):
+    host.driver.says["0"] = Sampled((Measured(devices.POWER, -5.0), Measured(devices.TEMPERATURE, 40.0)))
+    for _ in range(3):
+        host.tick()
+
+    counted = [one.value for one in host.ledger.drain(host.now) if one.metric is health.INVALID_VALUES]
+    assert counted == [3]
 
 
 def test_a_device_that_is_listed_no_more_stays_in_sight_for_a_day(host):
