@@ -31,8 +31,8 @@ from watchkeeper.core.vocabulary import METRICS, engines
 
 if TYPE_CHECKING:
     from collector.engines.finder import Finder
-    from collector.engines.source import EnginesSource
     from collector.engines.target import Target
+    from collector.pages.source import PagesSource
 
 TABLES: Final[tuple[Table, ...]] = (
     dynamo.FRONTEND,
@@ -53,11 +53,11 @@ TABLES: Final[tuple[Table, ...]] = (
 """the first one that knows a page takes it"""
 
 
-def build(config: tuple[EngineTarget, ...], ledger: Ledger) -> "EnginesSource":
+def build(config: tuple[EngineTarget, ...], ledger: Ledger) -> "PagesSource":
     """:raises ConfigError: the same engine twice, or certificates that cannot be used"""
-    from collector.engines.source import EnginesSource
+    from collector.pages.source import PagesSource
 
-    return EnginesSource(_targets(config, ledger))
+    return PagesSource(_targets(config, ledger))
 
 
 def problems(config: tuple[EngineTarget, ...]) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ def problems(config: tuple[EngineTarget, ...]) -> tuple[str, ...]:
 
 
 def probe(config: tuple[EngineTarget, ...]) -> tuple[str, ...]:
-    from collector.engines.probe import lines, look
+    from collector.engines.doctor import lines, look
 
     try:
         return tuple(line for found in look(_targets(config, Ledger())) for line in lines(found))
@@ -86,7 +86,7 @@ def poll_seconds(config: tuple[EngineTarget, ...]) -> float:
 def _targets(config: tuple[EngineTarget, ...], ledger: Ledger) -> "tuple[Target | Finder, ...]":
     from collector.engines.finder import Finder
     from collector.engines.target import Target
-    from collector.engines.tls import CertificateError
+    from collector.pages.tls import CertificateError
 
     problems = [*_repeated(config)]
     targets: list[Target | Finder] = []

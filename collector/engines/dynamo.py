@@ -11,8 +11,9 @@ from typing import Final
 
 import msgspec
 
-from collector.engines.page import Series, Value
-from collector.engines.table import Fold, From, Label, Row, Table, starts_with, sum_of
+from collector.engines.table import From, Row, Table, starts_with, sum_of
+from collector.pages.labels import Fold, Label
+from collector.pages.page import Series, Value
 from watchkeeper.core.records import Labels, Vantage
 from watchkeeper.core.vocabulary import engines, requests
 

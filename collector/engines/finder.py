@@ -9,10 +9,10 @@ import aiohttp
 import msgspec
 
 from collector.engines.config import EngineTarget
-from collector.engines.fault import REASON, Fault, Refused
 from collector.engines.mapping import labelled
 from collector.engines.table import Table
 from collector.engines.target import NOBODY, Target
+from collector.pages.fault import REASON, Fault, Refused
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Gap, Labels, Reading, Sample
 from watchkeeper.core.vocabulary import engines, health

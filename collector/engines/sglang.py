@@ -8,8 +8,9 @@ its totals but their own. https://docs.sglang.ai/references/production_metrics.h
 from typing import Final
 
 from collector.engines.choices import alone_if_there, having, in_turn, lacking_if_others, one_per_data_rank
-from collector.engines.page import Series, Value
-from collector.engines.table import Fold, From, Label, Question, Row, Table, at, starts_with, status_class, words
+from collector.engines.table import From, Question, Row, Table, at, starts_with, status_class
+from collector.pages.labels import Fold, Label, words
+from collector.pages.page import Series, Value
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Labels, Vantage
 from watchkeeper.core.vocabulary import engines, requests

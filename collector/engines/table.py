@@ -1,25 +1,14 @@
 """What a table says: which family of an engine's page becomes which metric of the vocabulary, and how."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from enum import StrEnum
+from collections.abc import Callable, Iterable, Sequence, Set
 from typing import Any, Final
 
 import msgspec
 
-from collector.engines.page import Page, Series, Value
+from collector.pages.labels import Fold, Label
+from collector.pages.page import Page, Series, Value
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Distribution, Labels
-
-Translate = Callable[[str], str | None]
-"""an engine's label value to ours; None leaves the series out"""
-
-
-class Fold(StrEnum):
-    """How gauges that land on the same labels (the ranks of one engine) become one. Counters and histograms add up."""
-
-    SUM = "sum"
-    MEAN = "mean"
-    MAX = "max"
 
 
 def as_it_is(series: Series) -> Value | None:
@@ -47,22 +36,9 @@ def every(_page: Page, series: Sequence[Series]) -> Iterable[Series]:
     return series
 
 
-def words(known: Mapping[str, str], otherwise: str | None) -> Translate:
-    """Translation by a word list; `otherwise` is for words that the list does not have."""
-    return lambda value: known.get(value, otherwise)
-
-
 def status_class(status: str) -> str | None:
     """`4xx` of `404` and of `4xx`; a success is no failure."""
     return f"{status[0]}xx" if status[:1] in ("4", "5") else None
-
-
-class Label(msgspec.Struct, frozen=True):
-    """One label of the engine's that is kept. `theirs` missing on a series leaves the label out."""
-
-    theirs: str
-    ours: str
-    translate: Translate = lambda value: value
 
 
 class From(msgspec.Struct, frozen=True):

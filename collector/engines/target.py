@@ -11,16 +11,17 @@ from typing import Final
 import aiohttp
 import msgspec
 
+from collector.engines.answers import judge
 from collector.engines.config import EngineTarget
 from collector.engines.deltas import Deltas
-from collector.engines.fault import REASON, Fault, Refused
-from collector.engines.fetch import Answer, fetch, judge
 from collector.engines.mapping import MODEL, Observation, labelled, names_model, samples
-from collector.engines.page import parse
 from collector.engines.paths import Paths
 from collector.engines.recognise import Recognised, observe_all, recognise
 from collector.engines.table import Question, Table
-from collector.engines.tls import Certificates
+from collector.pages.fault import REASON, Fault, Refused
+from collector.pages.fetch import Answer, fetch
+from collector.pages.page import parse
+from collector.pages.tls import Certificates
 from watchkeeper.core.labels import clean
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Metric

@@ -13,8 +13,9 @@ import msgspec
 
 from collector.engines import vllm
 from collector.engines.choices import Choice
-from collector.engines.page import Page, Series
-from collector.engines.table import Fold, From, Label, Row, Table, every, scaled, starts_with, sum_of, words
+from collector.engines.table import From, Row, Table, every, scaled, starts_with, sum_of
+from collector.pages.labels import Fold, Label, words
+from collector.pages.page import Page, Series
 from watchkeeper.core.records import Labels, Vantage
 from watchkeeper.core.vocabulary import engines, requests
 

@@ -33,7 +33,7 @@ def problems(config: tuple[TapTarget, ...]) -> tuple[str, ...]:
 
 def probe(config: tuple[TapTarget, ...]) -> tuple[str, ...]:
     """Whether the ports can be taken and the upstreams answer."""
-    from collector.tap.probe import examine
+    from collector.tap.doctor import examine
 
     return examine(config)
 

@@ -34,7 +34,7 @@ from watchkeeper.core.metric import Metric
 from watchkeeper.core.vocabulary import device_exporters, devices
 
 if TYPE_CHECKING:
-    from collector.engines.source import EnginesSource
+    from collector.pages.source import PagesSource
     from collector.vendor_exporter.target import Target
 
 TABLES: Final[tuple[Table, ...]] = (
@@ -55,11 +55,11 @@ TABLES: Final[tuple[Table, ...]] = (
 )
 
 
-def build(config: tuple[ExporterTarget, ...], ledger: Ledger) -> "EnginesSource":
+def build(config: tuple[ExporterTarget, ...], ledger: Ledger) -> "PagesSource":
     """:raises ConfigError: the same exporter twice, or certificates that cannot be used"""
-    from collector.engines.source import EnginesSource
+    from collector.pages.source import PagesSource
 
-    return EnginesSource(_targets(config, ledger))
+    return PagesSource(_targets(config, ledger))
 
 
 def problems(config: tuple[ExporterTarget, ...]) -> tuple[str, ...]:
@@ -72,7 +72,7 @@ def problems(config: tuple[ExporterTarget, ...]) -> tuple[str, ...]:
 
 
 def probe(config: tuple[ExporterTarget, ...]) -> tuple[str, ...]:
-    from collector.vendor_exporter.probe import look
+    from collector.vendor_exporter.doctor import look
 
     try:
         return look(_targets(config, Ledger()))
@@ -87,7 +87,7 @@ def poll_seconds(config: tuple[ExporterTarget, ...]) -> float:
 
 def _targets(config: tuple[ExporterTarget, ...], ledger: Ledger) -> "tuple[Target, ...]":
     from collector.accelerators.held import held_in
-    from collector.engines.tls import CertificateError
+    from collector.pages.tls import CertificateError
     from collector.vendor_exporter.target import Target
 
     problems = [*_repeated(config)]

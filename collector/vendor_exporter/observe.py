@@ -9,8 +9,8 @@ import msgspec
 from collector.accelerators.driver import Device, Measured
 from collector.accelerators.places import Place
 from collector.accelerators.sanity import is_sane
-from collector.engines.page import Family, Page
-from collector.engines.table import Fold
+from collector.pages.labels import Fold
+from collector.pages.page import Family, Page
 from collector.vendor_exporter.absent import is_absent
 from collector.vendor_exporter.identity import PLACE_LABELS, place_of
 from collector.vendor_exporter.table import Codes, From, Row, States, Table, unlisted

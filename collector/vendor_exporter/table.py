@@ -6,8 +6,8 @@ from typing import Final
 import msgspec
 
 from collector.accelerators.status import STATES
-from collector.engines.page import Page
-from collector.engines.table import Fold, Label
+from collector.pages.labels import Fold, Label
+from collector.pages.page import Page
 from collector.vendor_exporter.identity import Identify
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Labels, Severity

@@ -12,10 +12,10 @@ import msgspec
 
 from collector.accelerators.driver import Device
 from collector.accelerators.held import Held
-from collector.engines.fault import REASON, Fault, Refused
-from collector.engines.fetch import Answer, fetch
-from collector.engines.page import Page, parse
-from collector.engines.tls import Certificates
+from collector.pages.fault import REASON, Fault, Refused
+from collector.pages.fetch import Answer, fetch
+from collector.pages.page import Page, parse
+from collector.pages.tls import Certificates
 from collector.vendor_exporter.config import ExporterTarget
 from collector.vendor_exporter.freshness import split
 from collector.vendor_exporter.observe import Observation, observe

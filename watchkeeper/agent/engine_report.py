@@ -7,9 +7,9 @@ import msgspec
 
 from collector.engines import TABLES, problems
 from collector.engines.config import EngineTarget
-from collector.engines.fault import Fault
-from collector.engines.probe import Engine, Report, Unusable, look
+from collector.engines.doctor import Engine, Report, Unusable, look
 from collector.engines.target import Target
+from collector.pages.fault import Fault
 from watchkeeper.agent.doctor import in_colour, terminal_width, wrap
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.ledger import Ledger

@@ -9,10 +9,10 @@ import pytest
 
 from collector.engines import TABLES, EngineTarget
 from collector.engines.mapping import observe, samples
-from collector.engines.page import parse
-from collector.engines.source import EnginesSource
 from collector.engines.table import Table
 from collector.engines.target import Target
+from collector.pages.page import parse
+from collector.pages.source import PagesSource
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Distribution
@@ -99,12 +99,12 @@ def ledger() -> Ledger:
 
 
 @pytest.fixture
-def new_source(ledger: Ledger) -> Iterator[Callable[..., EnginesSource]]:
+def new_source(ledger: Ledger) -> Iterator[Callable[..., PagesSource]]:
     """A source for these targets that waits for every page, unless the test gives it less patience."""
-    sources: list[EnginesSource] = []
+    sources: list[PagesSource] = []
 
-    def make(*targets: EngineTarget, patience_seconds: float = 60.0) -> EnginesSource:
-        sources.append(EnginesSource([Target(target, TABLES, ledger) for target in targets], patience_seconds))
+    def make(*targets: EngineTarget, patience_seconds: float = 60.0) -> PagesSource:
+        sources.append(PagesSource([Target(target, TABLES, ledger) for target in targets], patience_seconds))
         return sources[-1]
 
     yield make

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives import serialization
 
 from collector.engines import build, problems
 from collector.engines.config import EngineTarget
-from collector.engines.fault import Fault, Refused
-from collector.engines.fetch import fetch
-from collector.engines.source import EnginesSource
+from collector.pages.fault import Fault, Refused
+from collector.pages.fetch import fetch
+from collector.pages.source import PagesSource
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Reading
@@ -25,7 +25,7 @@ from watchkeeper.core.testkit.engine_pages import pages, value, vllm_page
 from watchkeeper.core.vocabulary import engines
 
 NOW = 1_000_000.0
-NewSource = Callable[..., EnginesSource]
+NewSource = Callable[..., PagesSource]
 
 
 class Secured:
@@ -66,7 +66,7 @@ def encrypted(key: bytes, password: bytes) -> bytes:
     )
 
 
-def read(source: EnginesSource, now: float = NOW) -> Reading:
+def read(source: PagesSource, now: float = NOW) -> Reading:
     reading = source.read(now)
     while not reading.samples:
         reading = source.read(now)

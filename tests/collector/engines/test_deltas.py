@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.engines.deltas import CLOCK_SKEW_SECONDS, MISSED_PAGES, Deltas, Key, Total
-from collector.engines.page import Value
+from collector.pages.page import Value
 from watchkeeper.core.records import Distribution
 
 BEGAN = 1_000_000.0

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from collector.engines import EngineTarget
-from collector.engines.fault import Fault
-from collector.engines.source import EnginesSource
+from collector.pages.fault import Fault
+from collector.pages.source import PagesSource
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Reason
 from watchkeeper.core.testkit.engine_pages import pages, status, value, vllm_page
@@ -21,7 +21,7 @@ from watchkeeper.core.testkit.ports import free_port
 from watchkeeper.core.vocabulary import engines
 
 NOW = 1_000_000.0
-NewSource = Callable[..., EnginesSource]
+NewSource = Callable[..., PagesSource]
 
 
 HALF = 'vllm:prompt_tokens_total{model_name="m"} 10\n# TYPE h histogram\nh_bucket{le="1"} 3\n'

@@ -8,10 +8,10 @@ import pytest
 
 from collector.engines import TABLES, problems, sglang, vllm
 from collector.engines.config import EngineTarget
+from collector.engines.doctor import Unusable, lines, look
 from collector.engines.finder import Finder, ports
-from collector.engines.probe import Unusable, lines, look
-from collector.engines.source import EnginesSource
 from collector.engines.table import Table
+from collector.pages.source import PagesSource
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Reading
 from watchkeeper.core.testkit import free_port
@@ -30,11 +30,11 @@ def listening_at(*given: int) -> tuple[Table, ...]:
 
 
 @pytest.fixture
-def searching(ledger: Ledger) -> Iterator[Callable[..., EnginesSource]]:
-    sources: list[EnginesSource] = []
+def searching(ledger: Ledger) -> Iterator[Callable[..., PagesSource]]:
+    sources: list[PagesSource] = []
 
-    def make(*given: int) -> EnginesSource:
-        sources.append(EnginesSource([Finder(FIND, listening_at(*given), ledger)], 60.0))
+    def make(*given: int) -> PagesSource:
+        sources.append(PagesSource([Finder(FIND, listening_at(*given), ledger)], 60.0))
         return sources[-1]
 
     yield make
@@ -52,7 +52,7 @@ def up(reading: Reading) -> list[tuple[str, object]]:
 
 
 def test_it_is_found_at_the_port_of_an_engine_that_it_is_not(
-    engine: Any, answer: Any, searching: Callable[..., EnginesSource]
+    engine: Any, answer: Any, searching: Callable[..., PagesSource]
 ) -> None:
     engine.respond = answer(vllm_page(running=2))
 
@@ -63,7 +63,7 @@ def test_it_is_found_at_the_port_of_an_engine_that_it_is_not(
 
 
 def test_until_it_listens_one_series_without_a_port_says_so_and_then_ends(
-    engine: Any, answer: Any, searching: Callable[..., EnginesSource], ledger: Ledger, caplog: pytest.LogCaptureFixture
+    engine: Any, answer: Any, searching: Callable[..., PagesSource], ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     engine.respond = answer("", status=404)
     nobody = free_port()
@@ -84,7 +84,7 @@ def test_until_it_listens_one_series_without_a_port_says_so_and_then_ends(
 
 
 def test_once_found_it_is_not_looked_for_again(
-    new_engine: Callable[[], Any], answer: Any, searching: Callable[..., EnginesSource]
+    new_engine: Callable[[], Any], answer: Any, searching: Callable[..., PagesSource]
 ) -> None:
     first, second = new_engine(), new_engine()
     second.respond = answer(vllm_page())
@@ -99,7 +99,7 @@ def test_once_found_it_is_not_looked_for_again(
 
 
 def test_of_two_engines_the_one_of_the_first_table_is_read(
-    new_engine: Callable[[], Any], answer: Any, searching: Callable[..., EnginesSource]
+    new_engine: Callable[[], Any], answer: Any, searching: Callable[..., PagesSource]
 ) -> None:
     first, second = new_engine(), new_engine()
     first.respond = second.respond = answer(vllm_page())
@@ -108,7 +108,7 @@ def test_of_two_engines_the_one_of_the_first_table_is_read(
 
 
 def test_an_interval_lies_between_two_searches_and_before_the_second_read(
-    engine: Any, answer: Any, searching: Callable[..., EnginesSource]
+    engine: Any, answer: Any, searching: Callable[..., PagesSource]
 ) -> None:
     source = searching(free_port(), engine.port)
     source.read(NOW)

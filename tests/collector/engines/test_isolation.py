@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from collector.engines import EngineTarget
-from collector.engines.source import EnginesSource
+from collector.pages.source import PagesSource
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Reading
 from watchkeeper.core.testkit.engine_pages import llama_page, pages, value, vllm_page
 from watchkeeper.core.vocabulary import engines
 
 NOW = 1_000_000.0
-NewSource = Callable[..., EnginesSource]
+NewSource = Callable[..., PagesSource]
 
 
 def test_an_engine_that_hangs_holds_up_no_other(new_engine: Any, new_source: NewSource, answer: Any) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from collector.engines import llama_cpp
 from collector.engines.mapping import observe, samples
-from collector.engines.page import parse
+from collector.pages.page import parse
 from watchkeeper.core.vocabulary import engines
 
 PAGE = """# HELP llamacpp:prompt_tokens_total Number of prompt tokens processed, excluding cached tokens

@@ -15,7 +15,7 @@ PROGRAM = """
 import gc, sys
 from pathlib import Path
 from collector.engines import TABLES, EngineTarget
-from collector.engines.source import EnginesSource
+from collector.pages.source import PagesSource
 from collector.engines.target import Target
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.vocabulary import health
@@ -25,7 +25,7 @@ def resident():
 
 ledger = Ledger()
 target = EngineTarget(url=sys.argv[1], interval_seconds=1.0, timeout_seconds=float(sys.argv[3]))
-source = EnginesSource([Target(target, TABLES, ledger)], 60.0)
+source = PagesSource([Target(target, TABLES, ledger)], 60.0)
 gc.disable()
 now, reasons, sizes = 0.0, [], []
 for _ in range(2 + int(sys.argv[2])):

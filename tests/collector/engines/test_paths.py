@@ -7,14 +7,14 @@ import pytest
 
 from collector.engines import TABLES
 from collector.engines.config import EngineTarget
-from collector.engines.fault import Refused
 from collector.engines.paths import Paths
-from collector.engines.source import EnginesSource
+from collector.pages.fault import Refused
+from collector.pages.source import PagesSource
 from watchkeeper.core.testkit.engine_pages import by_path, pages, status, value, vllm_page
 from watchkeeper.core.vocabulary import engines
 
 NOW = 1_000_000.0
-NewSource = Callable[..., EnginesSource]
+NewSource = Callable[..., PagesSource]
 TRTLLM = '# TYPE trtllm_num_requests_running gauge\ntrtllm_num_requests_running{model_name="m"} 3\n'
 RECORDS = '[{"iter": 7, "iterLatencyMS": 3.5}]'
 

@@ -7,14 +7,14 @@ import pytest
 
 from collector.engines import TABLES
 from collector.engines.config import EngineTarget
-from collector.engines.page import parse
 from collector.engines.recognise import observe_all, recognise
-from collector.engines.source import EnginesSource
+from collector.pages.page import parse
+from collector.pages.source import PagesSource
 from watchkeeper.core.testkit.engine_pages import value, vllm_page
 from watchkeeper.core.vocabulary import engines
 
 NOW = 1_000_000.0
-NewSource = Callable[..., EnginesSource]
+NewSource = Callable[..., PagesSource]
 
 
 def ray_page(*replicas: tuple[str, float], name: str = "ray_vllm_prompt_tokens_total", started: float = 5.0) -> str:

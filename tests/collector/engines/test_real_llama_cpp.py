@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from collector.engines import EngineTarget, build, probe
-from collector.engines.source import EnginesSource
+from collector.pages.source import PagesSource
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Reading
@@ -93,7 +93,7 @@ def server() -> Iterator[Server]:
     running.stop()
 
 
-def read(source: EnginesSource, now: float) -> Reading:
+def read(source: PagesSource, now: float) -> Reading:
     reading = source.read(now)
     while not reading.samples:
         reading = source.read(now)

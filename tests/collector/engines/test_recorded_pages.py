@@ -9,8 +9,8 @@ import pytest
 
 from collector.engines import TABLES
 from collector.engines.mapping import observe, samples
-from collector.engines.page import parse
 from collector.engines.table import Table, detect
+from collector.pages.page import parse
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Distribution
 from watchkeeper.core.testkit import recorded

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from collector.engines import TABLES
 from collector.engines.config import EngineTarget
-from collector.engines.source import EnginesSource
 from collector.engines.target import Target
+from collector.pages.source import PagesSource
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Reading, Reason
 from watchkeeper.core.testkit.engine_pages import Respond, by_path, llama_page, status, value, vllm_page
 from watchkeeper.core.vocabulary import engines
 
 NOW = 1_000_000.0
-NewSource = Callable[..., EnginesSource]
+NewSource = Callable[..., PagesSource]
 
 
 def queries(name: str, total: float, more: str = "") -> str:
@@ -32,7 +32,7 @@ def sglang_page(tokens: float) -> str:
     return f'# TYPE sglang:prompt_tokens_total counter\nsglang:prompt_tokens_total{{model_name="m"}} {tokens}\n'
 
 
-def watch(source: EnginesSource, engine: Any, answers: list[Respond]) -> list[Reading]:
+def watch(source: PagesSource, engine: Any, answers: list[Respond]) -> list[Reading]:
     readings = []
     for turn, respond in enumerate(answers):
         engine.respond = by_path({"/metrics": respond})
@@ -128,7 +128,7 @@ def test_a_number_that_cannot_be_right_is_left_out_and_counted(
 ), max_size=12))  # fmt: skip
 def test_whatever_an_engine_does_no_increment_is_negative(engine: Any, turns: list[tuple[str, int]]) -> None:
     total, created = 0, NOW - 100
-    source = EnginesSource([Target(EngineTarget(url=engine.url), TABLES, Ledger())], 60.0)
+    source = PagesSource([Target(EngineTarget(url=engine.url), TABLES, Ledger())], 60.0)
     grown = 0.0
     counted = 0
     try:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from collector.engines import EngineTarget
-from collector.engines.source import EnginesSource
+from collector.pages.source import PagesSource
 from watchkeeper.agent.aggregate import Aggregate
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Reason
@@ -17,7 +17,7 @@ from watchkeeper.core.testkit.engine_pages import llama_page, pages, status, val
 from watchkeeper.core.vocabulary import engines
 
 NOW = 1_000_000.0
-NewSource = Callable[..., EnginesSource]
+NewSource = Callable[..., PagesSource]
 
 
 def test_a_page_becomes_samples_and_the_ledger_adds_up(

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from collector.engines import EngineTarget, build, poll_seconds
-from collector.engines.source import EnginesSource
+from collector.pages.source import PagesSource
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.testkit.engine_pages import pages, value, vllm_page
 from watchkeeper.core.vocabulary import engines
 
 NOW = 1_000_000.0
-NewSource = Callable[..., EnginesSource]
+NewSource = Callable[..., PagesSource]
 
 
 def test_headers_and_a_renewed_token_are_sent(

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from collector.accelerators.held import held_in
-from collector.engines.page import parse
-from collector.engines.source import EnginesSource
+from collector.pages.page import parse
+from collector.pages.source import PagesSource
 from collector.vendor_exporter import TABLES
 from collector.vendor_exporter.config import ExporterTarget
 from collector.vendor_exporter.observe import Observation, observe
@@ -164,13 +164,13 @@ def exporter() -> Iterator[FakeExporter]:
 
 
 @pytest.fixture
-def new_source(ledger: Ledger) -> Iterator[Callable[..., EnginesSource]]:
+def new_source(ledger: Ledger) -> Iterator[Callable[..., PagesSource]]:
     """A source for these targets that waits for every page."""
-    sources: list[EnginesSource] = []
+    sources: list[PagesSource] = []
 
-    def make(*targets: ExporterTarget) -> EnginesSource:
+    def make(*targets: ExporterTarget) -> PagesSource:
         parts = [Target(target, TABLES, ledger, held_in(ledger)) for target in targets]
-        sources.append(EnginesSource(parts, patience_seconds=60.0))
+        sources.append(PagesSource(parts, patience_seconds=60.0))
         return sources[-1]
 
     yield make

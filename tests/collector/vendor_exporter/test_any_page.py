@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.accelerators.held import Held
-from collector.engines.fault import Refused
-from collector.engines.page import parse
+from collector.pages.fault import Refused
+from collector.pages.page import parse
 from collector.vendor_exporter import TABLES
 from collector.vendor_exporter.observe import observe
 from collector.vendor_exporter.readings import Readings

@@ -7,8 +7,8 @@ from typing import Final, Protocol
 
 import aiohttp
 
-from collector.engines.fault import Fault
-from collector.engines.fetch import open_session
+from collector.pages.fault import Fault
+from collector.pages.fetch import open_session
 from watchkeeper.core.records import Reading
 
 PATIENCE_SECONDS: Final = 0.5
@@ -25,7 +25,7 @@ class Target(Protocol):
     def failed(self, fault: Fault, detail: str, now: float, seconds: float) -> Reading: ...
 
 
-class EnginesSource:
+class PagesSource:
     """The event loop is private and runs only inside `read`, in the thread that calls it."""
 
     def __init__(self, targets: Sequence[Target], patience_seconds: float = PATIENCE_SECONDS) -> None:

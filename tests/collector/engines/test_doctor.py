@@ -5,13 +5,13 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from collector.engines import EngineTarget, probe
-from collector.engines.source import EnginesSource
+from collector.pages.source import PagesSource
 from watchkeeper.core.testkit.engine_pages import status, vllm_page
 from watchkeeper.core.testkit.ports import free_port
 from watchkeeper.core.vocabulary import engines
 
 NOW = 1_000_000.0
-NewSource = Callable[..., EnginesSource]
+NewSource = Callable[..., PagesSource]
 
 
 def test_doctor_says_which_engine_it_is_and_what_it_does_not_expose(new_engine: Any, answer: Any) -> None:
