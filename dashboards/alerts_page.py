@@ -56,7 +56,7 @@ def alerts_page(values: Values) -> str:
         "",
         "```sh",
         "watchkeeper rules build --values my.yaml --out rules/   # rules, routing, runbooks",
-        "watchkeeper rules check                                 # current? promtool and amtool where installed",
+        "watchkeeper rules check                                 # current? promtool, amtool where installed; a minute",
         "```",
         "",
         "Load `dashboards/generated/rules/*.yaml` into Prometheus (2.42 or newer); take `alertmanager.yaml` as it is",

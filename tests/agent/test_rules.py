@@ -1,9 +1,14 @@
 import shutil
+from itertools import islice
 
 import pytest
 import yaml
 
+from dashboards.alerts import catalogue
+from dashboards.values import DEFAULTS, Values
+from watchkeeper.agent import rules
 from watchkeeper.agent.command_line import EXIT_CONFIG, main
+from watchkeeper.core.testkit import require
 
 
 @pytest.fixture
@@ -58,6 +63,37 @@ def test_tools_that_are_missing_are_named_with_the_package_that_has_them(tmp_pat
     assert "amtool check-config: not run, amtool is not installed (apt-get install prometheus-alertmanager)" in told
 
 
+def test_who_waits_is_told_which_file_is_read_and_what_it_has(tmp_path):
+    require("promtool", "prometheus")
+    told = []
+    [*_, (is_well, line)] = islice(
+        rules.verify(Values(leave_out=("WatchkeeperWatchdog",)), tmp_path, told.append), 2
+    )
+
+    assert told == [
+        "making the files",
+        *(
+            f"promtool check rules: {name}.yaml, {place} of 7"
+            for place, name in enumerate(
+                ("accelerator", "cost", "data_drift", "monitor", "output", "saturation", "slo"), 1
+            )
+        ),
+    ]
+    assert (is_well, line) == (True, "promtool check rules: ok (7 files)")
+
+
+def test_a_file_that_a_tool_refuses_is_a_failure_with_its_words(tmp_path, monkeypatch):
+    program = tmp_path / "promtool"
+    program.write_text('#!/bin/sh\ncase "$*" in *cost.yaml) echo "cost is wrong"; exit 1;; esac\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+
+    lines = list(rules.verify(DEFAULTS, tmp_path))
+
+    assert (False, "promtool check rules: failed\ncost is wrong") in lines
+    assert (False, "promtool test rules: failed\ncost is wrong") in lines
+
+
 def test_values_of_ones_own_make_rules_without_tests(tmp_path, capsys):
     values = tmp_path / "values.yaml"
     values.write_text("thresholds: {kv_cache_share: 0.8}\nbudgets: [{amount: 1000, currency: EUR}]\n")
@@ -93,4 +129,6 @@ def test_list_names_every_alert(capsys):
     lines = capsys.readouterr().out.splitlines()
 
     assert "WatchkeeperTtftBudgetBurn: First token too late (page, 2m, ticket, 15m)" in lines
-    assert len(lines) == 48
+    assert [line.partition(":")[0] for line in lines] == [
+        alert.name for chapter in catalogue(DEFAULTS) for alert in chapter.alerts
+    ]

@@ -348,10 +348,17 @@ def _rules(options: argparse.Namespace) -> int:
         print(rules.listing(values, markdown=options.format == "markdown"), end="")
         return 0
     is_well = True
-    for well, line in rules.verify(values, folder):
+    for well, line in rules.verify(values, folder, _doing):
+        _doing("")
         print(line, flush=True)
         is_well &= well
     return 0 if is_well else 1
+
+
+def _doing(what: str) -> None:
+    """On a terminal, in one line that the next one overwrites. :param what: empty: nothing any more"""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{what + ' ...' if what else ''}", end="", file=sys.stderr, flush=True)
 
 
 def _print_item(title: str, *below: str) -> None:

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import tempfile
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -61,12 +61,14 @@ def write(values: Values, folder: Path) -> str:
     return f"{folder}: {len(files)} files, {changed} written, {len(stale)} removed"
 
 
-def verify(values: Values, folder: Path) -> Iterator[tuple[bool, str]]:
+def verify(values: Values, folder: Path, tell: Callable[[str], None] = lambda _: None) -> Iterator[tuple[bool, str]]:
     """
     Whether the files in `folder` are those of these values, and what Prometheus's and Alertmanager's own tools say.
 
+    :param tell: is given what is done next, for somebody who waits: the tests of the rules take a minute
     :return: well or not, and a line for people
     """
+    tell("making the files")
     files = build.files(values)
     stale = [name for name, text in files.items() if not _is(folder / name, text)]
     extra = [path for path in _generated(folder) if path.relative_to(folder).as_posix() not in files]
@@ -79,7 +81,7 @@ def verify(values: Values, folder: Path) -> Iterator[tuple[bool, str]]:
             (fresh / path).parent.mkdir(parents=True, exist_ok=True)
             (fresh / path).write_text(text, encoding="utf-8")
         for tool, package, arguments, where in _TOOLS:
-            yield _run(tool, package, arguments, fresh / where)
+            yield _run(tool, package, arguments, fresh / where, tell)
 
 
 def listing(values: Values, *, markdown: bool) -> str:
@@ -132,7 +134,9 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
     return f"`{value}`" if value not in (None, "", ()) else ""
 
 
-def _run(tool: str, package: str, arguments: tuple[str, ...], where: Path) -> tuple[bool, str]:
+def _run(
+    tool: str, package: str, arguments: tuple[str, ...], where: Path, tell: Callable[[str], None]
+) -> tuple[bool, str]:
     title = f"{tool} {' '.join(arguments)}"
     program = shutil.which(tool)
     if program is None:
@@ -140,13 +144,17 @@ def _run(tool: str, package: str, arguments: tuple[str, ...], where: Path) -> tu
     paths = sorted(where.glob("*.yaml")) if where.is_dir() else [where]
     if not any(path.exists() for path in paths):
         return True, f"{title}: nothing to run: tests are made of the shipped values only"
-    command = [program, *arguments, *map(str, paths)]
-    done = subprocess.run(  # noqa: S603 - a program found by name, on files that were just made
-        command, cwd=where if where.is_dir() else where.parent, capture_output=True, text=True, timeout=_SECONDS
-    )
-    if done.returncode == 0:
-        return True, f"{title}: ok ({len(paths)} files)"
-    return False, f"{title}: failed\n{done.stdout}{done.stderr}".rstrip()
+    wrong = []
+    for number, path in enumerate(paths, 1):
+        tell(f"{title}: {path.name}, {number} of {len(paths)}")
+        done = subprocess.run(  # noqa: S603 - a program found by name, on files that were just made
+            [program, *arguments, str(path)], cwd=path.parent, capture_output=True, text=True, timeout=_SECONDS
+        )
+        if done.returncode:
+            wrong.append(f"{done.stdout}{done.stderr}".rstrip())
+    if wrong:
+        return False, "\n".join((f"{title}: failed", *wrong))
+    return True, f"{title}: ok ({len(paths)} files)"
 
 
 def _generated(folder: Path) -> list[Path]:
