@@ -49,6 +49,23 @@ def test_every_value_is_read_by_a_template() -> None:
     assert [one.name for one in leaves(values) if not re.search(rf"\b{re.escape(one.path[-1])}\b", texts)] == []
 
 
+def test_every_level_of_the_values_is_looked_at_for_being_emptied() -> None:
+    """`gateway:` alone takes its defaults away, and the templates would trip over that."""
+    template = (CHART / "templates/_validations.tpl").read_text(encoding="utf-8")
+    [listed] = re.findall(r'define "watchkeeper.levels" -}}(.*?){{- end -}}', template, re.DOTALL)
+
+    assert listed.split() == list(
+        levels(comments.read((CHART / "values.yaml").read_text(encoding="utf-8"), schema.SHAPES))
+    )
+
+
+def levels(values: Sequence[Value]) -> Iterator[str]:
+    for value in values:
+        if value.children:
+            yield value.name
+            yield from levels(value.children)
+
+
 def leaves(values: Sequence[Value]) -> Iterator[Value]:
     for value in values:
         yield from leaves(value.children) if value.children else (value,)

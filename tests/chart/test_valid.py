@@ -61,9 +61,13 @@ def leaves(values: Sequence[Value]) -> Iterator[Value]:
         yield from leaves(value.children) if value.children else (value,)
 
 
+def all_values() -> Iterator[Value]:
+    yield from leaves(comments.read((CHART / "values.yaml").read_text(encoding="utf-8"), schema.SHAPES))
+
+
 def switches() -> Iterator[tuple[str, Any, Any]]:
     """Each switch with its default, and with each position that it has besides."""
-    for value in leaves(comments.read((CHART / "values.yaml").read_text(encoding="utf-8"), schema.SHAPES)):
+    for value in all_values():
         others = [not value.default] if isinstance(value.default, bool) else value.schema.get("enum", [])
         for position in others:
             if position != value.default:
@@ -192,6 +196,34 @@ def words(value: Any) -> list[str]:
     if isinstance(value, dict | list):
         return [word for one in (value.values() if isinstance(value, dict) else value) for word in words(one)]
     return [value] if isinstance(value, str) else []
+
+
+SWITCHED_ON: Final = (
+    "gateway.persistence",
+    "gateway.autoscaling",
+    "detector.persistence",
+    "detector.keda",
+    "metrics.podMonitor",
+    "metrics.prometheusRule",
+    "dashboards",
+    "networkPolicy.ingress",
+    "networkPolicy.egress",
+    "node.podResources",
+)
+
+
+@pytest.mark.parametrize("helm", ["helm3", "helm4"])
+def test_what_is_set_to_nothing_counts_as_empty(helm: str, render: Any, invalid: Any) -> None:
+    """`tolerations:` with nothing behind it takes the default away, as does null in --set."""
+    used = together(DETECTOR, REPORT, *(at(f"{name}.enabled", True) for name in SWITCHED_ON))
+    emptied = [value.name for value in all_values() if isinstance(value.default, dict | list) or value.default == ""]
+    kept = ("kafka.servers", "store.url", "references.existingConfigMap")
+    given = together(used, *(at(name, None) for name in emptied if name not in kept))
+
+    manifests = render(given=given, helm=helm, kube=NEWEST, apis=OPERATORS)
+
+    assert against(manifests, NEWEST, invalid) == []
+    assert "<nil>" not in json.dumps(manifests)
 
 
 def is_of(manifest: Any, component: str) -> bool:

@@ -49,6 +49,8 @@ FLEET: Final = "detector.enabled=true,kafka.servers={kafka:9092},references.exis
 STORE: Final = "store.enabled=true,store.url=postgresql://watchkeeper@db/watchkeeper"
 
 RELATIONS: Final = [
+    ("gateway=null", "gateway", "leave the key out"),
+    ("metrics.podMonitor=null", "metrics.podMonitor", "leave the key out"),
     ("node.enabled=false,gateway.enabled=false", "node, gateway, detector, report", "enable one"),
     ("detector.enabled=true,references.existingConfigMap=approved", "kafka.servers", "name brokers"),
     ("detector.enabled=true,kafka.servers={kafka:9092}", "references.existingConfigMap", "name the ConfigMap"),
@@ -83,6 +85,7 @@ RELATIONS: Final = [
     ("kafka.tls.existingSecret=brokers", "kafka.tls.enabled", "would not be used; set it to true"),
     ("kafka.tls.enabled=true,kafka.tls.certificateKey=tls.crt", "kafka.tls", "set both"),
     ("store.url=postgresql://watchkeeper:hunter2@db/watchkeeper", "store.url", "put it into a Secret"),
+    ("store.url=postgresql://db/watchkeeper?user=watchkeeper&password=hunter2", "store.url", "put it into a Secret"),
     ("store.existingSecret=password", "store.url", "set store.url"),
     ("control.enabled=true,control.existingSecret=tokens", "control.enabled", "set store.enabled=true"),
     (f"{STORE},control.enabled=true", "control.existingSecret", "name a Secret"),

@@ -60,7 +60,7 @@ judge, a gateway's counts would count twice. Takes {root, component}; text or no
 {{- if $values.store.enabled -}}
 {{- if eq .component "gateway" }}{{ ternary "" "yes" $values.detector.enabled }}
 {{- else if eq .component "detector" }}yes
-{{- else }}{{ ternary "yes" "" (ne $values.store.url "") }}
+{{- else }}{{ ternary "yes" "" (not (empty $values.store.url)) }}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -152,7 +152,7 @@ accelerators:
   placement:
     pod_resources_socket: {{ ternary (printf "%s/kubelet.sock" $values.node.podResources.path) "" $values.node.podResources.enabled | quote }}
 {{- else }}
-{{- $folder := ternary "/etc/watchkeeper-references" "" (ne $values.references.existingConfigMap "") }}
+{{- $folder := ternary "/etc/watchkeeper-references" "" (not (empty $values.references.existingConfigMap)) }}
 {{- $isCounting := and (eq .component "gateway") $values.detector.enabled }}
 {{- if or $folder $isCounting }}
 drift:
@@ -164,9 +164,13 @@ drift:
   {{- end }}
 {{- end }}
 {{- end }}
-{{- if eq .component "detector" }}
+{{- if and (has .component (tuple "gateway" "detector")) $values.kafka.servers }}
 kafka:
+  {{- if eq .component "detector" }}
   enabled: true
+  {{- else }}
+  ticks: false
+  {{- end }}
   connection:
     {{- include "watchkeeper.kafkaConnection" .root | nindent 4 }}
 {{- end }}
@@ -180,8 +184,8 @@ exporters:
 {{- define "watchkeeper.config" -}}
 {{- $own := include "watchkeeper.ownConfig" . | fromYaml -}}
 {{- with $own.Error }}{{ fail (printf "the chart's own configuration is no YAML: %s" .) }}{{ end -}}
-{{- $general := deepCopy .root.Values.config -}}
-{{- $special := deepCopy (index .root.Values .component).config -}}
+{{- $general := deepCopy (default dict .root.Values.config) -}}
+{{- $special := deepCopy (default dict (index .root.Values .component).config) -}}
 {{- mergeOverwrite $own $general $special | toYaml -}}
 {{- end -}}
 

@@ -35,7 +35,7 @@ authorization:
 {{- $_ := set $usual "ca" (dict "secret" (dict "name" $secret "key" $values.tls.authorityKey)) }}
 {{- end }}
 tlsConfig:
-  {{- mergeOverwrite $usual (deepCopy $monitor.tlsConfig) | toYaml | nindent 2 }}
+  {{- mergeOverwrite $usual (deepCopy (default dict $monitor.tlsConfig)) | toYaml | nindent 2 }}
 {{- end }}
 {{- end -}}
 

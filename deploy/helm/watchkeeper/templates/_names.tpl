@@ -72,7 +72,7 @@ annotations:
 {{- end -}}
 
 {{- define "watchkeeper.imagePullSecrets" -}}
-{{- with concat (default list .Values.global.imagePullSecrets) .Values.imagePullSecrets }}
+{{- with concat (default list .Values.global.imagePullSecrets) (default list .Values.imagePullSecrets) }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}

@@ -52,7 +52,7 @@
   valueFrom:
     fieldRef:
       fieldPath: spec.nodeName
-{{- if and (eq .component "detector") (not (dig "kafka" "member" "" .config)) }}
+{{- if and (has .component (tuple "gateway" "detector")) (dig "kafka" "enabled" false .config) (not (dig "kafka" "member" "" .config)) }}
 - name: WATCHKEEPER__KAFKA__MEMBER
   value: '"$(POD_NAME)"'
 {{- end }}
@@ -88,7 +88,7 @@
 
 {{/* Of the container, with what a component states beyond the general. Takes {root, component}. */}}
 {{- define "watchkeeper.securityContext" -}}
-{{- $context := mergeOverwrite (deepCopy .root.Values.securityContext) (deepCopy (index .root.Values .component).securityContext) -}}
+{{- $context := mergeOverwrite (deepCopy (default dict .root.Values.securityContext)) (deepCopy (default dict (index .root.Values .component).securityContext)) -}}
 {{- if eq .component "node" -}}
 {{- $node := .root.Values.node -}}
 {{- if $node.privileged -}}
@@ -122,8 +122,10 @@ ports:
     protocol: TCP
   {{- end }}
 {{- range $name, $path := dict "livenessProbe" "/healthz" "readinessProbe" "/readyz" "startupProbe" "/healthz" }}
+{{- with index $values $name }}
 {{ $name }}:
-  {{- include "watchkeeper.probe" (dict "probe" (index $values $name) "path" $path "config" $.config) | nindent 2 }}
+  {{- include "watchkeeper.probe" (dict "probe" . "path" $path "config" $.config) | nindent 2 }}
+{{- end }}
 {{- end }}
 {{- if and $values.preStopSleepSeconds (semverCompare ">=1.30.0-0" .root.Capabilities.KubeVersion.Version) }}
 lifecycle:
@@ -249,7 +251,7 @@ automountServiceAccountToken: false
 enableServiceLinks: false
 {{- include "watchkeeper.imagePullSecrets" .root }}
 securityContext:
-  {{- mergeOverwrite (deepCopy .root.Values.podSecurityContext) (deepCopy $values.podSecurityContext) | toYaml | nindent 2 }}
+  {{- mergeOverwrite (deepCopy (default dict .root.Values.podSecurityContext)) (deepCopy (default dict $values.podSecurityContext)) | toYaml | nindent 2 }}
 terminationGracePeriodSeconds: {{ int $values.terminationGracePeriodSeconds }}
 {{- with $values.priorityClassName }}
 priorityClassName: {{ . }}
@@ -257,10 +259,8 @@ priorityClassName: {{ . }}
 {{- with $values.runtimeClassName }}
 runtimeClassName: {{ . }}
 {{- end }}
-{{- with $values.nodeSelector }}
 nodeSelector:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
+  {{- merge (deepCopy (default dict $values.nodeSelector)) (dict "kubernetes.io/os" "linux") | toYaml | nindent 2 }}
 {{- with $values.tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}

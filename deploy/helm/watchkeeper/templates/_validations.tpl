@@ -1,5 +1,29 @@
 {{/* What no schema can say: values that contradict each other. All of it at once, each with the way out. */}}
 
+{{/* Keys that have others below them. */}}
+{{- define "watchkeeper.levels" -}}
+global image tls tls.web tls.otlp tls.control auth auth.web auth.otlp kafka kafka.tls kafka.sasl store control
+otlpExport references node node.nvidia node.podResources node.serviceAccount gateway gateway.persistence gateway.pdb
+gateway.autoscaling gateway.service gateway.serviceAccount detector detector.persistence detector.pdb
+detector.autoscaling detector.keda detector.serviceAccount report report.persistence report.serviceAccount metrics
+metrics.podMonitor metrics.serviceMonitor metrics.prometheusRule dashboards alertmanagerExample networkPolicy
+networkPolicy.ingress networkPolicy.egress openshift test
+{{- end -}}
+
+{{/*
+`gateway:` with nothing below it takes away the whole of it, defaults too. Asked by the templates that helm renders first,
+so that no other fails by a word of its own.
+*/}}
+{{- define "watchkeeper.refuseEmptied" -}}
+{{- range $path := include "watchkeeper.levels" . | replace "\n" " " | splitList " " -}}
+{{- $there := $.Values -}}
+{{- range splitList "." $path }}{{ $there = index (default dict $there) . }}{{ end -}}
+{{- if not (kindIs "map" $there) -}}
+{{- fail (printf "\n\n%s: has nothing below it, which takes its defaults away; leave the key out, or write {}\n" $path) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "watchkeeper.mistakes" -}}
 {{- $values := .Values -}}
 {{- $found := list -}}
@@ -9,7 +33,7 @@
 {{- if and $values.detector.enabled (not $values.kafka.servers) -}}
 {{- $found = append $found "kafka.servers: detectors read from Kafka what others counted; name brokers, or set detector.enabled=false" -}}
 {{- end -}}
-{{- if and $values.detector.enabled (not $values.references.existingConfigMap) (not (dig "drift" "references_folder" "" (mergeOverwrite (deepCopy $values.config) (deepCopy $values.detector.config)))) -}}
+{{- if and $values.detector.enabled (not $values.references.existingConfigMap) (not (dig "drift" "references_folder" "" (mergeOverwrite (deepCopy (default dict $values.config)) (deepCopy (default dict $values.detector.config))))) -}}
 {{- $found = append $found "references.existingConfigMap: all detectors judge by the same references, which must be there when they start; name the ConfigMap that holds them (docs/fleet.md)" -}}
 {{- end -}}
 {{- if and $values.detector.keda.enabled (or $values.detector.autoscaling.enabled $values.detector.autoscaling.external) -}}
@@ -47,7 +71,7 @@
 {{- if ne (empty $kafkaTls.certificateKey) (empty $kafkaTls.privateKeyKey) -}}
 {{- $found = append $found "kafka.tls: certificateKey and privateKeyKey go together; set both" -}}
 {{- end -}}
-{{- if regexMatch "^[a-z]+://[^/@]*:[^/@]*@" $values.store.url -}}
+{{- if regexMatch "^[a-z]+://[^/@]*:[^/@]*@|[?&]password=" (default "" $values.store.url) -}}
 {{- $found = append $found "store.url: holds a password; put it into a Secret and name that in store.existingSecret" -}}
 {{- end -}}
 {{- if and $values.store.existingSecret (not $values.store.url) -}}

@@ -11,7 +11,7 @@
 {{- if and $values.metrics.prometheusRule.enabled (not $knows) (not $values.metrics.prometheusRule.force) }}
 - No alert was made: this cluster does not know the Prometheus operator's types.
 {{- end }}
-{{- if and $monitor (not (hasKey $values.metrics.podMonitor.additionalLabels "release")) }}
+{{- if and $monitor (not (hasKey (default dict $values.metrics.podMonitor.additionalLabels) "release")) }}
 - kube-prometheus-stack sees only monitors with its own label; if nothing is scraped, set
   metrics.podMonitor.additionalLabels.release to the name of its release.
 {{- end }}
@@ -20,7 +20,7 @@
   metrics.scrapeAnnotations=true.
 {{- end }}
 {{- range $on }}
-{{- if not (dig "limits" "memory" "" (index $values .).resources) }}
+{{- if not (dig "limits" "memory" "" (default dict (index $values .).resources)) }}
 - {{ . }}: has no limit of memory. Its own bounds hold what it keeps, not what a fault of the node may do.
 {{- end }}
 {{- end }}
