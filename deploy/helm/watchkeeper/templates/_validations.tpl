@@ -11,8 +11,8 @@ networkPolicy.ingress networkPolicy.egress openshift test
 {{- end -}}
 
 {{/*
-`gateway:` with nothing below it takes away the whole of it, defaults too. Asked by the templates that helm renders first,
-so that no other fails by a word of its own.
+`gateway:` with nothing below it takes away the whole of it, defaults too. Asked before anything else is rendered, so that
+no template trips over it.
 */}}
 {{- define "watchkeeper.refuseEmptied" -}}
 {{- range $path := include "watchkeeper.levels" . | replace "\n" " " | splitList " " -}}
