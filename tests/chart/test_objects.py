@@ -390,3 +390,19 @@ def test_notes_say_where_prompts_are_written(notes: Any) -> None:
     said = notes(given={"gateway": {"config": {"capture": {"share": 0.1, "path": "/var/lib/watchkeeper/calls"}}}})
 
     assert "- The gateway writes prompts and answers, redacted, to /var/lib/watchkeeper/calls (capture.share)." in said
+
+
+def test_a_gateway_that_takes_no_records_has_no_service_without_ports(render: Any) -> None:
+    names = [each["metadata"]["name"] for each in of_kind(render("gateway.config.otlp.enabled=false"), "Service")]
+
+    assert names == ["wk-watchkeeper-gateway-headless"]
+
+
+def test_a_certificate_of_a_public_authority_needs_none_in_the_secret(render: Any) -> None:
+    manifests = render("tls.existingSecret=certificate,tls.authorityKey=,metrics.podMonitor.enabled=true")
+    [endpoint] = one(manifests, "PodMonitor", "gateway")["spec"]["podMetricsEndpoints"]
+    [test] = one(manifests, "Pod", "test")["spec"]["containers"]
+
+    assert endpoint["tlsConfig"] == {"serverName": "wk-watchkeeper-gateway.obs.svc"}
+    assert "--server-name=wk-watchkeeper-gateway.obs.svc" in test["args"]
+    assert not any(argument.startswith("--ca-file") for argument in test["args"])

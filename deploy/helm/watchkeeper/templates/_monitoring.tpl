@@ -8,15 +8,7 @@ scheme: {{ include "watchkeeper.webScheme" .config | lower }}
 interval: {{ $monitor.interval }}
 scrapeTimeout: {{ $monitor.scrapeTimeout }}
 relabelings:
-  - action: replace
-    targetLabel: job
-    replacement: watchkeeper
-  - action: replace
-    sourceLabels: [__meta_kubernetes_pod_node_name]
-    targetLabel: node
-  {{- with $monitor.relabelings }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+  {{- include "watchkeeper.relabelings" .root | nindent 2 }}
 {{- with $monitor.metricRelabelings }}
 metricRelabelings:
   {{- toYaml . | nindent 2 }}
@@ -31,11 +23,24 @@ authorization:
 {{- if eq (include "watchkeeper.webScheme" .config) "HTTPS" }}
 {{- $secret := include "watchkeeper.tlsSecret" . }}
 {{- $usual := dict "serverName" (printf "%s-%s.%s.svc" (include "watchkeeper.fullname" .root) .component (include "watchkeeper.namespace" .root)) }}
-{{- if $secret }}
+{{- if and $secret $values.tls.authorityKey }}
 {{- $_ := set $usual "ca" (dict "secret" (dict "name" $secret "key" $values.tls.authorityKey)) }}
 {{- end }}
 tlsConfig:
   {{- mergeOverwrite $usual (deepCopy (default dict $monitor.tlsConfig)) | toYaml | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* What the shipped rules and dashboards go by. */}}
+{{- define "watchkeeper.relabelings" -}}
+- action: replace
+  targetLabel: job
+  replacement: watchkeeper
+- action: replace
+  sourceLabels: [__meta_kubernetes_pod_node_name]
+  targetLabel: node
+{{- with .Values.metrics.podMonitor.relabelings }}
+{{ toYaml . }}
 {{- end }}
 {{- end -}}
 

@@ -95,6 +95,9 @@ no template trips over it.
 {{- $found = append $found (printf "tls.%s.clientCertificates: certificates are asked for over TLS alone; set tls.existingSecret and tls.%s.enabled=true" $listener $listener) -}}
 {{- end -}}
 {{- end -}}
+{{- if and (or $values.tls.web.clientCertificates $values.tls.otlp.clientCertificates $values.tls.control.clientCertificates) (not $values.tls.authorityKey) -}}
+{{- $found = append $found "tls.authorityKey: clients' certificates are asked for and nothing says who signs them; name the key of that authority" -}}
+{{- end -}}
 {{- if and $values.otlpExport.existingSecret (not $values.otlpExport.endpoint) -}}
 {{- $found = append $found "otlpExport.endpoint: headers are given and no address; set it" -}}
 {{- end -}}
