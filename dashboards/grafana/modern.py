@@ -22,6 +22,8 @@ DATASOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 TAG: Final = "watchkeeper"
 _OBSOLETE: Final = ("__inputs", "rows", "style", "hideControls", "sharedCrosshair", "gnetId")
 _OBSOLETE_OF_TARGET: Final = ("step", "intervalFactor", "metric", "target", "query")
+_OBSOLETE_OF_PANEL: Final = ("editable", "error")
+_OF_ROW: Final = ("id", "type", "title", "gridPos", "collapsed", "panels")
 _ALL: Final = {"selected": True, "text": "All", "value": "$__all"}
 _COLUMNS: Final = 24
 _attributes: Any = attrs.define(slots=False, kw_only=True)
@@ -56,6 +58,21 @@ class Visual(lib.Panel):  # type: ignore[misc]
         return made
 
 
+def _told(data: Any) -> Any:
+    """Without what says nothing; the first step of a threshold begins at null."""
+    if isinstance(data, dict):
+        return {key: _told(value) for key, value in data.items() if value is not None or key == "value"}
+    return [_told(one) for one in data] if isinstance(data, list) else data
+
+
+def _panel_of_today(panel: dict[str, Any]) -> dict[str, Any]:
+    """A row has a title and a place, and grafanalib gives it all that a panel has."""
+    if panel["type"] == "row":
+        inside = [_panel_of_today(one) for one in panel.get("panels", [])]
+        return {key: panel[key] for key in _OF_ROW if key in panel} | {"panels": inside}
+    return {key: value for key, value in panel.items() if key not in _OBSOLETE_OF_PANEL}
+
+
 class Writer:
     """Writes boards in one language: `en` or `zh`."""
 
@@ -82,10 +99,13 @@ class Writer:
             links=[self._ways()],
             panels=self._rows(board.rows),
         ).auto_panel_ids()
-        data: dict[str, Any] = json.loads(json.dumps(made.to_json_data(), cls=DashboardEncoder))
+        data: dict[str, Any] = _told(json.loads(json.dumps(made.to_json_data(), cls=DashboardEncoder)))
         for key in _OBSOLETE:
             data.pop(key, None)
+        data["timepicker"].pop("time_options", None)
+        data["panels"] = [_panel_of_today(panel) for panel in data["panels"]]
         for variable in data["templating"]["list"]:
+            variable.pop("useTags", None)
             variable["current"] = _ALL if variable["type"] == "query" else {}
             if variable["type"] == "query":
                 variable["allowCustomValue"] = True
@@ -216,7 +236,7 @@ class Writer:
         elif panel.kind in ("stat", "bargauge", "state-timeline"):
             made["color"] = {"mode": "thresholds"}
         if panel.kind == "state-timeline":
-            made["custom"] = {"fillOpacity": 75, "lineWidth": 0, "spanNulls": False}
+            made["custom"] = {"fillOpacity": 75, "lineWidth": 0}
         if panel.kind == "table":
             made["custom"] = {"align": "auto", "filterable": True, "cellOptions": {"type": "auto"}}
         if panel.jump and panel.kind != "table":
