@@ -1,9 +1,12 @@
 """What the chart makes when, and what survives: monitors, rules, dashboards, scaling, claims, notes."""
 
+import base64
+import gzip
 import json
 import re
 import shutil
 import subprocess
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -406,3 +409,14 @@ def test_a_certificate_of_a_public_authority_needs_none_in_the_secret(render: An
     assert endpoint["tlsConfig"] == {"serverName": "wk-watchkeeper-gateway.obs.svc"}
     assert "--server-name=wk-watchkeeper-gateway.obs.svc" in test["args"]
     assert not any(argument.startswith("--ca-file") for argument in test["args"])
+
+
+def test_a_release_fits_into_the_secret_that_helm_keeps_it_in(render: Any, helm4: str, tmp_path: Path) -> None:
+    """A mebibyte is all that Kubernetes lets a Secret have; chart and manifests are in it, compressed, as base64."""
+    subprocess.run([helm4, "package", str(CHART), "-d", str(tmp_path)], check=True, capture_output=True, timeout=60)
+    [package] = tmp_path.glob("*.tgz")
+    with tarfile.open(package) as opened:
+        chart = [base64.b64encode(file.read()).decode() for name in opened if (file := opened.extractfile(name))]
+    manifests = json.dumps(render(presets=("production",)))
+
+    assert len(base64.b64encode(gzip.compress(json.dumps([chart, manifests]).encode()))) < 700_000
