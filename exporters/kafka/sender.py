@@ -194,6 +194,8 @@ _WORDS: Final = {
     "UnknownTopicOrPartition": "a topic is not there; make it as docs/fleet.md says; messages wait in the spool",
     "TopicAuthorizationFailed": "we may not write to a topic; messages wait in the spool",
     "SaslAuthenticationFailed": "user or password is wrong; messages wait in the spool",
+    "UnsupportedSaslMechanism": "they know no such connection.sasl; messages wait in the spool",
+    "TlsHandshake": "TLS failed, look at connection.tls_ca_file and their certificate; messages wait in the spool",
 }
 
 

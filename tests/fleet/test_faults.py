@@ -81,7 +81,7 @@ def test_one_that_was_frozen_until_others_had_its_partitions_and_then_goes_on_co
     """For a while two believe that a partition is theirs, and the one that is wrong writes last."""
     sent = kit.traffic(made, 45)
     third = len(sent) // 3 - 7
-    frozen, other = detectors.start(kept_every=3.0), detectors.start()
+    frozen, other = detectors.start(kept_every=1.5), detectors.start()
     for one in (frozen, other):
         kit.wait(lambda one=one: one.value("watchkeeper_kafka_partitions") == 2, said=detectors.logs)
     send(kit, broker, sent[:third])

@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -13,8 +14,9 @@ from watchkeeper.core.errors import ConfigError
 CONNECT_SECONDS: Final = 5.0
 REQUEST_SECONDS: Final = 10.0
 _PROBE_SECONDS: Final = 2.0
-_NOISY: Final = "kafka"
-"""the client logs every failed try; ours is one line when the state changes"""
+_CLIENT_LOG: Final = "kafka"
+_TIMEOUT: Final = "KafkaTimeout"
+_CAUSE_SECONDS: Final = 15.0
 
 
 class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,7 +83,7 @@ def settings(connection: Connection, path: str) -> dict[str, Any]:
     found = tuple(problems(connection, path))
     if found:
         raise ConfigError(*found)
-    logging.getLogger(_NOISY).setLevel(logging.CRITICAL + 1)
+    _CAUSES.listen()
     sasl = connection.sasl != "none"
     chosen: dict[str, Any] = {
         "bootstrap_servers": list(connection.servers),
@@ -110,7 +112,45 @@ def settings(connection: Connection, path: str) -> dict[str, Any]:
 
 
 def kind_of(error: Exception) -> str:
-    """A label value out of a short list: the client's own name of what went wrong."""
+    """A label value out of a short list: the client's own name of what went wrong, and `TlsHandshake`."""
+    kind = _name(error)
+    return _CAUSES.recent() or kind if kind == _TIMEOUT else kind
+
+
+class _Causes(logging.Handler):
+    """
+    Why connections could not be made. The client logs it at every try and raises no more than that time ran out; ours
+    is one line when the state changes. Names of errors are kept, never what they say.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self._newest, self._at = "", float("-inf")
+
+    def listen(self) -> None:
+        log = logging.getLogger(_CLIENT_LOG)
+        log.setLevel(logging.ERROR)
+        log.propagate = False
+        if self not in log.handlers:
+            log.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for said in record.args if isinstance(record.args, tuple) else ():
+            if not isinstance(said, Exception) or _name(said) == _TIMEOUT:
+                continue
+            name = "TlsHandshake" if "Handshake failed" in str(said) else _name(said)
+            self._newest = name if name == "TlsHandshake" or "Sasl" in name else ""
+            self._at = time.monotonic()
+
+    def recent(self) -> str:
+        """Empty where no password and no certificate was refused of late."""
+        return self._newest if time.monotonic() - self._at < _CAUSE_SECONDS else ""
+
+
+_CAUSES: Final = _Causes()
+
+
+def _name(error: Exception) -> str:
     return type(error).__name__.removesuffix("Error")
 
 
