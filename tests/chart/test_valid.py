@@ -205,6 +205,7 @@ SWITCHED_ON: Final = (
     "detector.keda",
     "metrics.podMonitor",
     "metrics.prometheusRule",
+    "metrics.sidecarMonitor",
     "dashboards",
     "networkPolicy.ingress",
     "networkPolicy.egress",

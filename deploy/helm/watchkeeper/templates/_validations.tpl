@@ -6,7 +6,8 @@ global image tls tls.web tls.otlp tls.control auth auth.web auth.otlp kafka kafk
 otlpExport references node node.nvidia node.podResources node.serviceAccount gateway gateway.persistence gateway.pdb
 gateway.autoscaling gateway.service gateway.serviceAccount detector detector.persistence detector.pdb
 detector.autoscaling detector.keda detector.serviceAccount report report.persistence report.serviceAccount metrics
-metrics.podMonitor metrics.serviceMonitor metrics.prometheusRule dashboards alertmanagerExample networkPolicy
+metrics.podMonitor metrics.serviceMonitor metrics.sidecarMonitor metrics.prometheusRule dashboards alertmanagerExample
+networkPolicy
 networkPolicy.ingress networkPolicy.egress openshift test
 {{- end -}}
 
