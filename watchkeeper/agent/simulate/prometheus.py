@@ -16,6 +16,8 @@ _LISTENING: Final = 'msg="Listening on" address='
 _START_SECONDS: Final = 60.0
 _ANSWER_SECONDS: Final = 60.0
 _WRITE_SECONDS: Final = 600.0
+_BLOCK: Final = "54h"
+"""promtool reads the whole text once for each block"""
 _FAR: Final = "10y"
 """nothing is too old to be kept"""
 
@@ -127,7 +129,10 @@ def program(name: str) -> str:
 
 def write_blocks(text: Path, data: Path) -> None:
     """OpenMetrics text as blocks of a Prometheus's data folder. :raises ConfigError: promtool's own complaint"""
-    command = [program("promtool"), "tsdb", "create-blocks-from", "openmetrics", "--quiet", str(text), str(data)]
+    command = [
+        program("promtool"), "tsdb", "create-blocks-from", f"--max-block-duration={_BLOCK}", "openmetrics", "--quiet",
+        str(text), str(data),
+    ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=_WRITE_SECONDS)  # noqa: S603
     if done.returncode:
         raise ConfigError(f"promtool: {(done.stderr or done.stdout)[-800:]}")
