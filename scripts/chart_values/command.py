@@ -15,6 +15,7 @@ from chart_values import comments, pages, schema
 from watchkeeper.agent import command_line
 
 CHART: Final = Path(__file__).resolve().parents[2] / "deploy/helm/watchkeeper"
+CHARTS: Final = (CHART, CHART / "charts/watchkeeper-sidecar")
 
 
 def main(arguments: list[str]) -> int:
@@ -22,13 +23,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where a file is not current")
     options = parser.parse_args(arguments)
     try:
-        made = files(CHART)
+        made = {path: text for chart in CHARTS for path, text in files(chart).items()}
     except comments.ValuesError as error:
         print(error, file=sys.stderr)
         return 2
     stale = [path for path, text in made.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in stale:
-        print(f"{'not current' if options.check else 'written'}: {path.relative_to(CHART)}")
+        print(f"{'not current' if options.check else 'written'}: {path.relative_to(CHARTS[0])}")
         if not options.check:
             path.write_text(made[path], encoding="utf-8")
     return 1 if stale and options.check else 0
@@ -40,13 +41,14 @@ def files(chart: Path) -> Mapping[Path, str]:
     about = yaml.safe_load((chart / "Chart.yaml").read_text(encoding="utf-8"))
     included = {entry.get("alias", entry["name"]) for entry in about.get("dependencies", [])}
     included |= {folder.name for folder in (chart / "charts").glob("*/")}
-    presets = {path.stem: path.read_text(encoding="utf-8") for path in (chart / "presets").glob("*.yaml")}
+    checked = schema.document(about["name"], values, included, config_schema())
+    made = {chart / "values.schema.json": json.dumps(checked, indent=1) + "\n"}
     readme = chart / "README.md"
-    parts = {"presets": pages.presets(presets), "values": pages.tables(values)}
-    return {
-        chart / "values.schema.json": json.dumps(schema.document(values, included, config_schema()), indent=1) + "\n",
-        readme: pages.renewed(readme.read_text(encoding="utf-8"), parts),
-    }
+    if readme.exists():
+        presets = {path.stem: path.read_text(encoding="utf-8") for path in (chart / "presets").glob("*.yaml")}
+        parts = {"values": pages.tables(values)} | ({"presets": pages.presets(presets)} if presets else {})
+        made[readme] = pages.renewed(readme.read_text(encoding="utf-8"), parts)
+    return made
 
 
 def config_schema() -> Mapping[str, Any]:

@@ -20,8 +20,9 @@ SHAPES: Final[Mapping[str, Schema]] = {**kubernetes.SHAPES, "config": {"$ref": f
 _TYPES: Final[Mapping[type, str]] = {bool: "boolean", int: "integer", float: "number", str: "string"}
 
 
-def document(values: Sequence[Value], included: Iterable[str], config_schema: Mapping[str, Any]) -> Schema:
+def document(chart: str, values: Sequence[Value], included: Iterable[str], config_schema: Mapping[str, Any]) -> Schema:
     """
+    :param chart: its name
     :param included: names of the charts that this one includes
     :param config_schema: what `watchkeeper config-schema` prints
     :raises ValuesError: a key of which nothing says what it may be
@@ -32,7 +33,7 @@ def document(values: Sequence[Value], included: Iterable[str], config_schema: Ma
         top["properties"][name].pop("additionalProperties", None)
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
-        "title": "Values of the chart watchkeeper",
+        "title": f"Values of the chart {chart}",
         **top,
         "definitions": _definitions(top, program.definitions(config_schema)),
     }

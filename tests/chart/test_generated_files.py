@@ -1,5 +1,6 @@
 """values.schema.json and the tables of the README: made of values.yaml, of its comments and of the program's schema."""
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from chart_values import comments, pages, schema
-from chart_values.command import CHART, config_schema, files, main
+from chart_values.command import CHART, CHARTS, config_schema, files, main
 from chart_values.comments import Value, ValuesError
 
 KEYS = {"role": {}, "log_level": {"type": "string"}}
@@ -18,7 +19,7 @@ PROGRAM = {"$defs": {"Config": {"type": "object", "properties": KEYS, "additiona
 
 
 def made(text: str) -> dict[str, Any]:
-    return schema.document(comments.read(text, schema.SHAPES), ["sidecar"], PROGRAM)
+    return schema.document("chart", comments.read(text, schema.SHAPES), ["sidecar"], PROGRAM)
 
 
 def refuses(document: dict[str, Any], values: dict[str, Any]) -> list[str]:
@@ -30,9 +31,20 @@ def written() -> dict[str, str]:
     return {path.name: text for path, text in files(CHART).items()}
 
 
-@pytest.mark.parametrize("name", ["README.md", "values.schema.json"])
-def test_a_generated_file_is_current(name: str, written: dict[str, str]) -> None:
-    assert (CHART / name).read_text(encoding="utf-8") == written[name], "run: .venv/bin/python scripts/chart"
+@pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.name)
+def test_generated_files_are_current(chart: Path) -> None:
+    made = files(chart)
+
+    there = {path: path.read_text(encoding="utf-8") for path in made if path.exists()}
+    assert [path.name for path, text in made.items() if there.get(path) != text] == [], "run: scripts/chart"
+
+
+def test_values_that_the_readme_shows_fit_the_schema(written: dict[str, str]) -> None:
+    validator = jsonschema_rs.Draft7Validator(json.loads(written["values.schema.json"]))
+    shown = re.findall(r"^```yaml\n(.*?)^```", written["README.md"], re.DOTALL | re.MULTILINE)
+
+    assert len(shown) > 0
+    assert [text for text in shown if not validator.is_valid(yaml.safe_load(text))] == []
 
 
 def test_the_shipped_values_fit_their_schema(written: dict[str, str]) -> None:
@@ -157,7 +169,7 @@ def test_config_is_the_program_s_own_without_the_role() -> None:
 
 
 def test_the_program_s_types_keep_what_a_list_s_entry_requires() -> None:
-    document = schema.document(comments.read("# -- Keys.\nconfig: {}\n"), [], config_schema())
+    document = schema.document("chart", comments.read("# -- Keys.\nconfig: {}\n"), [], config_schema())
 
     assert not refuses(document, {"config": {}})
     assert not refuses(document, {"config": {"tap": [{"port": 8080, "upstream": "http://127.0.0.1:8000"}]}})
@@ -222,12 +234,13 @@ def test_the_command_tells_stale_files_and_writes_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "presets").mkdir()
+    (tmp_path / "presets/tiny.yaml").write_text("# For one.\n")
     (tmp_path / "values.yaml").write_text("# -- Port.\nport: 1\n")
     (tmp_path / "Chart.yaml").write_text("name: chart\n")
     (tmp_path / "README.md").write_text(
         "<!-- presets: generated -->\n<!-- /presets -->\n<!-- values: generated -->\n<!-- /values -->\n"
     )
-    monkeypatch.setattr("chart_values.command.CHART", tmp_path)
+    monkeypatch.setattr("chart_values.command.CHARTS", (tmp_path,))
 
     assert main(["--check"]) == 1
     assert capsys.readouterr().out == "not current: values.schema.json\nnot current: README.md\n"
