@@ -6,9 +6,8 @@ global image tls tls.web tls.otlp tls.control auth auth.web auth.otlp kafka kafk
 otlpExport references node node.nvidia node.podResources node.serviceAccount gateway gateway.persistence gateway.pdb
 gateway.autoscaling gateway.service gateway.serviceAccount detector detector.persistence detector.pdb
 detector.autoscaling detector.keda detector.serviceAccount report report.persistence report.serviceAccount metrics
-metrics.podMonitor metrics.serviceMonitor metrics.sidecarMonitor metrics.prometheusRule dashboards alertmanagerExample
-networkPolicy
-networkPolicy.ingress networkPolicy.egress openshift test
+metrics.podMonitor metrics.serviceMonitor metrics.sidecarMonitor metrics.prometheusRule sidecars dashboards
+alertmanagerExample networkPolicy networkPolicy.ingress networkPolicy.egress openshift test
 {{- end -}}
 
 {{/*
@@ -28,7 +27,7 @@ no template trips over it.
 {{- define "watchkeeper.mistakes" -}}
 {{- $values := .Values -}}
 {{- $found := list -}}
-{{- if not (or $values.node.enabled $values.gateway.enabled $values.detector.enabled $values.report.enabled) -}}
+{{- if not (or $values.node.enabled $values.gateway.enabled $values.detector.enabled $values.report.enabled $values.sidecars.inject) -}}
 {{- $found = append $found "node, gateway, detector, report: none is enabled, so nothing would be installed; enable one" -}}
 {{- end -}}
 {{- if and $values.detector.enabled (not $values.kafka.servers) -}}
@@ -45,6 +44,9 @@ no template trips over it.
 {{- end -}}
 {{- if and $values.detector.keda.enabled (not $values.detector.keda.authenticationRef) (or (ne $values.kafka.sasl.mechanism "none") $values.kafka.tls.existingSecret) -}}
 {{- $found = append $found "detector.keda.authenticationRef: these brokers want a password or have a certificate of their own, and KEDA asks them itself; name a TriggerAuthentication that has both" -}}
+{{- end -}}
+{{- if and $values.sidecars.inject (index $values "watchkeeper-sidecar").configMap -}}
+{{- $found = append $found "watchkeeper-sidecar.configMap: with sidecars.inject pods of other namespaces get the sidecar, and cannot mount it; leave it empty, and watchkeeper-sidecar.config goes into their environment" -}}
 {{- end -}}
 {{- range $component := tuple "gateway" "detector" -}}
 {{- $scaling := (index $values $component).autoscaling -}}
