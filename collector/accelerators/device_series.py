@@ -100,7 +100,8 @@ class DeviceSeries:
     def __init__(self, who: Labels) -> None:
         self.samples: list[Sample] = []
         self._who = who
-        self._own = dict(who)
+        self._own = {pair[0]: pair for pair in who}
+        """by name; a device has hundreds of series, which share the pairs themselves"""
         self._series: dict[tuple[Metric, Labels], _Series] = {}
         self._groups: dict[str, _Group] = {}
         self._shown = 0
@@ -118,7 +119,7 @@ class DeviceSeries:
             return []
         gaps = self.forget(Reason.OFF)
         self._break_up()
-        self._who, self._own = who, dict(who)
+        self._who, self._own = who, {pair[0]: pair for pair in who}
         for (_, extra), series in self._series.items():
             series.labels = self._named(series.metric, extra)
             series.at = 0.0  # told anew, counters too
@@ -262,8 +263,8 @@ class DeviceSeries:
 
     def _named(self, metric: Metric, extra: Labels) -> Labels:
         """The metric's labels in its order; those without a value are left out."""
-        values = {**self._own, **dict(extra)} if extra else self._own
-        return tuple((name, values[name]) for name in metric.labels if values.get(name))
+        pairs = self._own | {pair[0]: pair for pair in extra} if extra else self._own
+        return tuple(pairs[name] for name in metric.labels if name in pairs and pairs[name][1])
 
     def _hide(self, stale: Sequence[_Series], reason: Reason) -> list[Gap]:
         for series in stale:

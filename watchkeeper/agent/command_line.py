@@ -28,6 +28,7 @@ from watchkeeper.agent.replay import arguments as replay
 from watchkeeper.agent.report import arguments as report
 from watchkeeper.agent.simulate import arguments as simulate
 from watchkeeper.agent.stored import arguments as stored
+from watchkeeper.core.aiohttp_by_parts import take_aiohttp_by_parts
 from watchkeeper.core.errors import ConfigError
 
 EXIT_CONFIG = 2
@@ -217,6 +218,7 @@ def _watch(options: argparse.Namespace) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # products of 64 x 20 gain nothing from more
 
+    take_aiohttp_by_parts()
     from watchkeeper.agent.agent import Agent
     from watchkeeper.agent.process import share_one_heap
     from watchkeeper.agent.supervisor import log_thread_end

@@ -8,7 +8,8 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import Response, StreamResponse
 
 from watchkeeper.core.bounded_http import BoundedServer, Bounds, SparingLog
 from watchkeeper.core.interfaces import Answer, Request
@@ -109,7 +110,7 @@ class WebServer:
         await self._stop.wait()
         await server.stop(_STOP_SECONDS)
 
-    async def answer(self, request: web.BaseRequest, began: float) -> web.StreamResponse:
+    async def answer(self, request: BaseRequest, began: float) -> StreamResponse:
         if request.path not in _OPEN and (refused := self._refusal(request)):
             return refused
         handler = self._routes.get(request.path)
@@ -120,7 +121,7 @@ class WebServer:
         headers = {name.lower(): value for name, value in request.headers.items()}
         return _response(handler(Request(path=request.path, query=dict(request.query), headers=headers)))
 
-    def _refusal(self, request: web.BaseRequest) -> web.Response | None:
+    def _refusal(self, request: BaseRequest) -> Response | None:
         """The answer to who may not ask; it says nothing."""
         if self._tls is not None and self._tls.pair.client_ca and not _certificate(request):
             self._tls.turned_away()
@@ -129,7 +130,7 @@ class WebServer:
             return _response(Answer(b"", _TEXT, 401, {"WWW-Authenticate": _CHALLENGE}))
         return None
 
-    def failed(self, request: web.BaseRequest, fault: BaseException | None) -> web.StreamResponse:
+    def failed(self, request: BaseRequest, fault: BaseException | None) -> StreamResponse:
         if fault is None:
             return _response(Answer(b"400: Bad Request", _TEXT, 400))
         self._tell(f"{request.path} failed" if request.path in self._routes else "a request failed", fault)
@@ -166,11 +167,11 @@ class WebServer:
         return Answer(b"ok\n", _TEXT) if ready else Answer(b"not ready\n", _TEXT, 503)
 
 
-def _certificate(request: web.BaseRequest) -> object:
+def _certificate(request: BaseRequest) -> object:
     """Of the client, checked at the handshake; None: it showed none."""
     return request.transport.get_extra_info("peercert") if request.transport else None
 
 
-def _response(answer: Answer) -> web.Response:
+def _response(answer: Answer) -> Response:
     headers = {**_SECURITY, "Content-Type": answer.content_type, **answer.headers}
-    return web.Response(body=answer.body, status=answer.status, headers=headers)
+    return Response(body=answer.body, status=answer.status, headers=headers)

@@ -13,8 +13,10 @@ from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 import msgspec
-from aiohttp import web
-from aiohttp.web_protocol import _ErrInfo
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError, _ErrInfo
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import StreamResponse
+from aiohttp.web_server import Server
 
 from watchkeeper.core.tls import ServerTls
 
@@ -41,11 +43,11 @@ class Bounds(msgspec.Struct, frozen=True):
 class Service(Protocol):
     """What is answered."""
 
-    async def answer(self, request: web.BaseRequest, began: float) -> web.StreamResponse:
+    async def answer(self, request: BaseRequest, began: float) -> StreamResponse:
         """:param began: loop time at which the head began to arrive"""
         ...
 
-    def failed(self, request: web.BaseRequest, fault: BaseException | None) -> web.StreamResponse:
+    def failed(self, request: BaseRequest, fault: BaseException | None) -> StreamResponse:
         """The answer when `answer` raised `fault`; without one, to bytes that are not HTTP."""
         ...
 
@@ -186,7 +188,7 @@ def _accept_advice(error: OSError) -> str:
     return f"{why}; tried again every second"
 
 
-class _Connection(web.RequestHandler):
+class _Connection(RequestHandler):
     """Knows since when its peer keeps it waiting."""
 
     __slots__ = (
@@ -206,7 +208,7 @@ class _Connection(web.RequestHandler):
         self._wire: asyncio.Transport
         self._socket: Any
         self._is_secured = False
-        self._request: web.BaseRequest | None = None
+        self._request: BaseRequest | None = None
         self._head_since: float | None = None
         self._answering_since: float | None = None
         self._closing_since: float | None = None
@@ -227,9 +229,9 @@ class _Connection(web.RequestHandler):
         super().data_received(data)
         if self._request is not None and self._messages and isinstance(self._messages[-1][0], _ErrInfo):
             # aiohttp answers what is not HTTP in its turn, but lets the reader of a broken body wait for ever
-            self._request.content.set_exception(web.RequestPayloadError())
+            self._request.content.set_exception(RequestPayloadError())
 
-    def head_arrived(self, request: web.BaseRequest) -> float:
+    def head_arrived(self, request: BaseRequest) -> float:
         """The head is complete; loop time at which it began."""
         began = self._head_since or self._loop.time()
         self._head_since = None
@@ -240,8 +242,8 @@ class _Connection(web.RequestHandler):
         self._request = None
 
     async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
+        self, request: BaseRequest, resp: StreamResponse, start_time: float | None
+    ) -> tuple[StreamResponse, bool]:
         """Send it; this waits for a peer that reads slowly."""
         self._answering_since = self._loop.time()
         try:
@@ -277,11 +279,11 @@ class _Connection(web.RequestHandler):
 
     def handle_error(
         self,
-        request: web.BaseRequest,
+        request: BaseRequest,
         status: int = 500,
         exc: BaseException | None = None,
         message: str | None = None,
-    ) -> web.StreamResponse:
+    ) -> StreamResponse:
         """Bytes that are not HTTP (400), or a fault of our own. Neither words nor traceback leave."""
         response = self._owner.service.failed(request, None if status == HTTPStatus.BAD_REQUEST else exc)
         response.force_close()
@@ -290,7 +292,7 @@ class _Connection(web.RequestHandler):
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """What went wrong after the answer was begun; aiohttp would log a traceback."""
         fault = kw.get("exc_info")
-        if not isinstance(fault, web.RequestPayloadError):  # that one is a broken body, refused already
+        if not isinstance(fault, RequestPayloadError):  # that one is a broken body, refused already
             self._owner.service.broke_off(fault)
 
 
@@ -298,7 +300,7 @@ def _is_past(since: float | None, now: float, seconds: float) -> bool:
     return since is not None and now - since > seconds
 
 
-class _Connections(web.Server):
+class _Connections(Server):
     """Makes connections, and knows those that are open."""
 
     def __init__(self, service: Service, bounds: Bounds) -> None:
@@ -313,7 +315,7 @@ class _Connections(web.Server):
             "access_log": None,
         }
 
-    def __call__(self) -> web.RequestHandler:
+    def __call__(self) -> RequestHandler:
         return _Connection(self, **self._settings)
 
     def all(self) -> list[_Connection]:
@@ -328,7 +330,7 @@ class _Connections(web.Server):
                 self.service.too_slow()
                 connection.abort()
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _answer(self, request: BaseRequest) -> StreamResponse:
         connection = request.protocol
         assert isinstance(connection, _Connection)  # noqa: S101 - `__call__` makes no other
         began = connection.head_arrived(request)
