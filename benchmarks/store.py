@@ -2,12 +2,14 @@
 How much a store grows in a day, and what writing it costs: models that each have one service, 20 watched signals and
 a thousand calls an hour, written every five minutes as the exporter does.
 
-    .venv/bin/python benchmarks/store.py --models 1000 --hours 24 [--url postgresql://...]
+    .venv/bin/python benchmarks/store.py --models 1000 --hours 24 [--postgres | --url postgresql://...]
 
-A day of 1,000 models takes some minutes and some hundred megabytes of disk.
+A day of 1,000 models takes some minutes and some hundred megabytes of disk. `--postgres` starts a server for it, whose
+commits do not wait for the disk.
 """
 
 import argparse
+import contextlib
 import random
 import tempfile
 import time
@@ -21,6 +23,7 @@ from watchkeeper.agent.process import resident_bytes
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.observed import Counted, Drawn, Row
 from watchkeeper.core.records import Batch, Finding, Point, Severity
+from watchkeeper.core.testkit import PostgresServer
 from watchkeeper.core.vocabulary import requests
 
 START = 1_790_000_000 // 86_400 * 86_400.0
@@ -65,7 +68,15 @@ def main() -> None:
     parser.add_argument("--models", type=int, default=1000)
     parser.add_argument("--hours", type=int, default=24)
     parser.add_argument("--url", default="")
+    parser.add_argument("--postgres", action="store_true")
     options = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        if options.postgres:
+            options.url = stack.enter_context(PostgresServer()).database()
+        measure(options)
+
+
+def measure(options: argparse.Namespace) -> None:
     chance = random.Random(1)
     with tempfile.TemporaryDirectory() as folder:
         config = StoreConfig(enabled=True, url=options.url, state_folder=folder, profile_seconds=3600.0)
@@ -109,8 +120,8 @@ def main() -> None:
         print(f"\n{options.models} models, {options.hours} h: {grown:,.1f} MB, {a_day:,.0f} MB a day")
         share, resident = seconds / options.hours / 36, resident_bytes() / 1e6
         print(f"{share:.2f} % of one core, {resident:,.0f} MB resident, generator included")
-        for table, count in rows_of(engine):
-            print(f"  {table:<16}{count:>10,} rows")
+        for table, count, held in tables_of(engine, is_postgres=bool(options.url)):
+            print(f"  {table:<16}{count:>10,} rows {held / 1e6:>8,.1f} MB")
         if not options.url:
             print(f"  file and log: {sum(one.stat().st_size for one in Path(folder).glob('*.db*')) / 1e6:,.1f} MB")
 
@@ -135,10 +146,17 @@ def size(engine) -> int:
         return database.size_bytes(connection)
 
 
-def rows_of(engine) -> list[tuple[str, int]]:
+def tables_of(engine, *, is_postgres: bool) -> list[tuple[str, int, int]]:
+    """Name, rows, and bytes with indices."""
+    held = "pg_total_relation_size(:name)"
+    if not is_postgres:
+        held = "(SELECT sum(pgsize) FROM dbstat JOIN sqlite_master USING (name) WHERE tbl_name = :name)"
+    tables = ("profiles", "samples", "streams", "inventory", "findings", "finding_events", "audit")
     with database.reading(engine) as connection:
-        tables = ("profiles", "samples", "streams", "inventory", "findings", "finding_events", "audit")
-        return [(table, connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()) for table in tables]  # noqa: S608
+        return [
+            (table, *connection.execute(text(f"SELECT count(*), {held} FROM {table}"), {"name": table}).one())  # noqa: S608
+            for table in tables
+        ]
 
 
 if __name__ == "__main__":

@@ -112,6 +112,7 @@ class Spool:
         if not self._in_file:
             for _ in range(count):
                 self._held.popleft()
+            self._spill()
             return
         self._done += sum(map(len, self._lines()[:count]))
         self._in_file -= count
@@ -126,7 +127,10 @@ class Spool:
 
     def _spill(self) -> None:
         """From memory to disk, as far as there is room."""
-        if self._file == _NO_FILE or not self._held:
+        if self._file == _NO_FILE:
+            return
+        if not self._held:
+            self.problem = ""
             return
         self._compact()
         lines: list[bytes] = []

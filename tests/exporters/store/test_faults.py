@@ -1,5 +1,6 @@
 """What must hold when the database is killed, away, full or slow: nothing acknowledged lost, each once, in order."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -237,6 +238,44 @@ def test_with_the_disk_full_findings_wait_and_are_written_once_there_is_room(on_
     assert held < number
     assert [one.split()[1] for one in told(on_sqlite)] == [str(one) for one in range(number)]
     assert on_sqlite.ask(audit.verify).problem == ""
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Of two megabytes, for database and spool alike."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if os.geteuid() != 0:
+        pytest.skip("mounts a small disk, which only root may; run as root, or in a container")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_on_a_disk_without_any_room_findings_wait_in_memory_and_are_written_once_there_is_room(small_disk, place_class):
+    place = place_class("", small_disk / "state")
+    store = place.store()
+    number = 0
+    filler = small_disk / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    while place.tell(store, place.finding(at=AT + number, summary=f"step {number} " + "x" * 300)):
+        number += 1
+        assert number < 2_000
+        time.sleep(0.002)
+    for _ in range(50):
+        number += 1
+        place.tell(store, place.finding(at=AT + number, summary=f"step {number} " + "x" * 300))
+    place.wait_until(lambda: len(store._spool) > 50)
+
+    filler.unlink()
+    place.wait_until(lambda: place.tell(store) and len(store._spool) == 0)
+    store.close()
+
+    assert [one.split()[1] for one in told(place)] == [str(one) for one in range(number + 1)]
+    assert place.ask(audit.verify).problem == ""
+    assert place.counted("events", "dropped") == 0
 
 
 def test_a_database_that_somebody_holds_makes_findings_wait_and_the_pipeline_does_not(on_sqlite):
