@@ -33,7 +33,8 @@ class PrometheusServer:
 
     `directory` is a folder for configuration, storage (below `data`, which may be filled) and log. `rule_files` are
     rules to evaluate each second; their alerts go to the Alertmanager at `alertmanager` (http://host:port), and go on
-    pending where what is stored says since when. Skips the test where Prometheus is not installed (see `require`).
+    pending where what is stored says since when. `labels` (by job name) are added to what a target tells, and win over
+    its own, `job` too. Skips the test where Prometheus is not installed (see `require`).
 
         with PrometheusServer(tmp_path, {"watchkeeper": "127.0.0.1:9464"}) as prometheus:
             rows = prometheus.wait_for('up == 1')
@@ -46,6 +47,7 @@ class PrometheusServer:
         rule_files: Sequence[Path] = (),
         start_seconds: float = 30.0,
         alertmanager: str = "",
+        labels: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self._program = require("prometheus", "prometheus")
         self._directory = directory
@@ -53,6 +55,7 @@ class PrometheusServer:
         self._rule_files = rule_files
         self._start_seconds = start_seconds
         self._alertmanager = alertmanager
+        self._labels = labels or {}
         self._process: subprocess.Popen[bytes] | None = None
         self.url = ""
 
@@ -132,7 +135,8 @@ class PrometheusServer:
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(path) for path in self._rule_files],
             "scrape_configs": [
-                {"job_name": job, "static_configs": [{"targets": [target]}]} for job, target in self._targets.items()
+                {"job_name": job, "static_configs": [{"targets": [target], "labels": dict(self._labels.get(job, {}))}]}
+                for job, target in self._targets.items()
             ],
         }
 
