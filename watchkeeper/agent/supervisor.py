@@ -86,7 +86,7 @@ class SourceRunner:
     def __init__(self, name: str, source: Source, interval_seconds: float, readings: Readings, ledger: Ledger) -> None:
         self.name = name
         self.source = source
-        self._interval_seconds = interval_seconds
+        self.interval_seconds = interval_seconds
         self._readings = readings
         self._ledger = ledger
         self._label = (("source", name),)
@@ -120,7 +120,7 @@ class SourceRunner:
     def _run(self) -> None:
         wait_seconds = 0.0
         while not self._stop.wait(wait_seconds):
-            wait_seconds = self._failures.attempt(self._read) + self._interval_seconds
+            wait_seconds = self._failures.attempt(self._read) + self.interval_seconds
         self._failures.attempt(self._read)
 
     def _read(self) -> None:
