@@ -141,14 +141,15 @@ def template(
 
 @pytest.fixture(scope="module")
 def kustomize(tmp_path_factory: pytest.TempPathFactory, kubectl: str) -> Any:
-    """`kustomize(workloads, components)`: by name, what comes out of them."""
+    """`kustomize(workloads, components, patches=, images=)`: by name, what comes out of them."""
 
-    def run(workloads: list[Manifest], *components: str) -> dict[str, Manifest]:
+    def run(workloads: list[Manifest], *components: str, **more: Any) -> dict[str, Manifest]:
         folder = tmp_path_factory.mktemp("kustomize")
         shutil.copytree(COMPONENT, folder / "sidecar")
         (folder / "all").mkdir()
         (folder / "all/all.yaml").write_text(yaml.safe_dump_all(workloads), encoding="utf-8")
-        asked = {"resources": ["all.yaml"], "components": list(components)}
+        shutil.copy(COMPONENT / "sidecar.yaml", folder / "all/sidecar.yaml")
+        asked = {"resources": ["all.yaml"], "components": list(components), **more}
         (folder / "all/kustomization.yaml").write_text(yaml.safe_dump(asked), encoding="utf-8")
         done = subprocess.run([kubectl, "kustomize", folder / "all"], capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
@@ -234,6 +235,27 @@ def test_what_did_not_ask_is_left_alone(kustomize: Any, policy: Policy) -> None:
 
     assert kustomize([silent, refusing], "../sidecar") == {"silent": silent, "refusing": refusing}
     assert [injected(policy, one) for one in (silent, refusing)] == [silent, refusing]
+
+
+def test_kustomize_takes_a_target_by_name_and_another_image(
+    kustomize: Any, ways: dict[str, dict[str, Manifest]]
+) -> None:
+    """As docs/sidecar.md has it."""
+    patch = {"path": "sidecar.yaml", "target": {"kind": "StatefulSet", "name": "ordered"}}
+    image = {"name": "watchkeeper", "newName": "registry.example.com/watchkeeper", "newTag": "0.2.0"}
+    made = kustomize([each for each in WORKLOADS if each["metadata"]["name"] in ("ordered", "vllm")], patches=[patch])
+    other = kustomize([workload("plain", PLAIN)], "../sidecar", images=[image])
+
+    assert made["ordered"] == ways["kustomize"]["ordered"]
+    assert "watchkeeper" not in json.dumps(spec_of(made["vllm"]))
+    assert sidecar_of(spec_of(other["plain"]))["image"] == "registry.example.com/watchkeeper:0.2.0"
+
+
+def test_the_registry_of_all_charts_is_the_sidecars_too(charts: Path, helm4: str) -> None:
+    values: dict[str, Any] = {"global": {"imageRegistry": "all.example.com/"}}
+    [made] = template(helm4, charts / "vllm", {"image": {"registry": "mine.example.com"}}, **values)
+
+    assert sidecar_of(spec_of(made))["image"] == f"all.example.com/watchkeeper:{__version__}"
 
 
 def test_a_pod_of_the_hosts_network_gets_no_port_that_would_be_the_nodes(

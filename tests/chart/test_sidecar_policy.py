@@ -55,6 +55,16 @@ def test_it_is_made_only_where_the_api_server_has_it(kube: str, apis: Any, there
     assert (len(of_kind(POLICY, manifests)), len(of_kind(BINDING, manifests))) == (there, there)
 
 
+@pytest.mark.parametrize(("kube", "told"), [("1.33", True), (NEWEST, False)], ids=["unknown", "known"])
+def test_who_asked_for_it_in_vain_is_told_so(kube: str, told: bool, render: Any) -> None:
+    """In the notes after an installation."""
+    notes = '{kind: Notes, said: {{ include "watchkeeper.warnings" . | quote }}}'
+    made = render(given={"sidecars": {"inject": True}, "extraManifests": [notes]}, kube=kube)
+
+    [said] = [each["said"] for each in of_kind("Notes", made)]
+    assert ("No pod gets a sidecar: this cluster does not know MutatingAdmissionPolicies" in said) is told
+
+
 def test_it_is_off_unless_asked_for(render: Any) -> None:
     assert of_kind(POLICY, render(kube=NEWEST)) == []
 

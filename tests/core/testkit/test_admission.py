@@ -58,3 +58,11 @@ def test_where_a_condition_does_not_hold_nothing_changes() -> None:
 def test_what_does_not_fit_a_pod_is_refused_before_any_pod_comes(value: str, said: str) -> None:
     with pytest.raises(RuntimeError, match=said):
         policy(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "condition"), [('"w"', "1"), ('"w"}, 1, JSONPatch{op: "add"', "true")], ids=["condition", "patch"]
+)
+def test_an_expression_that_gives_something_else_is_refused(value: str, condition: str) -> None:
+    with pytest.raises(RuntimeError, match="and should give"):
+        policy(value, condition)

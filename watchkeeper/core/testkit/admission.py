@@ -49,8 +49,8 @@ class Policy:
         mutations = [mutation["jsonPatch"]["expression"] for mutation in spec["mutations"]]
         self._pool = _pool(sorted({path for text in mutations for path in _TYPE.findall(text)}))
         environment = cel.NewEnv(descriptor_pool=self._pool, variables={"object": cel.Type.DYN})
-        self._conditions = [environment.compile(one["expression"]) for one in spec["matchConditions"]]
-        self._mutations = [environment.compile(_TYPE.sub(_renamed, text)) for text in mutations]
+        self._conditions = [_compiled(environment, one["expression"], "BOOL") for one in spec["matchConditions"]]
+        self._mutations = [_compiled(environment, _TYPE.sub(_renamed, text), "LIST<JSONPatch>") for text in mutations]
 
     def admit(self, pod: Mapping[str, Any]) -> Object:
         """The pod as it is stored: a copy, changed where all conditions hold."""
@@ -66,6 +66,13 @@ class Policy:
         value: message.Message = message_factory.GetMessageClass(kind)()
         value.ParseFromString(said.value.value)
         return {"op": said.op, "path": said.path, "value": json_format.MessageToDict(value)}
+
+
+def _compiled(environment: Any, text: str, wanted: str) -> Any:
+    expression = environment.compile(text)
+    if (kind := str(expression.return_type())) != wanted:
+        raise RuntimeError(f"an expression gives {kind}, and should give {wanted}: {text[:200]}")
+    return expression
 
 
 def _served(value: Any) -> Any:

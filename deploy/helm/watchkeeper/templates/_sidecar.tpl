@@ -3,6 +3,11 @@ The sidecar as the API server adds it: the very container of the library chart, 
 Patch: an apply configuration may hold no atomic list or map, and a container's args and field references are some.
 */}}
 
+{{/* Whether the API server has MutatingAdmissionPolicies of v1. */}}
+{{- define "watchkeeper.knowsPolicies" -}}
+{{- if or (.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy") (semverCompare ">=1.36.0-0" .Capabilities.KubeVersion.Version) }}yes{{ end -}}
+{{- end -}}
+
 {{/* Values of the library chart for pods of any namespace, with this chart's image. As YAML. */}}
 {{- define "watchkeeper.sidecarValues" -}}
 {{- $values := include "watchkeeper-sidecar.values" . | fromYaml -}}

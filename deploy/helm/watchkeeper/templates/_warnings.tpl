@@ -11,6 +11,10 @@
 {{- if and $values.metrics.prometheusRule.enabled (not $knows) (not $values.metrics.prometheusRule.force) }}
 - No alert was made: this cluster does not know the Prometheus operator's types.
 {{- end }}
+{{- if and $values.sidecars.inject (not (include "watchkeeper.knowsPolicies" .)) }}
+- No pod gets a sidecar: this cluster does not know MutatingAdmissionPolicies, as Kubernetes does from 1.36 on.
+  docs/sidecar.md has two other ways.
+{{- end }}
 {{- if and $monitor (not (hasKey (default dict $values.metrics.podMonitor.additionalLabels) "release")) }}
 - kube-prometheus-stack sees only monitors with its own label; if nothing is scraped, set
   metrics.podMonitor.additionalLabels.release to the name of its release.
