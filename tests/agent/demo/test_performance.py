@@ -21,6 +21,7 @@ from watchkeeper.agent.demo.children import Child, DemoFailed, port_near
 from watchkeeper.agent.demo.performance import ENGINE_LIBRARY
 from watchkeeper.agent.demo.promised import PROMISED
 from watchkeeper.agent.demo.stage import Ports, Stage
+from watchkeeper.agent.demo.summary import PROGRESS_HEAD
 from watchkeeper.agent.demo.watching import pause_seconds
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.testkit import PrometheusServer, free_port, require, require_library
@@ -60,21 +61,20 @@ def test_a_demo_that_is_interrupted_sums_up_too_and_was_watched_by_a_prometheus_
         stdout=subprocess.PIPE,
         text=True,
     ) as demo:
-        lines = []
-        for line in demo.stdout:
-            lines.append(line)
-            if line.startswith("    0:10"):  # the second line of progress: there was a scrape
-                watched = watched_by(addresses("".join(lines)))
-                demo.send_signal(signal.SIGINT)
-                break
+        try:
+            said = "".join(until_progress(demo.stdout))
+            watched = watched_by(addresses(said))
+        finally:
+            demo.send_signal(signal.SIGINT)
         rest, _ = demo.communicate(timeout=120)
 
-    assert demo.returncode == 0, "".join(lines) + rest
+    assert demo.returncode == 0, said + rest
     assert "promised metrics are there" in rest
     assert watched == {
-        "calls are counted": True,
+        "rows of calls": 1,
         "rules": ALERTS,
         "alert list": 200,
+        "runbooks": {200},
         "receivers": "http://alertmanager.test/api/v2/alerts",
     }
     assert f"\n{ALERTS} alerts watched by Prometheus:\n" in rest
@@ -140,9 +140,22 @@ def stage(folder):
     return Stage(None, None, "http://127.0.0.1:9", folder / "none.yaml", folder, Ports(1, 2, 3, 4))
 
 
+def until_progress(stdout):
+    """What it says before it counts."""
+    for line in stdout:
+        yield line
+        if line.startswith(PROGRESS_HEAD):
+            return
+
+
 def addresses(said):
     """By the words before them: Queries, Alerts, Routing."""
     return dict(re.findall(r"^(\w+): +.*?(http://[\w.:/#]+)", said, re.MULTILINE))
+
+
+def status(url):
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return answer.status
 
 
 def watched_by(links):
@@ -153,18 +166,19 @@ def watched_by(links):
         with urllib.request.urlopen(f"{url}/api/v1/{path}", timeout=10) as answer:
             return json.load(answer)["data"]
 
-    rows = asked("query?query=sum(watchkeeper_requests_total)")["result"]
-    names = {
-        rule["name"] for group in asked("rules")["groups"] for rule in group["rules"] if rule["type"] == "alerting"
-    }
-    with urllib.request.urlopen(links["Alerts"], timeout=10) as answer:
-        status = answer.status
+    deadline = time.monotonic() + 120
+    while not (rows := asked("query?query=sum(watchkeeper_requests_total)%3E0")["result"]):
+        assert time.monotonic() < deadline, "no call was counted"
+        time.sleep(0.2)
+    rules = [rule for group in asked("rules")["groups"] for rule in group["rules"] if rule["type"] == "alerting"]
+    pages = {rule["annotations"]["runbook_url"] for rule in rules}
     receivers = [one["url"] for one in asked("alertmanagers")["activeAlertmanagers"]]
     address = links["Routing"].removeprefix("http://").partition("/")[0]
     return {
-        "calls are counted": bool(rows) and float(rows[0]["value"][1]) > 0,
-        "rules": len(names),
-        "alert list": status,
+        "rows of calls": len(rows),
+        "rules": len({rule["name"] for rule in rules}),
+        "alert list": status(links["Alerts"]),
+        "runbooks": {status(page) for page in pages},
         "receivers": "".join(receivers).replace(address, "alertmanager.test"),
     }
 
