@@ -267,3 +267,14 @@ def test_the_largest_release_fits_into_the_secret_that_helm_keeps_it_in(helm4: s
 
     assert done.returncode == 0, done.stderr
     assert len(base64.b64encode(gzip.compress(done.stdout))) < 768 * 1024
+
+
+def test_the_policy_that_adds_sidecars_is_made_from_the_first_release_that_takes_it(render: Any, invalid: Any) -> None:
+    kinds = {"MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"}
+    first, before = (render("sidecars.inject=true", kube=release, apis=()) for release in ("1.36", "1.35"))
+    made = [manifest for manifest in first if manifest["kind"] in kinds]
+
+    assert {manifest["kind"] for manifest in made} == kinds
+    assert against(made, "1.36", invalid) == []
+    assert len(against(made, "1.35", invalid)) == 2
+    assert kinds.isdisjoint(manifest["kind"] for manifest in before)
