@@ -5,6 +5,7 @@ but for the state folder. `scripts/image` does the same with the image itself.
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -73,6 +74,8 @@ def started() -> Iterator[dict[str, Started]]:
     if os.getuid() != 0:
         pytest.skip("only root can become another user and make a root read-only; run the tests as root")
     unshare = require("unshare", "util-linux")
+    if subprocess.run([unshare, "--mount", "true"], capture_output=True).returncode:
+        pytest.skip("mounting is not allowed here; run the tests as root with CAP_SYS_ADMIN")
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         found = {role: start(unshare, Path(name) / role, role, settings) for role, settings in ROLES.items()}
@@ -111,10 +114,9 @@ def test_it_serves_and_stops_with_nothing_but_its_state_folder_to_write_to(role,
     mounts = {line.split()[1]: line.split()[3][:2] for line in (process / "mounts").read_text().splitlines()}
     one.process.terminate()
     _, log = one.process.communicate(timeout=30)
-    complaints = [line for line in log.splitlines() if " ERROR " in line or " WARNING " in line]
 
     assert (one.process.returncode, is_served) == (0, True), log
     assert (status["Uid"].split()[1], int(status["CapBnd"], 16), status["NoNewPrivs"]) == ("65532", 0, "1")
     assert [place for place, mode in mounts.items() if mode != "ro" and place[:4] not in KERNEL] == [str(one.state)]
-    assert [line for line in complaints if "kafka" not in line] == []
+    assert re.search(r"read-only|denied|not permitted", log, re.IGNORECASE) is None, log
     assert list(one.state.iterdir()) != []
