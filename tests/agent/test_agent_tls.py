@@ -19,7 +19,7 @@ from watchkeeper.agent.config import load, root_type
 from watchkeeper.core import rereading
 from watchkeeper.core.testkit import free_port
 
-AUTHORITY = trustme.CA()
+AUTHORITY, CLIENTS = trustme.CA(), trustme.CA()
 TOKEN = "a-token-that-nobody-guesses"  # noqa: S105
 
 
@@ -43,7 +43,11 @@ def ports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str,
     settings: dict[str, Any] = {
         "role": "gateway",
         "state_folder": str(tmp_path),
-        "web": {"port": found["web"], "tls": tls, "token_file": str(tmp_path / "token")},
+        "web": {
+            "port": found["web"],
+            "tls": tls | {"client_ca_file": str(tmp_path / "clients")},
+            "token_file": str(tmp_path / "token"),
+        },
         "control": {"enabled": True, "port": found["control"], "tls": tls, "token_file": str(tmp_path / "token")},
         "otlp": {
             "http_port": found["otlp"], "grpc_port": free_port(), "tls": tls, "token_file": str(tmp_path / "token"),
@@ -54,6 +58,7 @@ def ports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str,
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(settings))
     parts = registry.sources(), registry.exporters(), registry.signals(), registry.checks()
     write(tmp_path, AUTHORITY, TOKEN)
+    CLIENTS.cert_pem.write_to_path(str(tmp_path / "clients"))
     agent = Agent(load(tmp_path / "c.yaml", {}, root_type(*parts)), *parts)
     agent.start()
     yield found
@@ -64,9 +69,10 @@ def statuses(ports: dict[str, int], authority: trustme.CA, header: str) -> list[
     """Of metrics, the control API and OTLP; 0 where TLS cannot be agreed on."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority.configure_trust(context)
+    CLIENTS.issue_cert("client").configure_cert(context)
     asked = (("GET", "web", "/metrics"), ("GET", "control", "/v1/findings"), ("POST", "otlp", "/v1/traces"))
     found = []
-    with httpx.Client(verify=context) as client:
+    with httpx.Client(verify=context, timeout=60) as client:
         for method, port, path in asked:
             headers = {"Content-Type": "application/x-protobuf", "Authorization": header}
             try:
@@ -89,6 +95,10 @@ def test_every_port_speaks_tls_and_asks_for_a_token_and_takes_up_new_ones_while_
     assert statuses(ports, AUTHORITY, f"Basic {basic}") == [200, 401, 200]
     assert statuses(ports, AUTHORITY, new) == [401, 401, 401]
     assert statuses(ports, other, bearer) == [0, 0, 0]
+    kubelet = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    kubelet.check_hostname, kubelet.verify_mode = False, ssl.CERT_NONE
+    with httpx.Client(base_url=f"https://127.0.0.1:{ports['web']}", verify=kubelet, timeout=60) as probe:
+        assert [probe.get(path).status_code for path in ("/healthz", "/readyz", "/metrics")] == [200, 200, 403]
 
     write(tmp_path, other, f"{TOKEN}-new")
     for _ in range(300):

@@ -63,7 +63,9 @@ class Served:
 
     def client(self, *trusted: trustme.CA, certificate: trustme.LeafCert | None = None) -> httpx.Client:
         return httpx.Client(
-            base_url=f"https://127.0.0.1:{self.server.port}", verify=context(*trusted, certificate=certificate)
+            base_url=f"https://127.0.0.1:{self.server.port}",
+            verify=context(*trusted, certificate=certificate),
+            timeout=60,
         )
 
     def pass_time(self) -> None:
@@ -97,7 +99,7 @@ def page(_: Request) -> Answer:
 
 
 def large(_: Request) -> Answer:
-    return Answer(bytes(64 << 20), "text/plain")
+    return Answer(bytes(24 << 20), "text/plain")
 
 
 def context(*trusted: trustme.CA, certificate: trustme.LeafCert | None = None) -> ssl.SSLContext:
@@ -190,7 +192,7 @@ def test_a_certificate_that_a_client_refuses_is_counted_and_harms_nobody_else(
     served.wait_until_counted("watchkeeper.tls.handshake.failures", "certificate_refused")
     careless = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     careless.check_hostname, careless.verify_mode = False, ssl.CERT_NONE
-    assert httpx.get(f"{served.server.url}healthz", verify=careless).text == "ok\n"
+    assert httpx.get(f"{served.server.url}healthz", verify=careless, timeout=60).text == "ok\n"
 
 
 def test_plain_http_gets_no_answer_and_is_counted(serve: Callable[..., Served]) -> None:
