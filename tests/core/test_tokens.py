@@ -45,6 +45,19 @@ def test_tokens_stand_alone_or_have_names(tmp_path: Path, content: str, named: b
         (b"ZQX456789abcdefgh\xff", False),
         (b"#" * 70_000 + b"\nZQX456789abcdefgh", False),
     ],
+    ids=[
+        "empty",
+        "a remark alone",
+        "short",
+        "short with a name",
+        "two without names",
+        "a name twice",
+        "several words",
+        "no name",
+        "an empty name",
+        "not UTF-8",
+        "too large",
+    ],
 )
 def test_a_file_that_holds_none_is_named_and_not_quoted(tmp_path: Path, content: bytes, named: bool) -> None:
     (tmp_path / "tokens").write_bytes(content)
