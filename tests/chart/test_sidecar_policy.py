@@ -160,7 +160,7 @@ def test_what_the_values_say_of_the_container_reaches_the_pod(render: Any) -> No
             "native": False,
             "state": {"enabled": True},
             "config": {"log_level": "debug", "tap": [{"port": 8001, "upstream": 'http://a/"quoted"\n'}]},
-            "resources": {"limits": {"cpu": "1"}},
+            "resources": {"limits": {"cpu": 1}},
             "securityContext": {"runAsUser": None, "runAsGroup": None},
         },
     }
@@ -174,7 +174,7 @@ def test_what_the_values_say_of_the_container_reaches_the_pod(render: Any) -> No
     assert {"name": "watchkeeper-state", "emptyDir": {}} in admitted["spec"]["volumes"]
     assert env["WATCHKEEPER__LOG_LEVEL"] == '"debug"'
     assert json.loads(env["WATCHKEEPER__TAP"] or "")[0]["upstream"] == 'http://a/"quoted"\n'
-    assert container["resources"]["limits"] == {"cpu": "1", "memory": "512Mi"}
+    assert container["resources"]["limits"] == {"cpu": "1", "memory": "512Mi"}, "all texts"
     assert {"runAsUser", "runAsGroup"}.isdisjoint(container["securityContext"])
 
 

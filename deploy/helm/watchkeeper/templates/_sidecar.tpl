@@ -19,7 +19,8 @@ Patch: an apply configuration may hold no atomic list or map, and a container's 
 
 {{/*
 A value as CEL: objects by the names of their fields, as the API server wants them. Takes {value, type, indent}; `type` is
-the path to it, such as Object.spec.initContainers.env. Ports are left out in a pod of the host's network: there they
+the path to it, such as Object.spec.initContainers.env. Quantities are texts, all of them: an API server takes no map in which
+some are and some are numbers. Ports are left out in a pod of the host's network: there they
 would be the node's, and only one such pod would find a place on it.
 */}}
 {{- define "watchkeeper.cel" -}}
@@ -30,7 +31,8 @@ would be the node's, and only one such pod would find a place on it.
 {{- range $name, $field := .value -}}
 {{- $type := printf "%s.%s" $.type $name -}}
 {{- $shown := ternary (toJson $name) $name $isMap -}}
-{{- $fields = append $fields (printf "%s%s: %s" $inner $shown (include "watchkeeper.cel" (dict "value" $field "type" $type "indent" $inner))) -}}
+{{- $said := ternary (toString $field) $field $isMap -}}
+{{- $fields = append $fields (printf "%s%s: %s" $inner $shown (include "watchkeeper.cel" (dict "value" $said "type" $type "indent" $inner))) -}}
 {{- end -}}
 {{- if not $isMap }}{{ .type }}{{ end }}{ {{- if $fields }}
 {{ join ",\n" $fields }}
