@@ -1,5 +1,6 @@
 """A month of three services with three injected changes, written by the recorder, references and store themselves."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -55,8 +56,15 @@ def month(tmp_path_factory: pytest.TempPathFactory) -> Month:
     made = Month(tmp_path_factory.mktemp("month"), Truth(), {}, {}, {})
     _observe(made)
     _refer(made)
-    _keep(made)
+    keep_record(made, StoreConfig(state_folder=str(made.state)))
+    assert (made.state / FILE).exists()
     return made
+
+
+@pytest.fixture(scope="session")
+def keep_month() -> Callable[[Month, StoreConfig], None]:
+    """Tells another store what the month's was told."""
+    return keep_record
 
 
 def _observe(month: Month) -> None:
@@ -119,12 +127,10 @@ def _approve(folder: Path, month: Month, wanted: Wanted, when: float, who: str, 
             store.put(folder, pack.approved(who, when, why))
 
 
-def _keep(month: Month) -> None:
-    """What the store was told while it happened, and what people did."""
-    config = StoreConfig(state_folder=str(month.state))
+def keep_record(month: Month, config: StoreConfig) -> None:
+    """What a store was told while it happened, and what people did."""
     engine = database.connect(config)
     database.prepare(engine)
-    assert (month.state / FILE).exists()
     refusing, longer, failing, blind = month.truth
     lives = ((at(20, month=2), blind[0]), (blind[1], at(2, month=4)))
     writers = [Writer("default", "pod-1", f"key{place}", "0.1.0", life[0]) for place, life in enumerate(lives)]
