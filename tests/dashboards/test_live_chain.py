@@ -92,7 +92,8 @@ def test_a_card_lost_under_a_pod_is_one_page_from_prometheus_to_the_webhook(tmp_
             server = PrometheusServer(past.folder, {}, rule_files=rules, alertmanager=alertmanager.url)
             prometheus = running.enter_context(server)
             wait_for_all(past.fired, alertmanager)
-            assert names(row["metric"] for row in prometheus.query('ALERTS{alertstate="firing"}')) == past.fired
+            live = names(row["metric"] for row in prometheus.query('ALERTS{alertstate="firing"}'))
+            assert past.fired <= live <= late.fired  # time has gone on since the past was written
         time.sleep(3)  # by now, whatever could be sent has been
         suppressed = set(alertmanager.suppressed())
 

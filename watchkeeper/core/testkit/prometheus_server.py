@@ -1,6 +1,7 @@
 """A real Prometheus for one test: fresh storage, a free port of 127.0.0.1, one scrape a second."""
 
 import json
+import signal
 import subprocess
 import time
 import urllib.error
@@ -96,6 +97,11 @@ class PrometheusServer:
             self._process.kill()
             self._process.wait()
         self._process = None
+
+    def read_again(self) -> None:
+        """Have it read its configuration and rules anew (SIGHUP)."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGHUP)
 
     def api(self, path: str, **parameters: str) -> Any:
         """`data` of GET /api/v1/`path`. :raises RuntimeError: Prometheus's own message when it refuses"""
