@@ -1,6 +1,6 @@
 """Numbers over time in bounded room: sums and counts per equal span, increments of running totals."""
 
-from collections import deque
+from array import array
 from typing import Final
 
 from watchkeeper.core.records import Batch, HistogramValue, Point, SeriesKey
@@ -10,26 +10,29 @@ GIB: Final = 2.0**30
 
 class Spans:
     """
-    Sums and counts of the newest `spans` equal spans of time, each `span_seconds` long. A clock that is set back
-    begins anew.
+    Sums and counts of the newest `spans` equal spans of time, each `span_seconds` long, in 24 bytes each. A clock that
+    is set back begins anew.
     """
 
-    __slots__ = ("_cells", "span_seconds")
+    __slots__ = ("_cells", "_most", "span_seconds")
 
     def __init__(self, span_seconds: float, spans: int) -> None:
         self.span_seconds = span_seconds
-        self._cells: deque[list[float]] = deque(maxlen=spans)
+        self._cells = array("d")
+        """number of the span, sum and count, one after the other; the oldest first"""
+        self._most = 3 * spans
 
     def add(self, value: float, at: float) -> None:
-        index = at // self.span_seconds
-        if self._cells and self._cells[-1][0] > index:
-            self._cells.clear()
-        if not self._cells or self._cells[-1][0] < index:
-            self._cells.append([index, value, 1.0])
-        else:
-            newest = self._cells[-1]
-            newest[1] += value
-            newest[2] += 1
+        index, cells = at // self.span_seconds, self._cells
+        if cells and cells[-3] == index:
+            cells[-2] += value
+            cells[-1] += 1
+            return
+        if cells and cells[-3] > index:
+            del cells[:]
+        cells.extend((index, value, 1.0))
+        if len(cells) > self._most:
+            del cells[:3]
 
     def means(self, now: float, seconds: float) -> list[float]:
         """The mean of each span of the last `seconds` that had a number, oldest first."""
@@ -50,7 +53,9 @@ class Spans:
 
     def _within(self, now: float, seconds: float) -> list[tuple[float, float]]:
         first, last = (now - seconds) // self.span_seconds, now // self.span_seconds
-        return [(total, count) for index, total, count in self._cells if first < index <= last]
+        cells = self._cells
+        each = zip(cells[::3], cells[1::3], cells[2::3], strict=True)
+        return [(total, count) for index, total, count in each if first < index <= last]
 
 
 class Increments:
