@@ -1,5 +1,6 @@
 """Push of our metrics, findings and traces of ourselves to an OpenTelemetry collector: OTLP over HTTP, protobuf."""
 
+import os
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
@@ -29,6 +30,12 @@ class OtlpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """base address of an OTLP/HTTP receiver (protobuf), needed when enabled; /v1/metrics and so on are appended"""
     headers_file: str = ""
     """file with one `name: value` a line, sent with every request: credentials stay out of this configuration"""
+    ca_file: str = ""
+    """PEM file of the authority that signed the receiver's certificate; empty uses those that requests brings"""
+    client_cert_file: str = ""
+    """PEM certificate to show to a receiver that asks for one"""
+    client_key_file: str = ""
+    """PEM private key of client_cert_file"""
     interval_seconds: Positive = 15.0
     """how often the newest totals are sent"""
     timeout_seconds: Positive = 5.0
@@ -46,9 +53,16 @@ class OtlpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     resource_attributes: dict[str, str] = {}
     """added to, or replacing, service.name (watchkeeper), service.version and service.instance.id (the host's name)"""
 
+    def __post_init__(self) -> None:
+        """:raises ValueError: a certificate without its key, or the other way round"""
+        if bool(self.client_cert_file) != bool(self.client_key_file):
+            raise ValueError("client_cert_file and client_key_file must be set together")
+
 
 def build(config: OtlpConfig, ledger: Ledger) -> "OtlpExporter":
-    """:raises ConfigError: the endpoint is no address, or the file with headers cannot be used"""
+    """:raises ConfigError: the endpoint is no address, or a file cannot be used"""
+    if found := problems(config):
+        raise ConfigError(*found)
     endpoint = _endpoint(config).geturl().rstrip("/")
     headers = _headers(config.headers_file)
     from exporters.otlp.push import OtlpExporter
@@ -59,13 +73,17 @@ def build(config: OtlpConfig, ledger: Ledger) -> "OtlpExporter":
 
 
 def problems(config: OtlpConfig) -> tuple[str, ...]:
-    """An endpoint that is no address, a file with headers that cannot be used."""
+    """An endpoint that is no address, files that cannot be used."""
     found: list[str] = []
     for look in (lambda: _endpoint(config), lambda: _headers(config.headers_file)):
         try:
             look()
         except ConfigError as error:
             found.extend(error.problems)
+    for key in ("ca_file", "client_cert_file", "client_key_file"):
+        file: str = getattr(config, key)
+        if file and not os.access(file, os.R_OK):
+            found.append(f"exporters.otlp.{key}: '{file}' cannot be read; give a readable PEM file")
     return tuple(found)
 
 

@@ -185,6 +185,9 @@ class _Destination:
             timeout=config.timeout_seconds,
             compression=Compression.Gzip if config.compression == "gzip" else Compression.NoCompression,
             session=self._session,
+            certificate_file=config.ca_file or None,
+            client_certificate_file=config.client_cert_file or None,
+            client_key_file=config.client_key_file or None,
         )
 
     def send(self, records: Any) -> None:
@@ -216,6 +219,8 @@ class _Session(requests.Session):
     outcome: int | str = ""
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        if isinstance(self.verify, str):  # `ca_file`; requests would have REQUESTS_CA_BUNDLE win
+            options["verify"] = self.verify
         try:
             response = super().send(request, **{**options, "stream": True})
         except requests.RequestException as error:
