@@ -24,7 +24,7 @@ KEPT: Final = Path(__file__).parent / "estate" / "outcomes.yaml"
 HEALTHY: Final = ""
 """name of no fault"""
 HEAD: Final = (
-    "| fault | named by | after | pages, tickets | heard besides, at | fires muted, at |",
+    "| fault | named by | after (within) | pages, tickets | heard besides, at | fires and nobody is told, at |",
     "|---|---|---|---|---|---|",
 )
 _KINDS: Final = {"critical": "page", "warning": "ticket", "info": "review", "none": "nobody"}
@@ -120,12 +120,13 @@ def line(of: Row) -> str:
     [fault] = [one for one in FAULTS if one.name == of.fault]
     first = naming(fault, of)
     rest = [one for one in of.outcomes if one is not first and one.severity != "none"]
+    heard = [(one.heard, one) for one in rest if one.heard is not None]
     cells = (
         f"`{fault.name}`: {fault.words.en}",
         f"{_KINDS[first.severity]} `{first.alert}`" if first else "nothing",
-        f"{first.minutes:.0f} min" if first else "–",
+        f"{first.minutes:.0f} min ({fault.minutes:g})" if first else "–",
         f"{of.pages}, {of.tickets}",
-        ", ".join(_of(one, one.heard) for one in rest if one.heard is not None),
+        ", ".join(_of(one, at) for at, one in sorted(heard, key=lambda pair: pair[0])),
         ", ".join(_of(one, one.minutes) for one in rest if one.heard is None),
     )
     return f"| {' | '.join(cell or '–' for cell in cells)} |"

@@ -69,7 +69,7 @@ def test_a_row_says_what_names_the_fault_what_else_is_heard_and_what_is_muted():
 
     assert (made.pages, made.tickets) == (1, 1)
     assert line(made) == (
-        "| `engine-hangs`: an engine hangs | page `EngineStalled` | 3 min | 1, 1 | ticket `ServiceUnusual` 15 |"
+        "| `engine-hangs`: an engine hangs | page `EngineStalled` | 3 min (5) | 1, 1 | ticket `ServiceUnusual` 15 |"
         " ticket `TtftBudgetBurn` 10 |"
     )
 

@@ -153,7 +153,7 @@ def test_the_command_line_prints_a_fault_of_the_table(capsys):
     assert main(["simulate", "--table", "--fault", "leak", "--hours", "1", "--trouble-hours", "0.3"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         *fault_table.HEAD,
-        "| `leak`: answers contain secrets | page `SensitiveDataLeak` | 0 min | 1, 1 | – | – |",
+        "| `leak`: answers contain secrets | page `SensitiveDataLeak` | 0 min (2) | 1, 1 | – | – |",
     ]
 
 
