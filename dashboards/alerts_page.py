@@ -136,9 +136,9 @@ def _measured() -> Iterator[str]:
     yield "fault fires, and within which time a test holds it to that; its page is sent 30 s later, its ticket after 5"
     yield "minutes (`waits`). *Pages, tickets*: messages about something new, by the routing above; what is added to"
     yield "one comes with it, and a page about safety goes to governance as well. *At*: when the message is sent; of"
-    yield "what nobody is told of, when it fires. Several faults grow for 10 to 20 minutes. A budget pages when 2 % of a"
-    yield "period's is spent: one bad request in eight takes 37 minutes for that. Late tickets about a budget were muted"
-    yield "until its page ended. Budgets are of six hours here, and so are used up sooner than those of two weeks."
+    yield "what nobody is told of, when it fires. Several faults grow for 10 to 20 minutes. A budget pages when 2 % of"
+    yield "a period's is spent: one bad request in eight takes 37 minutes for that. Late tickets about a budget were"
+    yield "muted until its page ended. Budgets are of six hours here, and so are used up sooner than those of two weeks."
 
 
 _MEASURED: Final = tuple(_measured())
