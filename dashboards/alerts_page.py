@@ -138,7 +138,7 @@ def _measured() -> Iterator[str]:
     yield "one comes with it, and a page about safety goes to governance as well. *At*: when the message is sent; of"
     yield "what nobody is told of, when it fires. Several faults grow for 10 to 20 minutes. A budget pages when 2 % of"
     yield "a period's is spent: one bad request in eight takes 37 minutes for that. Late tickets about a budget were"
-    yield "muted until its page ended. Budgets are of six hours here, and so are used up sooner than those of two weeks."
+    yield "muted until its page ended. Budgets are of six hours here, so they are used up sooner than of two weeks."
 
 
 _MEASURED: Final = tuple(_measured())
