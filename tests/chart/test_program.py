@@ -32,7 +32,11 @@ FIELDS: Final = {"metadata.name": "wk-0", "metadata.namespace": "obs", "spec.nod
 TOKEN: Final = "0123456789abcdef-of-a-test"  # noqa: S105
 GUARDED: Final[dict[str, Any]] = {
     "auth": {"otlp": {"existingSecret": "senders", "tokenKey": "tokens"}},
-    "otlpExport": {"endpoint": "http://127.0.0.1:1", "existingSecret": "headers"},
+    "otlpExport": {
+        "endpoint": "https://127.0.0.1:1",
+        "existingSecret": "headers",
+        "tls": {"existingSecret": "certificate", "certificateKey": "tls.crt", "privateKeyKey": "tls.key"},
+    },
     "tls": {"otlp": {"clientCertificates": True}},
     "report": {"rulesValues": {"job": "watchkeeper"}},
 }

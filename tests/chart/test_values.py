@@ -84,6 +84,8 @@ RELATIONS: Final = [
     ("kafka.sasl.username=watchkeeper", "kafka.sasl.mechanism", "would not be used; set PLAIN"),
     ("kafka.tls.existingSecret=brokers", "kafka.tls.enabled", "would not be used; set it to true"),
     ("kafka.tls.enabled=true,kafka.tls.certificateKey=tls.crt", "kafka.tls", "set both"),
+    ("otlpExport.tls.certificateKey=tls.crt", "otlpExport.tls", "set both"),
+    ("otlpExport.tls.existingSecret=a,otlpExport.endpoint=http://b:4318", "otlpExport.tls.existingSecret", "https://"),
     ("store.url=postgresql://watchkeeper:hunter2@db/watchkeeper", "store.url", "put it into a Secret"),
     ("store.url=postgresql://db/watchkeeper?user=watchkeeper&password=hunter2", "store.url", "put it into a Secret"),
     ("store.existingSecret=password", "store.url", "set store.url"),

@@ -99,6 +99,20 @@ otlp:
   {{- if $values.otlpExport.existingSecret }}
   headers_file: {{ include "watchkeeper.secretFolder" "otlp-export" }}/{{ $values.otlpExport.headersKey }}
   {{- end }}
+  {{- with $values.otlpExport.tls }}
+  {{- if .existingSecret }}
+  {{- $folder := include "watchkeeper.secretFolder" "otlp-export-tls" }}
+  {{- with .authorityKey }}
+  ca_file: {{ $folder }}/{{ . }}
+  {{- end }}
+  {{- with .certificateKey }}
+  client_cert_file: {{ $folder }}/{{ . }}
+  {{- end }}
+  {{- with .privateKeyKey }}
+  client_key_file: {{ $folder }}/{{ . }}
+  {{- end }}
+  {{- end }}
+  {{- end }}
 {{- end }}
 {{- end -}}
 

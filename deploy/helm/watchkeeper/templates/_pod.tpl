@@ -29,6 +29,9 @@
 {{- if eq .component (include "watchkeeper.controlComponent" .root) -}}
 {{- $mounts = append $mounts (dict "name" "control" "secret" $values.control.existingSecret "key" $values.control.tokensKey) -}}
 {{- end -}}
+{{- if and (ne .component "report") $values.otlpExport.endpoint $values.otlpExport.tls.existingSecret -}}
+{{- $mounts = append $mounts (dict "name" "otlp-export-tls" "secret" $values.otlpExport.tls.existingSecret) -}}
+{{- end -}}
 {{- if and (ne .component "report") $values.otlpExport.endpoint $values.otlpExport.existingSecret -}}
 {{- $mounts = append $mounts (dict "name" "otlp-export" "secret" $values.otlpExport.existingSecret "key" $values.otlpExport.headersKey) -}}
 {{- end -}}

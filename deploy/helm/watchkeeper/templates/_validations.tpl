@@ -74,6 +74,13 @@ no template trips over it.
 {{- if ne (empty $kafkaTls.certificateKey) (empty $kafkaTls.privateKeyKey) -}}
 {{- $found = append $found "kafka.tls: certificateKey and privateKeyKey go together; set both" -}}
 {{- end -}}
+{{- $exportTls := $values.otlpExport.tls -}}
+{{- if ne (empty $exportTls.certificateKey) (empty $exportTls.privateKeyKey) -}}
+{{- $found = append $found "otlpExport.tls: certificateKey and privateKeyKey go together; set both" -}}
+{{- end -}}
+{{- if and $exportTls.existingSecret (not (hasPrefix "https://" (default "" $values.otlpExport.endpoint))) -}}
+{{- $found = append $found "otlpExport.tls.existingSecret: certificates are given and would not be used; set otlpExport.endpoint=https://…" -}}
+{{- end -}}
 {{- if regexMatch "^[a-z]+://[^/@]*:[^/@]*@|[?&]password=" (default "" $values.store.url) -}}
 {{- $found = append $found "store.url: holds a password; put it into a Secret and name that in store.existingSecret" -}}
 {{- end -}}
