@@ -95,6 +95,16 @@ def test_what_is_in_the_image_is_what_was_tested(name):
     assert {package: versions for package, versions in pins(name).items() if not versions <= tested[package]} == {}
 
 
+@pytest.mark.parametrize(("name", "extras"), [("image", ("store", "postgres")), ("image-report", ("report",))])
+def test_what_the_project_wants_is_in_the_image(name, extras):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
+    wanted = {match[1].lower() for line in lines if (match := re.match(r"([\w-]+)(?:\[\w+\])?==", line))}
+
+    assert len(wanted) > 20
+    assert wanted - pins(name).keys() == set()
+
+
 def test_the_report_image_is_the_image_and_more():
     small, large = (pins(name) for name in LOCKS)
 
