@@ -146,7 +146,7 @@ def configured_control(config: Any, environment: Mapping[str, str], ledger: Ledg
     except ModuleNotFoundError as error:
         raise ConfigError(missing_package(error)) from None
 
-    handlers = Handlers(config.exporters.store, references_folder(config), config.role)
+    handlers = Handlers(config.exporters.store, references_folder(config), config.role, config.drift.false_alarm_days)
     admission = tokens.admission(section, environment, ledger)
     return ControlServer(section, admission, handlers.of, tls=server_tls(section.tls, "control", ledger))
 

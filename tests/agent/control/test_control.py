@@ -43,7 +43,7 @@ class Served:
         self.folder = tmp_path / "references"
         self.store = StoreConfig(enabled=True, state_folder=str(tmp_path))
         self.config = ControlConfig(enabled=True, port=0, **settings)
-        handlers = Handlers(self.store, self.folder, "run")
+        handlers = Handlers(self.store, self.folder, "run", 30.0)
         self.server = ControlServer(self.config, admission(tokens), handlers.of, clock=lambda: AT)
         self.server.start()
 
@@ -252,6 +252,17 @@ def test_a_log_that_was_edited_by_hand_is_told(served):
     assert [one["number"] for one in served.get("/v1/audit?after=1")["entries"]] == [2]
 
 
+def test_the_record_of_a_period_is_made_for_who_asks_and_one_that_is_none_is_refused(served):
+    path = "/v1/reports/governance?period="
+    whole = served.get(f"{path}2026-09")
+    assert [one["name"] for one in whole["incidents"]] == ["lag", "slow"]
+    assert served.get(f"{path}2026-08")["incidents"] == []
+    for period in ("march", "2999-01"):
+        status, _, problem = served.call("GET", path + period)
+        assert (status, problem["detail"].partition(": ")[0]) == (400, "query")
+        assert period not in problem["detail"]
+
+
 def test_with_the_store_away_a_request_is_refused_and_may_come_again(served, tmp_path):
     database_file = tmp_path / "watchkeeper.db"
     database_file.rename(tmp_path / "elsewhere.db")
@@ -368,7 +379,7 @@ def test_every_read_answers_what_it_says_it_does(served):
     for one in OPERATIONS:
         if one.method == "GET":
             said = served.get(one.path.replace("{id}", identity))
-            assert msgspec.to_builtins(msgspec.convert(said, one.answer)) == said
+            assert json.loads(msgspec.json.encode(msgspec.convert(said, one.answer))) == said
 
 
 def test_ten_at_once_that_close_one_finding_are_one_that_does(served):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import msgspec
@@ -24,6 +25,7 @@ from watchkeeper.agent.control.operations import (
     References,
 )
 from watchkeeper.agent.control.refusals import RefusedError
+from watchkeeper.agent.report.record import Record
 from watchkeeper.core.errors import Unavailable
 
 Deed = Callable[..., None]
@@ -34,14 +36,17 @@ class Handlers:
     A method for each operation, by its name.
 
     :param references: None: there is no such folder
+    :param days_per_alarm: in which at most one false alarm of drift is promised on average
     """
 
-    def __init__(self, store: StoreConfig, references: Path | None, role: str) -> None:
+    def __init__(self, store: StoreConfig, references: Path | None, role: str, days_per_alarm: float) -> None:
         self._store = store
         self._engine = database.connect(store)
         self._deployment = store.deployment
         self._folder = references
         self._role = role
+        self._days_per_alarm = days_per_alarm
+        self._reporting = Lock()
 
     def of(self, name: str) -> Handler:
         found: Handler = getattr(self, name)
@@ -92,6 +97,19 @@ class Handlers:
     def verify(self, _: Call) -> Verified:
         with self._reading() as connection:
             return audit.verify(connection, self._deployment)
+
+    def governance(self, call: Call) -> Record:
+        """One at a time: a month of many services takes seconds of processor time."""
+        if self._folder is None:
+            raise RefusedError(HTTPStatus.NOT_FOUND, "no folder of references is configured")
+        if not self._reporting.acquire(blocking=False):
+            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "another report is being made; come again")
+        try:
+            from watchkeeper.agent.control.reports import governance
+
+            return governance(self._store, self._folder, self._days_per_alarm, call.query, call.at)
+        finally:
+            self._reporting.release()
 
     def references(self, call: Call) -> References:
         wanted = call.query

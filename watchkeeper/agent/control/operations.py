@@ -7,6 +7,7 @@ import msgspec
 
 from exporters.store.audit import Entry, Verified
 from exporters.store.queries import Changed, Found, Thing, Wanted
+from watchkeeper.agent.report.record import Record
 
 Text = Annotated[str, msgspec.Meta(max_length=4_000)]
 Name = Annotated[str, msgspec.Meta(max_length=200)]
@@ -87,6 +88,14 @@ class EntriesWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 100
 
 
+class RecordWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    period: Annotated[str, msgspec.Meta(max_length=40)] = "last-month"
+    """a month like 2026-10, days like 2026-10-05/2026-10-11, or last-month"""
+    namespace: str | None = None
+    service: str | None = None
+    model: str | None = None
+
+
 class Findings(msgspec.Struct, frozen=True):
     findings: list[Found]
 
@@ -165,5 +174,15 @@ OPERATIONS: Final = (
     Operation("models", "GET", "/v1/models", "Models, services and devices seen.", Inventory, InventoryWanted),
     Operation("changes", "GET", "/v1/changes", "What people changed, in order.", Changes, ChangesWanted),
     Operation("audit", "GET", "/v1/audit", "The audit log, in order.", Entries, EntriesWanted),
+    Operation(
+        "governance",
+        "GET",
+        "/v1/reports/governance",
+        "The governance record of a period.",
+        Record,
+        RecordWanted,
+        None,
+        (404,),
+    ),
     Operation("verify", "GET", "/v1/audit/verification", "Whether the audit log is as it was written.", Verified),
 )
