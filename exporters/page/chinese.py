@@ -252,6 +252,7 @@ CHINESE: Final = Words(
         "timeout": "接收超时",
         "too_deep": "嵌套过深",
         "too_large": "内容过大",
+        "unauthenticated": "没有有效令牌",
         "too_many_items": "条目过多",
         "truncated": "内容不完整",
         "unavailable": "不可用",

@@ -262,6 +262,7 @@ ENGLISH: Final = Words(
         "timeout": "took too long to arrive",
         "too_deep": "nested too deeply",
         "too_large": "too large",
+        "unauthenticated": "no known token",
         "too_many_items": "too many items",
         "truncated": "cut off",
         "unavailable": "unavailable",
