@@ -357,6 +357,13 @@ def test_notes_tell_the_next_three_commands(notes: Any) -> None:
     assert max(map(len, said.splitlines())) <= 120
 
 
+def test_notes_ask_for_metrics_as_they_may_be_asked_for(notes: Any) -> None:
+    said = notes("auth.web.existingSecret=web", "auth.web.tokenKey=a.b", "tls.existingSecret=certificate")
+
+    assert "token=$(kubectl -n obs get secret web -o 'jsonpath={.data.a\\.b}' | base64 -d)\n" in said
+    assert 'curl -H "Authorization: Bearer $token" -k https://localhost:9464/metrics' in said
+
+
 @pytest.mark.parametrize(
     ("sets", "warns"),
     [
@@ -367,6 +374,8 @@ def test_notes_tell_the_next_three_commands(notes: Any) -> None:
         ("gateway.resources.limits=null", "gateway: has no limit of memory."),
         ("kafka.servers={kafka:9092}", "Kafka is spoken to in plain text"),
         ("gateway.service.type=LoadBalancer", "from outside the cluster in plain text"),
+        ("tls.existingSecret=a", "Applications know the gateway by OTEL_EXPORTER_OTLP_CERTIFICATE"),
+        ("auth.otlp.existingSecret=a", 'OTEL_EXPORTER_OTLP_HEADERS="Authorization=Bearer%20TOKEN"'),
         ("gateway.replicas=2", "Several gateways judge drift apart from each other"),
         ("store.enabled=true", "The store is a file in the pod of the gateway and is gone with it"),
         ("node.enabled=true", "What the gateway learns (references, evidence of drift) is gone with its pod"),

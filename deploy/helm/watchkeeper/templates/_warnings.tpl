@@ -39,6 +39,13 @@
 - Several gateways judge drift apart from each other, each with a budget of false alarms of its own. One budget for
   all: detector.enabled=true (docs/fleet.md).
 {{- end }}
+{{- if and $values.gateway.enabled (include "watchkeeper.tlsSecret" (dict "root" . "component" "gateway")) $values.tls.otlp.enabled }}
+- Applications know the gateway by OTEL_EXPORTER_OTLP_CERTIFICATE, a file with its authority{{ if $values.tls.otlp.clientCertificates }}, and show
+  OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE with OTEL_EXPORTER_OTLP_CLIENT_KEY{{ end }}.
+{{- end }}
+{{- if and $values.gateway.enabled $values.auth.otlp.existingSecret }}
+- Applications send their token in OTEL_EXPORTER_OTLP_HEADERS="Authorization=Bearer%20TOKEN".
+{{- end }}
 {{- range tuple "gateway" "detector" }}
 {{- $keeps := (index $values .).persistence.enabled }}
 {{- if and (has . $on) (not $keeps) (include "watchkeeper.stores" (dict "root" $ "component" .)) (not $values.store.url) }}
@@ -74,5 +81,5 @@
 {{- end }}
 {{- end }}
 {{- end }}
-- Prompts and answers are looked at in memory and leave it as numbers and marks only (docs/privacy.md){{ if and $values.gateway.enabled $values.kafka.servers }}; on Kafka, too{{ end }}.
+- Prompts and answers are looked at in memory and leave it as numbers and marks only (docs/privacy.md).
 {{- end -}}
