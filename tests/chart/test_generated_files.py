@@ -66,9 +66,8 @@ def test_every_level_of_the_values_is_looked_at_for_being_emptied() -> None:
     template = (CHART / "templates/_validations.tpl").read_text(encoding="utf-8")
     [listed] = re.findall(r'define "watchkeeper.levels" -}}(.*?){{- end -}}', template, re.DOTALL)
 
-    assert listed.split() == list(
-        levels(comments.read((CHART / "values.yaml").read_text(encoding="utf-8"), schema.SHAPES))
-    )
+    there = list(levels(comments.read((CHART / "values.yaml").read_text(encoding="utf-8"), schema.SHAPES)))
+    assert listed.split() == there, "write them so into watchkeeper.levels of templates/_validations.tpl"
 
 
 def levels(values: Sequence[Value]) -> Iterator[str]:

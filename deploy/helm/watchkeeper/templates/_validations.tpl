@@ -3,7 +3,7 @@
 {{/* Keys that have others below them. */}}
 {{- define "watchkeeper.levels" -}}
 global image tls tls.web tls.otlp tls.control auth auth.web auth.otlp kafka kafka.tls kafka.sasl store control
-otlpExport references node node.nvidia node.podResources node.serviceAccount gateway gateway.persistence gateway.pdb
+otlpExport otlpExport.tls references node node.nvidia node.podResources node.serviceAccount gateway gateway.persistence gateway.pdb
 gateway.autoscaling gateway.service gateway.serviceAccount detector detector.persistence detector.pdb
 detector.autoscaling detector.keda detector.serviceAccount report report.persistence report.serviceAccount metrics
 metrics.podMonitor metrics.serviceMonitor metrics.sidecarMonitor metrics.prometheusRule sidecars dashboards
