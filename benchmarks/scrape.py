@@ -18,12 +18,12 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from collector._pages.page import parse
 from collector.engines import TABLES
 from collector.engines.deltas import Deltas
 from collector.engines.mapping import samples
 from collector.engines.recognise import observe_all, recognise
 from collector.engines.vllm import ROWS
-from collector.pages.page import parse
 from watchkeeper.core.metric import Kind
 
 ROUNDS = 25

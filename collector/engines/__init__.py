@@ -30,9 +30,9 @@ from watchkeeper.core.metric import Metric
 from watchkeeper.core.vocabulary import METRICS, engines
 
 if TYPE_CHECKING:
+    from collector._pages.source import PagesSource
     from collector.engines.finder import Finder
     from collector.engines.target import Target
-    from collector.pages.source import PagesSource
 
 TABLES: Final[tuple[Table, ...]] = (
     dynamo.FRONTEND,
@@ -55,7 +55,7 @@ TABLES: Final[tuple[Table, ...]] = (
 
 def build(config: tuple[EngineTarget, ...], ledger: Ledger) -> "PagesSource":
     """:raises ConfigError: the same engine twice, or certificates that cannot be used"""
-    from collector.pages.source import PagesSource
+    from collector._pages.source import PagesSource
 
     return PagesSource(_targets(config, ledger))
 
@@ -84,9 +84,9 @@ def poll_seconds(config: tuple[EngineTarget, ...]) -> float:
 
 
 def _targets(config: tuple[EngineTarget, ...], ledger: Ledger) -> "tuple[Target | Finder, ...]":
+    from collector._pages.tls import CertificateError
     from collector.engines.finder import Finder
     from collector.engines.target import Target
-    from collector.pages.tls import CertificateError
 
     problems = [*_repeated(config)]
     targets: list[Target | Finder] = []

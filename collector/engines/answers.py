@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from collector._pages.fault import Fault, Refused
+from collector._pages.fetch import Answer
 from collector.engines.table import Table
-from collector.pages.fault import Fault, Refused
-from collector.pages.fetch import Answer
 from watchkeeper.core.labels import clean
 
 

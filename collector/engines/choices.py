@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from collector.pages.page import Page, Series
+from collector._pages.page import Page, Series
 from watchkeeper.core.records import Distribution, Labels
 
 Choice = Callable[[Page, Sequence[Series]], Iterable[Series]]

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from collector.pages.address import address_problem
+from collector._pages.address import address_problem
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from collector.pages.page import Value
+from collector._pages.page import Value
 from watchkeeper.core.records import Distribution, Labels
 
 MISSED_PAGES: Final = 12

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 import aiohttp
 import msgspec
 
+from collector._pages.fault import Fault, Refused
+from collector._pages.fetch import open_session
 from collector.engines.finder import HOST, Finder
 from collector.engines.mapping import MODEL, absent, claimed, names_model, observe, present
 from collector.engines.recognise import View, observe_all
 from collector.engines.target import Scraped, Target
-from collector.pages.fault import Fault, Refused
-from collector.pages.fetch import open_session
 from watchkeeper.core.metric import Metric
 
 

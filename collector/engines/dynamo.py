@@ -11,9 +11,9 @@ from typing import Final
 
 import msgspec
 
+from collector._pages.labels import Fold, Label
+from collector._pages.page import Series, Value
 from collector.engines.table import From, Row, Table, starts_with, sum_of
-from collector.pages.labels import Fold, Label
-from collector.pages.page import Series, Value
 from watchkeeper.core.records import Labels, Vantage
 from watchkeeper.core.vocabulary import engines, requests
 

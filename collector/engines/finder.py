@@ -8,11 +8,11 @@ from typing import Final
 import aiohttp
 import msgspec
 
+from collector._pages.fault import REASON, Fault, Refused
 from collector.engines.config import EngineTarget
 from collector.engines.mapping import labelled
 from collector.engines.table import Table
 from collector.engines.target import NOBODY, Target
-from collector.pages.fault import REASON, Fault, Refused
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Gap, Labels, Reading, Sample
 from watchkeeper.core.vocabulary import engines, health

@@ -8,8 +8,8 @@ not the time of it. https://github.com/ggml-org/llama.cpp/tree/master/tools/serv
 from pathlib import PurePath
 from typing import Final
 
+from collector._pages.labels import Fold
 from collector.engines.table import From, Question, Row, Table, at, starts_with
-from collector.pages.labels import Fold
 from watchkeeper.core.records import Labels
 from watchkeeper.core.vocabulary import engines, requests
 

@@ -6,8 +6,8 @@ https://lmdeploy.readthedocs.io/en/latest/advance/metrics.html
 
 from typing import Final
 
+from collector._pages.labels import Fold, Label
 from collector.engines.table import From, Question, Row, Table, at, starts_with
-from collector.pages.labels import Fold, Label
 from watchkeeper.core.records import Labels, Vantage
 from watchkeeper.core.vocabulary import engines, requests
 

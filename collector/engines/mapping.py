@@ -7,10 +7,10 @@ from typing import Final
 
 import msgspec
 
+from collector._pages.labels import Fold
+from collector._pages.page import Page, Series, Value
 from collector.engines.deltas import Key, Total
 from collector.engines.table import From, Row, Table
-from collector.pages.labels import Fold
-from collector.pages.page import Page, Series, Value
 from watchkeeper.core.metric import Kind, Metric
 from watchkeeper.core.records import Distribution, Labels, Sample, SeriesKey, Vantage
 from watchkeeper.core.vocabulary.requests import VANTAGE

@@ -10,9 +10,9 @@ from collections.abc import Set
 from math import isnan
 from typing import Final
 
+from collector._pages.labels import Fold
+from collector._pages.page import Series, Value
 from collector.engines.table import PREFIXES, From, Row, Table
-from collector.pages.labels import Fold
-from collector.pages.page import Series, Value
 from watchkeeper.core.records import Labels, Vantage
 from watchkeeper.core.vocabulary import engines, requests
 

@@ -7,8 +7,8 @@ Its names have no prefix. https://docs.nvidia.com/nim/large-language-models/1.0.
 from collections.abc import Set
 from typing import Final
 
+from collector._pages.labels import Fold, Label
 from collector.engines.table import PREFIXES, From, Question, Row, Table, at
-from collector.pages.labels import Fold, Label
 from watchkeeper.core.finish_reasons import canonical
 from watchkeeper.core.records import Labels, Vantage
 from watchkeeper.core.vocabulary import engines, requests

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from collector._pages.fault import Fault, Refused
 from collector.engines.table import Table
-from collector.pages.fault import Fault, Refused
 
 
 class Paths:

@@ -5,9 +5,9 @@ from typing import Final
 
 import msgspec
 
+from collector._pages.page import Page
 from collector.engines.mapping import Observation, observe
 from collector.engines.table import Table, detect
-from collector.pages.page import Page
 
 _QUEUE_PROXY: Final = ("revision_", "kn_revision_")
 """families that Knative's queue-proxy has on the page on which it joins its own and the engine's"""

@@ -7,10 +7,10 @@ its totals but their own. https://docs.sglang.ai/references/production_metrics.h
 
 from typing import Final
 
+from collector._pages.labels import Fold, Label, words
+from collector._pages.page import Series, Value
 from collector.engines.choices import alone_if_there, having, in_turn, lacking_if_others, one_per_data_rank
 from collector.engines.table import From, Question, Row, Table, at, starts_with, status_class
-from collector.pages.labels import Fold, Label, words
-from collector.pages.page import Series, Value
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Labels, Vantage
 from watchkeeper.core.vocabulary import engines, requests

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import msgspec
 
-from collector.pages.labels import Fold, Label
-from collector.pages.page import Page, Series, Value
+from collector._pages.labels import Fold, Label
+from collector._pages.page import Page, Series, Value
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Distribution, Labels
 

@@ -11,6 +11,10 @@ from typing import Final
 import aiohttp
 import msgspec
 
+from collector._pages.fault import REASON, Fault, Refused
+from collector._pages.fetch import Answer, fetch
+from collector._pages.page import parse
+from collector._pages.tls import Certificates
 from collector.engines.answers import judge
 from collector.engines.config import EngineTarget
 from collector.engines.deltas import Deltas
@@ -18,10 +22,6 @@ from collector.engines.mapping import MODEL, Observation, labelled, names_model,
 from collector.engines.paths import Paths
 from collector.engines.recognise import Recognised, observe_all, recognise
 from collector.engines.table import Question, Table
-from collector.pages.fault import REASON, Fault, Refused
-from collector.pages.fetch import Answer, fetch
-from collector.pages.page import parse
-from collector.pages.tls import Certificates
 from watchkeeper.core.labels import clean
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Metric

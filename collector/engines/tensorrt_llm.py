@@ -11,9 +11,9 @@ from typing import Final
 
 import msgspec
 
+from collector._pages.labels import Fold, Label, words
+from collector._pages.page import Page, Series
 from collector.engines.table import From, Question, Row, Table, at
-from collector.pages.labels import Fold, Label, words
-from collector.pages.page import Page, Series
 from watchkeeper.core.finish_reasons import REASONS
 from watchkeeper.core.records import Labels, Vantage
 from watchkeeper.core.vocabulary import engines, requests

@@ -7,8 +7,8 @@ https://huggingface.co/docs/text-generation-inference/reference/metrics
 
 from typing import Final
 
+from collector._pages.labels import Label, words
 from collector.engines.table import From, Question, Row, Table, at, starts_with, sum_of
-from collector.pages.labels import Label, words
 from watchkeeper.core.records import Labels, Vantage
 from watchkeeper.core.vocabulary import engines, requests
 

@@ -11,11 +11,11 @@ from typing import Final
 
 import msgspec
 
+from collector._pages.labels import Fold, Label, words
+from collector._pages.page import Page, Series
 from collector.engines import vllm
 from collector.engines.choices import Choice
 from collector.engines.table import From, Row, Table, every, scaled, starts_with, sum_of
-from collector.pages.labels import Fold, Label, words
-from collector.pages.page import Page, Series
 from watchkeeper.core.records import Labels, Vantage
 from watchkeeper.core.vocabulary import engines, requests
 

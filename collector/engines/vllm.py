@@ -6,9 +6,9 @@ https://docs.vllm.ai/en/latest/usage/metrics/
 
 from typing import Final
 
+from collector._pages.labels import Fold, Label, words
+from collector._pages.page import Series, Value
 from collector.engines.table import From, Question, Row, Table, at, starts_with, status_class
-from collector.pages.labels import Fold, Label, words
-from collector.pages.page import Series, Value
 from watchkeeper.core.finish_reasons import canonical
 from watchkeeper.core.records import Labels, Vantage
 from watchkeeper.core.vocabulary import engines, requests

@@ -34,7 +34,7 @@ from watchkeeper.core.metric import Metric
 from watchkeeper.core.vocabulary import device_exporters, devices
 
 if TYPE_CHECKING:
-    from collector.pages.source import PagesSource
+    from collector._pages.source import PagesSource
     from collector.vendor_exporter.target import Target
 
 TABLES: Final[tuple[Table, ...]] = (
@@ -57,7 +57,7 @@ TABLES: Final[tuple[Table, ...]] = (
 
 def build(config: tuple[ExporterTarget, ...], ledger: Ledger) -> "PagesSource":
     """:raises ConfigError: the same exporter twice, or certificates that cannot be used"""
-    from collector.pages.source import PagesSource
+    from collector._pages.source import PagesSource
 
     return PagesSource(_targets(config, ledger))
 
@@ -86,8 +86,8 @@ def poll_seconds(config: tuple[ExporterTarget, ...]) -> float:
 
 
 def _targets(config: tuple[ExporterTarget, ...], ledger: Ledger) -> "tuple[Target, ...]":
+    from collector._pages.tls import CertificateError
     from collector.accelerators.held import held_in
-    from collector.pages.tls import CertificateError
     from collector.vendor_exporter.target import Target
 
     problems = [*_repeated(config)]

@@ -9,7 +9,7 @@ number is the card's.
 from collections.abc import Mapping
 from typing import Final
 
-from collector.pages.labels import Fold, Label, words
+from collector._pages.labels import Fold, Label, words
 from collector.vendor_exporter.identity import identify, known, with_parts
 from collector.vendor_exporter.table import (
     CHIP,

@@ -10,7 +10,7 @@ says; no metric here takes a rate, so they are left out.
 from collections.abc import Collection
 from typing import Final
 
-from collector.pages.page import Page
+from collector._pages.page import Page
 from collector.vendor_exporter.identity import identify, known, with_parts
 from collector.vendor_exporter.table import (
     CHIP,

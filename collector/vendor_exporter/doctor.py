@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import aiohttp
 
 from collector import accelerators
-from collector.pages.fault import Refused
-from collector.pages.fetch import open_session
+from collector._pages.fault import Refused
+from collector._pages.fetch import open_session
 from collector.vendor_exporter.target import Seen, Target
 
 

@@ -8,7 +8,7 @@ adds to a vendor's own exporter is how much of a shared card each container hold
 from collections.abc import Mapping
 from typing import Final
 
-from collector.pages.labels import Fold, Label, words
+from collector._pages.labels import Fold, Label, words
 from collector.vendor_exporter.identity import Identify, Seen, identify, known, maker_of
 from collector.vendor_exporter.table import CHIP, GENERAL, PERCENT, From, Row, Table, any_of, either
 from watchkeeper.core.vocabulary import devices

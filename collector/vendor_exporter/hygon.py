@@ -7,7 +7,7 @@ a virtual device's temperature and clock are the card's.
 
 from typing import Final
 
-from collector.pages.labels import Fold
+from collector._pages.labels import Fold
 from collector.vendor_exporter.identity import identify, known, with_parts
 from collector.vendor_exporter.table import (
     CHIP,

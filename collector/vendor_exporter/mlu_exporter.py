@@ -7,7 +7,7 @@ https://github.com/Cambricon/mlu-exporter v2.3.0: examples/metrics.yaml, pkg/col
 
 from typing import Final
 
-from collector.pages.labels import Fold
+from collector._pages.labels import Fold
 from collector.vendor_exporter.identity import identify, known, with_parts
 from collector.vendor_exporter.table import (
     BOARD,

@@ -6,11 +6,11 @@ from typing import Final
 
 import msgspec
 
+from collector._pages.labels import Fold
+from collector._pages.page import Family, Page
 from collector.accelerators.driver import Device, Measured
 from collector.accelerators.places import Place
 from collector.accelerators.sanity import is_sane
-from collector.pages.labels import Fold
-from collector.pages.page import Family, Page
 from collector.vendor_exporter.absent import is_absent
 from collector.vendor_exporter.identity import PLACE_LABELS, place_of
 from collector.vendor_exporter.table import Codes, From, Row, States, Table, unlisted

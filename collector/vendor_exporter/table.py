@@ -5,9 +5,9 @@ from typing import Final
 
 import msgspec
 
+from collector._pages.labels import Fold, Label
+from collector._pages.page import Page
 from collector.accelerators.status import STATES
-from collector.pages.labels import Fold, Label
-from collector.pages.page import Page
 from collector.vendor_exporter.identity import Identify
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Labels, Severity

@@ -10,12 +10,12 @@ from typing import Final
 import aiohttp
 import msgspec
 
+from collector._pages.fault import REASON, Fault, Refused
+from collector._pages.fetch import Answer, fetch
+from collector._pages.page import Page, parse
+from collector._pages.tls import Certificates
 from collector.accelerators.driver import Device
 from collector.accelerators.held import Held
-from collector.pages.fault import REASON, Fault, Refused
-from collector.pages.fetch import Answer, fetch
-from collector.pages.page import Page, parse
-from collector.pages.tls import Certificates
 from collector.vendor_exporter.config import ExporterTarget
 from collector.vendor_exporter.freshness import split
 from collector.vendor_exporter.observe import Observation, observe

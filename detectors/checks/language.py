@@ -4,7 +4,7 @@ The language an answer begins in, and an answer in another one than its prompt.
 The first 150 bytes of prompt and answer are each given to a model of 176 languages that comes with the package; both
 have to be at least 30 letters and told with confidence. Prompts that ask for a translation are left out. Catches a
 model or a system prompt that switches language. Misses short texts, switches after the beginning, and answers in code;
-close relatives (Norwegian and Danish, Serbian and Croatian) count as one. In prompts of many paragraphs the last is read.
+close relatives (Norwegian and Danish, Serbian and Croatian) count as one. Of a prompt the last paragraph is read.
 
 lid.176.ftz is by Facebook (Joulin et al., Bag of Tricks for Efficient Text Classification, 2016), CC-BY-SA 3.0.
 """

@@ -5,11 +5,11 @@ from typing import Final
 
 import msgspec
 
+from collector._pages.fault import Fault
 from collector.engines import TABLES, problems
 from collector.engines.config import EngineTarget
 from collector.engines.doctor import Engine, Report, Unusable, look
 from collector.engines.target import Target
-from collector.pages.fault import Fault
 from watchkeeper.agent.doctor import in_colour, terminal_width, wrap
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.ledger import Ledger

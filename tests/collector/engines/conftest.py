@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from collector._pages.page import parse
+from collector._pages.source import PagesSource
 from collector.engines import TABLES, EngineTarget
 from collector.engines.mapping import observe, samples
 from collector.engines.table import Table
 from collector.engines.target import Target
-from collector.pages.page import parse
-from collector.pages.source import PagesSource
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Distribution

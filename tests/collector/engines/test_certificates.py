@@ -13,11 +13,11 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 
+from collector._pages.fault import Fault, Refused
+from collector._pages.fetch import fetch
+from collector._pages.source import PagesSource
 from collector.engines import build, problems
 from collector.engines.config import EngineTarget
-from collector.pages.fault import Fault, Refused
-from collector.pages.fetch import fetch
-from collector.pages.source import PagesSource
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Reading

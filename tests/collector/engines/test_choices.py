@@ -1,7 +1,7 @@
 import pytest
 
+from collector._pages.page import Page, Series, Value
 from collector.engines.choices import Choice, alone_if_there, having, in_turn, lacking_if_others, one_per_data_rank
-from collector.pages.page import Page, Series, Value
 from watchkeeper.core.records import Distribution
 
 NO_PAGE = Page({}, None, {})

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collector._pages.page import Value
 from collector.engines.deltas import CLOCK_SKEW_SECONDS, MISSED_PAGES, Deltas, Key, Total
-from collector.pages.page import Value
 from watchkeeper.core.records import Distribution
 
 BEGAN = 1_000_000.0

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+from collector._pages.source import PagesSource
 from collector.engines import EngineTarget, probe
-from collector.pages.source import PagesSource
 from watchkeeper.core.testkit.engine_pages import status, vllm_page
 from watchkeeper.core.testkit.ports import free_port
 from watchkeeper.core.vocabulary import engines

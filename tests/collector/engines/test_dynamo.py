@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
+from collector._pages.page import parse
 from collector.engines import TABLES, dynamo
 from collector.engines.recognise import observe_all, recognise
-from collector.pages.page import parse
 from watchkeeper.core.vocabulary import engines, requests
 
 REASON = "gen_ai.response.finish_reason"

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from collector._pages.fault import Fault
+from collector._pages.source import PagesSource
 from collector.engines import EngineTarget
-from collector.pages.fault import Fault
-from collector.pages.source import PagesSource
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Reason
 from watchkeeper.core.testkit.engine_pages import pages, status, value, vllm_page

@@ -6,12 +6,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from collector._pages.source import PagesSource
 from collector.engines import TABLES, problems, sglang, vllm
 from collector.engines.config import EngineTarget
 from collector.engines.doctor import Unusable, lines, look
 from collector.engines.finder import Finder, ports
 from collector.engines.table import Table
-from collector.pages.source import PagesSource
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Reading
 from watchkeeper.core.testkit import free_port

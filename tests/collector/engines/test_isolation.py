@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from collector._pages.source import PagesSource
 from collector.engines import EngineTarget
-from collector.pages.source import PagesSource
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Reading
 from watchkeeper.core.testkit.engine_pages import llama_page, pages, value, vllm_page

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
+from collector._pages.page import parse
 from collector.engines import llama_cpp
 from collector.engines.mapping import observe, samples
-from collector.pages.page import parse
 from watchkeeper.core.vocabulary import engines
 
 PAGE = """# HELP llamacpp:prompt_tokens_total Number of prompt tokens processed, excluding cached tokens

@@ -15,7 +15,7 @@ PROGRAM = """
 import gc, sys
 from pathlib import Path
 from collector.engines import TABLES, EngineTarget
-from collector.pages.source import PagesSource
+from collector._pages.source import PagesSource
 from collector.engines.target import Target
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.vocabulary import health

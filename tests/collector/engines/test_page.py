@@ -7,8 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from collector.pages.fault import Fault, Refused
-from collector.pages.page import MAX_BOUNDS, Page, Type, Value, parse
+from collector._pages.fault import Fault, Refused
+from collector._pages.page import MAX_BOUNDS, Page, Type, Value, parse
 from watchkeeper.core.records import Distribution
 
 

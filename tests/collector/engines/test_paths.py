@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from collector._pages.fault import Refused
+from collector._pages.source import PagesSource
 from collector.engines import TABLES
 from collector.engines.config import EngineTarget
 from collector.engines.paths import Paths
-from collector.pages.fault import Refused
-from collector.pages.source import PagesSource
 from watchkeeper.core.testkit.engine_pages import by_path, pages, status, value, vllm_page
 from watchkeeper.core.vocabulary import engines
 

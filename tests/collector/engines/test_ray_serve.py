@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from collector._pages.page import parse
+from collector._pages.source import PagesSource
 from collector.engines import TABLES
 from collector.engines.config import EngineTarget
 from collector.engines.recognise import observe_all, recognise
-from collector.pages.page import parse
-from collector.pages.source import PagesSource
 from watchkeeper.core.testkit.engine_pages import value, vllm_page
 from watchkeeper.core.vocabulary import engines
 

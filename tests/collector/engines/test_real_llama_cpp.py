@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from collector._pages.source import PagesSource
 from collector.engines import EngineTarget, build, probe
-from collector.pages.source import PagesSource
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Reading

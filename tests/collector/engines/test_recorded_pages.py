@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from collector._pages.page import parse
 from collector.engines import TABLES
 from collector.engines.mapping import observe, samples
 from collector.engines.table import Table, detect
-from collector.pages.page import parse
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Distribution
 from watchkeeper.core.testkit import recorded

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from collector._pages.page import parse
 from collector.engines import TABLES
 from collector.engines.mapping import samples
 from collector.engines.recognise import observe_all, recognise
-from collector.pages.page import parse
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Distribution
 from watchkeeper.core.testkit import recorded

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from collector._pages.source import PagesSource
 from collector.engines import TABLES
 from collector.engines.config import EngineTarget
 from collector.engines.target import Target
-from collector.pages.source import PagesSource
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Reading, Reason
 from watchkeeper.core.testkit.engine_pages import Respond, by_path, llama_page, status, value, vllm_page

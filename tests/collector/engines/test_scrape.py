@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from collector._pages.source import PagesSource
 from collector.engines import EngineTarget
-from collector.pages.source import PagesSource
 from watchkeeper.agent.aggregate import Aggregate
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Reason

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collector._pages.page import parse, plain_name
 from collector.engines import TABLES
 from collector.engines.deltas import Deltas
 from collector.engines.mapping import observe, samples
 from collector.engines.table import From, Row, Table, at, detect, sum_of
-from collector.pages.page import parse, plain_name
 from watchkeeper.core.metric import Kind, Metric
 
 EVERY = pytest.mark.parametrize("table", TABLES, ids=lambda table: table.title)

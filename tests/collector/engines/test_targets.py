@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from collector._pages.source import PagesSource
 from collector.engines import EngineTarget, build, poll_seconds
-from collector.pages.source import PagesSource
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.testkit.engine_pages import pages, value, vllm_page

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
+from collector._pages.page import MAX_BOUNDS
 from collector.engines.tgi import TABLE
-from collector.pages.page import MAX_BOUNDS
 from watchkeeper.core.records import Distribution
 from watchkeeper.core.vocabulary import engines, requests
 

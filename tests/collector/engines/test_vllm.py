@@ -2,10 +2,10 @@ from collections.abc import Mapping
 
 import pytest
 
+from collector._pages.page import parse
 from collector.engines import vllm
 from collector.engines.deltas import Deltas
 from collector.engines.mapping import Observation, observe, samples
-from collector.pages.page import parse
 from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Distribution, Sample
 from watchkeeper.core.vocabulary import engines, requests

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from collector._pages.page import parse
+from collector._pages.source import PagesSource
 from collector.accelerators.held import held_in
-from collector.pages.page import parse
-from collector.pages.source import PagesSource
 from collector.vendor_exporter import TABLES
 from collector.vendor_exporter.config import ExporterTarget
 from collector.vendor_exporter.observe import Observation, observe

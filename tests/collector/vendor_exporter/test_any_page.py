@@ -5,9 +5,9 @@ from math import isfinite
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collector._pages.fault import Refused
+from collector._pages.page import parse
 from collector.accelerators.held import Held
-from collector.pages.fault import Refused
-from collector.pages.page import parse
 from collector.vendor_exporter import TABLES
 from collector.vendor_exporter.observe import observe
 from collector.vendor_exporter.readings import Readings

@@ -2,7 +2,7 @@
 
 import pytest
 
-from collector.pages.page import parse
+from collector._pages.page import parse
 from collector.vendor_exporter import PLUGIN, TABLES
 from collector.vendor_exporter.observe import observe
 from collector.vendor_exporter.table import Table

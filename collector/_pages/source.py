@@ -7,8 +7,8 @@ from typing import Final, Protocol
 
 import aiohttp
 
-from collector.pages.fault import Fault
-from collector.pages.fetch import open_session
+from collector._pages.fault import Fault
+from collector._pages.fetch import open_session
 from watchkeeper.core.records import Reading
 
 PATIENCE_SECONDS: Final = 0.5

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from collector.pages.fault import Fault, Refused
+from collector._pages.fault import Fault, Refused
 from watchkeeper.core.records import Distribution, Labels
 
 MAX_BOUNDS: Final = 256

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
-from collector.pages.fault import Fault, Refused
-from collector.pages.resolver import ThreadPerNameResolver
+from collector._pages.fault import Fault, Refused
+from collector._pages.resolver import ThreadPerNameResolver
 from watchkeeper.core.labels import clean
 
 ACCEPT: Final = "text/plain;version=0.0.4"
