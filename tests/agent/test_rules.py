@@ -66,9 +66,7 @@ def test_tools_that_are_missing_are_named_with_the_package_that_has_them(tmp_pat
 def test_who_waits_is_told_which_file_is_read_and_what_it_has(tmp_path):
     require("promtool", "prometheus")
     told = []
-    [*_, (is_well, line)] = islice(
-        rules.verify(Values(leave_out=("WatchkeeperWatchdog",)), tmp_path, told.append), 2
-    )
+    [*_, (is_well, line)] = islice(rules.verify(Values(leave_out=("WatchkeeperWatchdog",)), tmp_path, told.append), 2)
 
     assert told == [
         "making the files",

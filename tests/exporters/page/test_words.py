@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.engines.fault import Fault
+from collector._pages.fault import Fault
 from collector.otlp.answers import OF_A_SIGNAL, OF_NO_SIGNAL
 from collector.otlp.refusals import REJECTED_REASONS
 from exporters.page.served import LANGUAGES
