@@ -404,6 +404,17 @@ def test_notes_say_where_prompts_are_written(notes: Any) -> None:
     assert "- The gateway writes prompts and answers, redacted, to /var/lib/watchkeeper/calls (capture.share)." in said
 
 
+def test_notes_name_no_job_of_a_report_that_is_off(notes: Any) -> None:
+    assert "create job" not in notes("sidecars.inject=true,node.enabled=false,gateway.enabled=false")
+
+
+def test_the_log_of_helm_test_is_there_when_helm_asks_for_it(render: Any) -> None:
+    """helm deletes what succeeded first, and asks for its log after that: `helm test --logs` would fail where it went well."""
+    annotations = one(render(), "Pod", "test")["metadata"]["annotations"]
+
+    assert annotations["helm.sh/hook-delete-policy"] == "before-hook-creation"
+
+
 def test_a_gateway_that_takes_no_records_has_no_service_without_ports(render: Any) -> None:
     names = [each["metadata"]["name"] for each in of_kind(render("gateway.config.otlp.enabled=false"), "Service")]
 

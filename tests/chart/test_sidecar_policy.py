@@ -3,6 +3,7 @@
 import copy
 import json
 from importlib import resources
+from pathlib import Path
 from typing import Any, Final
 
 import kubernetes_validate
@@ -26,6 +27,7 @@ def pod(annotations: Manifest | None = None, **spec: Any) -> Manifest:
     return {"metadata": metadata, "spec": {"containers": [{"name": "vllm", "image": "vllm:1"}], **spec}}
 
 
+NOTES: Final = Path(__file__).resolve().parents[2] / "deploy/helm/watchkeeper/templates/NOTES.txt"
 ASKING: Final = {"watchkeeper.dev/inject": "true"}
 
 
@@ -63,6 +65,15 @@ def test_who_asked_for_it_in_vain_is_told_so(kube: str, told: bool, render: Any)
 
     [said] = [each["said"] for each in of_kind("Notes", made)]
     assert ("No pod gets a sidecar: this cluster does not know MutatingAdmissionPolicies" in said) is told
+
+
+def test_notes_tell_how_a_pod_asks_for_it(render: Any) -> None:
+    notes = NOTES.read_text("utf-8")
+    asked = '{{ define "notes" }}' + notes + '{{ end }}{kind: Notes, said: {{ include "notes" . | toJson }}}'
+    [said] = of_kind("Notes", render(given={"sidecars": {"inject": True}, "extraManifests": [asked]}, kube=NEWEST))
+
+    assert "wk-watchkeeper-sidecars.obs, adds a sidecar to new pods" in said["said"]
+    assert '{"annotations":{"watchkeeper.dev/inject":"true"}}' in said["said"]
 
 
 def test_it_is_off_unless_asked_for(render: Any) -> None:
