@@ -409,7 +409,7 @@ def test_notes_name_no_job_of_a_report_that_is_off(notes: Any) -> None:
 
 
 def test_the_log_of_helm_test_is_there_when_helm_asks_for_it(render: Any) -> None:
-    """helm deletes what succeeded first, and asks for its log after that: `helm test --logs` would fail where it went well."""
+    """helm deletes what succeeded first, and asks for its log after that: `--logs` would fail where all went well."""
     annotations = one(render(), "Pod", "test")["metadata"]["annotations"]
 
     assert annotations["helm.sh/hook-delete-policy"] == "before-hook-creation"
