@@ -117,6 +117,8 @@ def _routing() -> Iterator[str]:
     yield "  `WatchkeeperCausePaged`, sent to nobody, is what mutes."
     yield "- A page about a model mutes every ticket about it; of three burning budgets the worst is heard."
     yield "- All of watchkeeper gone mutes every silence that follows; a node that is down mutes tickets of its parts."
+    yield "- What stays true is told again after 4 hours (pages), a day, or 4 days (money): within the 5 for which"
+    yield "  Alertmanager remembers what it told (`--data.retention`; give it more with longer `waits.repeat_seconds`)."
     yield "- The heartbeat goes to `deadman` every minute: somebody outside must page when it stops."
 
 

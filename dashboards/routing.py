@@ -74,7 +74,8 @@ def _route(values: Values) -> dict[str, Any]:
                 "receiver": COST,
                 "group_by": _group([*extra, NAMESPACE]),
                 "group_wait": "1h",
-                "repeat_interval": "7d",
+                # below the 5 days (--data.retention) after which Alertmanager forgets what it told and tells it again
+                "repeat_interval": "4d",
             },
         ],
     }

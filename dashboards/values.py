@@ -129,6 +129,8 @@ class Thresholds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """items lost inside watchkeeper, over those received"""
     reference_days: Positive = 90.0
     """age at which a reference of drift has to be looked at again"""
+    certificate_days: Positive = 14.0
+    """left to a certificate that one of watchkeeper's ports shows, below which it is to be renewed"""
     silent_seconds: Annotated[float, msgspec.Meta(ge=300)] = 600.0
     """without a record from a source that brought some"""
     mute_seconds: Annotated[float, msgspec.Meta(ge=600)] = 7200.0

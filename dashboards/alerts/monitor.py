@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from dashboards.alert import COUNT, PERCENT, Alert, Rule, Runbook, Text
+from dashboards.alert import AGE, COUNT, PERCENT, Alert, Rule, Runbook, Text
 from dashboards.cases import CHAT, case, fires, given, up
-from dashboards.promql import UP, Match, Series, grown, m, one_of
+from dashboards.promql import UP, Match, Series, grown, like, m, one_of
 from dashboards.scope import MODEL, NAMESPACE, POD, SERVICE, Scope, listed, scope_of
 from dashboards.values import Values
-from watchkeeper.core.vocabulary import device_exporters, devices, engines, health, kafka, store
+from watchkeeper.core.vocabulary import device_exporters, devices, engines, health, kafka, listeners, store
 
 HEARTBEAT: Final = "WatchkeeperWatchdog"
 
@@ -17,6 +17,7 @@ def alerts(values: Values) -> tuple[Alert, ...]:
     return (
         _watchdog(), _down(scope, values), _collector(scope), _engine(scope), _dropped(scope, values), _exporter(scope),
         _limits(scope), _failing(scope), _evidence(scope), _kafka(scope),
+        _certificate(scope, values), _stale(scope),
     )  # fmt: skip
 
 
@@ -293,5 +294,69 @@ def _kafka(scope: Scope) -> Alert:
             case("deleted before they were read", "40m", given(kafka.MISSED, "0x30 40x20", topic="calls", instance="a"),
                  fires=fires("warning", {"instance": "a", "topic": "calls"}, "40", 1860)),
             case("late, and all are read", "40m", given(kafka.LAG, "0+100x20 2000-100x20", topic="calls", partition="0", instance="a")),
+        ),
+    )  # fmt: skip
+
+
+def _certificate(scope: Scope, values: Values) -> Alert:
+    """
+    A ticket to its last day, since nothing fails before. What fails then pages by itself where all are blind
+    (WatchkeeperAgentDown); clients of the tap, who are users, turn away unseen by any other rule.
+    """
+    labels = (*scope.extra, "instance", listeners.LISTENER)
+    days = values.thresholds.certificate_days
+    left = f"min by ({listed(labels)}) ({m(listeners.CERTIFICATE_EXPIRY)}) - time()"
+    on_tap = f"min by ({listed(labels)}) ({m(listeners.CERTIFICATE_EXPIRY, listener=like('tap.+'))}) - time()"
+    port = {"instance": "a", "listener": "otlp"}
+    tap = {"instance": "a", "listener": "tap[0]"}
+    return Alert(
+        name="WatchkeeperCertificateExpires",
+        area="monitor",
+        rules=(Rule("critical", f"{on_tap} <= 0", "2m"), Rule("warning", f"{left} < {days:g} * 86400", "15m")),
+        labels=labels,
+        title=Text("A certificate of watchkeeper's runs out", "watchkeeper 证书即将到期"),
+        summary=Text("{instance} {listener}: the certificate has {value} left, known since {since}", "{instance} {listener}：证书剩余 {value}，自 {since} 起告警"),
+        detail=Text("Page: run out where clients of the model connect. Ticket: will run out; negative: has.", "呼叫：模型客户端所连端口的证书已过期；工单：即将过期，负值表示已过期。"),
+        show=AGE,
+        runbook=Runbook(
+            meaning=Text("Who checks certificates turns away once it has run out: clients of the tap, senders of OTLP, Prometheus (then WatchkeeperAgentDown).", "过期后，校验证书的对端会拒绝连接：tap 的客户端、OTLP 发送方、Prometheus（随后 WatchkeeperAgentDown）。"),
+            first=Text("Put the new certificate and key into the files under `tls` of the port's section, or mend what renews them (`kubectl describe certificate`). They are read again within 10 s.",
+                       "把新证书和私钥写入该端口配置节 `tls` 所指文件，或修复自动续期（`kubectl describe certificate`）。10 秒内会重新读取。"),
+            false_alarm=Text(f"Certificates that live for less than {days:g} days: set `thresholds.certificate_days`. Nobody checks that port's certificate.", f"证书有效期本就短于 {days:g} 天：调整 `thresholds.certificate_days`；该端口的证书无人校验。"),
+            next=Text("WatchkeeperFilesStale: the new file is there and cannot be used. `watchkeeper_tls_handshake_failures_total` by reason (not of the tap).", "WatchkeeperFilesStale 表示新文件已到但无法使用；按原因看 `watchkeeper_tls_handshake_failures_total`（不含 tap）。"),
+            dashboard="wk-monitor",
+        ),
+        cases=(
+            case("ten days are left", "30m", given(listeners.CERTIFICATE_EXPIRY, "864000x40", **port), fires=fires("warning", port, "9d 23h 30m 0s", 0)),
+            case("run out where users connect", "30m", given(listeners.CERTIFICATE_EXPIRY, "1000x40", **tap),
+                 fires=(*fires("critical", tap, "-13m 20s", 1020), *fires("warning", tap, "-13m 20s", 0))),
+            case("run out elsewhere", "30m", given(listeners.CERTIFICATE_EXPIRY, "1000x40", **port), fires=fires("warning", port, "-13m 20s", 0)),
+            case("renewed in time", "30m", given(listeners.CERTIFICATE_EXPIRY, "864000x5 7776000x40", **port)),
+        ),
+    )  # fmt: skip
+
+
+def _stale(scope: Scope) -> Alert:
+    labels = (*scope.extra, "instance", listeners.LISTENER, "kind")
+    port = {"instance": "a", "listener": "otlp", "kind": "tls"}
+    return Alert(
+        name="WatchkeeperFilesStale",
+        area="monitor",
+        rules=(Rule("warning", f"max by ({listed(labels)}) ({m(listeners.STALE_FILES)}) == 1", "15m"),),
+        labels=labels,
+        title=Text("New certificates or tokens cannot be used", "新的证书或令牌无法读取"),
+        summary=Text("{instance} {listener}: files ({kind}) hold nothing usable since {since}", "{instance} {listener}：文件（{kind}）自 {since} 起内容不可用"),
+        detail=Text("What was read before stays in use: old certificates run out, revoked tokens still open the port.", "继续使用之前读到的内容：旧证书会过期，已作废的令牌仍然有效。"),
+        show=COUNT,
+        runbook=Runbook(
+            meaning=Text("A file of certificates or tokens was changed and cannot be read, or key and certificate differ. A restart would not come up.", "证书或令牌文件已变更，但无法读取，或私钥与证书不匹配。此时重启将无法启动。"),
+            first=Text("The pod's log names the file and what is wrong. Mend it before anything restarts; it is read again within 10 s.", "Pod 日志写明了文件和原因。先修好再重启；10 秒内会重新读取。"),
+            false_alarm=Text("None: a file that is written in two steps is well again within 15 minutes.", "无：分两步写入的文件会在 15 分钟内恢复。"),
+            next=Text("WatchkeeperCertificateExpires says how long the old certificate lasts; `watchkeeper_auth_failures_total` by reason.", "旧证书还剩多久看 WatchkeeperCertificateExpires；按原因看 `watchkeeper_auth_failures_total`。"),
+            dashboard="wk-monitor",
+        ),
+        cases=(
+            case("a key that is another's", "30m", given(listeners.STALE_FILES, "0x3 1x40", **port), fires=fires("warning", port, "1", 240)),
+            case("written in two steps", "30m", given(listeners.STALE_FILES, "0x3 1x2 0x40", **port)),
         ),
     )  # fmt: skip

@@ -361,3 +361,13 @@ def test_amtool_takes_the_routing():
     )
 
     assert done.returncode == 0, done.stderr
+
+
+def test_an_alertmanager_with_nothing_set_has_no_complaint_about_the_routing(tmp_path):
+    """It complains of what is repeated later than it remembers that it was told: 120 h, unless `--data.retention`."""
+    with Alertmanager(tmp_path, (RULES.parent / "alertmanager.yaml").read_text()):
+        pass
+    log = (tmp_path / "alertmanager.log").read_text().lower()
+
+    assert "completed loading of configuration file" in log
+    assert [line for line in log.splitlines() if "level=info" not in line] == []
