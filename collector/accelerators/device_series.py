@@ -219,8 +219,11 @@ class DeviceSeries:
         ]
 
     def gap(self, metric: Metric, reason: Reason) -> Gap:
-        """A number that this device should have brought and did not."""
-        return Gap(metric, reason, self._named(metric, ()))
+        """
+        A number that this device should have brought and did not. What another call brought of the same metric stays:
+        `end` names, one by one, those that went.
+        """
+        return Gap(metric, reason, self._named(metric, ()), is_one_series=metric.kind is Kind.GAUGE)
 
     def _note_groups(self) -> None:
         for group in self._groups.values():

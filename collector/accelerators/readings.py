@@ -117,8 +117,10 @@ class Readings:
             series.put_all("processes", kept.processes, now)
         if not sampled.missing and not kept.missing:
             return []
-        new = [(metric, why) for metric, why in sampled.missing if metric not in kept.missing]
-        kept.missing = frozenset(metric for metric, _ in sampled.missing)
+        told = {one.metric for one in sampled.measured if not one.labels}  # by another call
+        missing = [(metric, why) for metric, why in sampled.missing if metric not in told]
+        new = [(metric, why) for metric, why in missing if metric not in kept.missing]
+        kept.missing = frozenset(metric for metric, _ in missing)
         return [series.gap(metric, why) for metric, why in new]
 
     def _held(self, kept: "_Kept", now: float) -> None:

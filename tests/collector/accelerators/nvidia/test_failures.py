@@ -167,6 +167,27 @@ def test_a_call_that_fails_for_a_while_is_a_gap_and_comes_back(node, nvml):
     assert node.value(devices.CLOCK, hw_name="0", clock="core") == 1.755e9
 
 
+def test_a_call_that_fails_leaves_what_other_calls_tell_of_the_same_metric(node, nvml):
+    node.read()
+    nvml.say({"dev0.error.nvmlDeviceGetUtilizationRates": 999, "dev0.error.nvmlDeviceGetTemperatureV": 999})
+    node.read()
+
+    tasks = {task: node.value(devices.UTILIZATION, hw_name="0", hw_gpu_task=task) for task in ("encoder", "general")}
+    assert tasks == {"encoder": 0.05, "general": None}
+    for place, celsius in (("chip", 61), ("memory", 70)):
+        assert node.value(devices.TEMPERATURE, hw_name="0", hw_sensor_location=place) == celsius
+
+
+def test_power_that_another_call_tells_is_no_gap(node, nvml):
+    nvml.say({"dev.power": 640000})
+    node.read()
+    nvml.say({"dev0.error.nvmlDeviceGetFieldValues": 999})
+    reading = node.read()
+
+    assert node.value(devices.POWER, hw_name="0") == 640
+    assert devices.POWER not in {gap.metric for gap in reading.gaps}
+
+
 def test_a_field_that_has_nothing_now_is_asked_again_and_one_that_is_unsupported_is_not(node, nvml):
     nvml.say({"dev0.field.82.error": 21, "dev1.field.82.error": 3})
     node.read()
