@@ -313,6 +313,24 @@ def test_a_very_long_name_of_a_release_gives_names_that_kubernetes_takes(render:
         assert len(each["metadata"]["name"]) <= (52 if each["kind"] in ("StatefulSet", "CronJob") else 63), each["kind"]
 
 
+def test_a_label_or_annotation_of_the_values_takes_the_place_of_the_chart_s(helm4: str) -> None:
+    """What stands twice is the later one to helm, and refused by what reads strictly, as Kustomize does."""
+    given = {
+        "commonLabels": {"app.kubernetes.io/part-of": "shop"},
+        "gateway": {"podLabels": {"app.kubernetes.io/version": "7"}, "podAnnotations": {"prometheus.io/path": "/m"}},
+        "metrics": {"scrapeAnnotations": True},
+    }
+    command = [helm4, "template", "wk", str(CHART), "--show-only=templates/gateway-statefulset.yaml", "--values=-"]
+    done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, timeout=60, check=True)
+
+    pod = done.stdout.partition("  template:")[2].partition("    spec:")[0]
+    keys = [line.strip().partition(": ")[0] for line in pod.splitlines()]
+    assert len(keys) == len(set(keys))
+    assert "app.kubernetes.io/part-of: shop" in pod
+    assert 'app.kubernetes.io/version: "7"' in pod
+    assert "prometheus.io/path: /m" in pod
+
+
 def test_extra_manifests_are_templates(render: Any) -> None:
     text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: '{{ .Release.Name }}-text', labels: {}}"
     whole = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-whole", "labels": {}}}
@@ -371,6 +389,9 @@ def test_notes_ask_for_metrics_as_they_may_be_asked_for(notes: Any) -> None:
         (RULES, "No alert was made: this cluster does not know"),
         ("metrics.podMonitor.enabled=true", "set\n  metrics.podMonitor.additionalLabels.release"),
         ("node.enabled=true", "Nobody is told to scrape these pods."),
+        ("node.enabled=true", "The image is watchkeeper:0.1.0, which nodes look for at Docker Hub unless they have it"),
+        ("gateway.autoscaling.enabled=true,gateway.resources.requests=null", "set gateway.resources.requests.cpu."),
+        ("store.url=postgresql://watchkeeper@db/watchkeeper", "no store is kept: set store.enabled=true."),
         ("gateway.resources.limits=null", "gateway: has no limit of memory."),
         ("kafka.servers={kafka:9092}", "Kafka is spoken to in plain text"),
         ("gateway.service.type=LoadBalancer", "from outside the cluster in plain text"),
@@ -392,7 +413,7 @@ def test_notes_warn_of_what_an_operator_should_know(sets: str, warns: str, notes
 
 
 def test_notes_of_a_fleet_with_everything_set_warn_of_little(notes: Any) -> None:
-    sets = (FLEET, "kafka.tls.enabled=true", "metrics.scrapeAnnotations=true", "node.enabled=false")
+    sets = (FLEET, "kafka.tls.enabled=true", "metrics.scrapeAnnotations=true", "node.enabled=false", "image.registry=r")
 
     [line] = [line for line in notes(*sets).partition("To know:")[2].splitlines() if line.startswith("- ")]
     assert line.startswith("- Prompts and answers are looked at in memory")

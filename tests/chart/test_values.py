@@ -20,6 +20,7 @@ SHAPES: Final = [
     ("gateway.replicas=-1", "gateway.replicas", AT_LEAST.format(0)),
     ("detector.replicas=two", "detector.replicas", "integer"),
     ("image.repository=", "image.repository", "greater than or equal to 1|minLength"),
+    ("image.registry=https://registry.example.com", "image.registry", NO_MATCH),
     ("image.digest=sha256:0f1e", "image.digest", NO_MATCH),
     ("image.pullPolicy=Sometimes", "image.pullPolicy", ONE_OF),
     ("gateway.resources.limits.memory=2GB", "gateway.resources.limits.memory", NO_MATCH),
@@ -97,6 +98,14 @@ RELATIONS: Final = [
     ("gateway.terminationGracePeriodSeconds=10", "gateway.terminationGracePeriodSeconds", "raise it"),
     ("gateway.config.web.port=0", "gateway.config", "give it a number"),
     ("node.hostLibraries={/etc/}", "node.hostLibraries", "name the folder of the vendor's library"),
+    ("gateway.config.web.port=4318", "gateway.config", "give one of them another"),
+    ("gateway.config.web.host=127.0.0.1", "gateway.config.web.host", "leave it out"),
+    (r"commonLabels.app\.kubernetes\.io/name=shop", "commonLabels", "take another key"),
+    (r"gateway.podLabels.app\.kubernetes\.io/component=shop", "gateway.podLabels", "take another key"),
+    ("node.extraEnv[0].name=POD_NAME", "node.extraEnv", "leave it out"),
+    ("gateway.extraEnv[0].name=WATCHKEEPER__WEB__PORT", "gateway.extraEnv", "gateway.config; set it there"),
+    ("gateway.resources.limits.memory=512m", "gateway.resources.limits.memory", "write Mi"),
+    ("fullnameOverride=1st", "fullnameOverride", "set one"),
 ]
 """As after --set; the key that the refusal begins with; what it says to do."""
 

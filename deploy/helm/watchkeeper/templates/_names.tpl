@@ -28,15 +28,18 @@ app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
 {{/* Takes {root, component}. */}}
-{{- define "watchkeeper.labels" -}}
+{{- define "watchkeeper.ownLabels" -}}
 {{ include "watchkeeper.selectorLabels" . }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: watchkeeper
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{- with .root.Values.commonLabels }}
-{{ tpl (toYaml .) $.root }}
-{{- end }}
+{{- end -}}
+
+{{/* Merged, not appended: a key that stands there twice is refused by what reads strictly. Takes {root, component, labels}. */}}
+{{- define "watchkeeper.labels" -}}
+{{- $common := tpl (toYaml (default dict .root.Values.commonLabels)) .root | fromYaml -}}
+{{- mergeOverwrite (include "watchkeeper.ownLabels" . | fromYaml) $common (deepCopy (default dict .labels)) | toYaml -}}
 {{- end -}}
 
 {{/* name, namespace, labels and annotations of an object. Takes {root, component, suffix, labels, annotations}. */}}
@@ -45,9 +48,6 @@ name: {{ printf "%s-%s" (include "watchkeeper.fullname" .root) (default .compone
 namespace: {{ default (include "watchkeeper.namespace" .root) .namespace }}
 labels:
   {{- include "watchkeeper.labels" . | nindent 2 }}
-  {{- with .labels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
 {{- $annotations := dict }}
 {{- with .root.Values.commonAnnotations }}
 {{- $annotations = tpl (toYaml .) $.root | fromYaml }}

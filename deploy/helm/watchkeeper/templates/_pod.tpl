@@ -228,22 +228,18 @@ volumeMounts:
 {{/* Labels and annotations of the pods. Takes {root, component, config}. */}}
 {{- define "watchkeeper.podMetadata" -}}
 {{- $values := index .root.Values .component -}}
+{{- $labels := tpl (toYaml (default dict $values.podLabels)) .root | fromYaml -}}
+{{- $annotations := dict "checksum/config" (include "watchkeeper.config" . | sha256sum) -}}
+{{- if and .root.Values.metrics.scrapeAnnotations (ne .component "report") -}}
+{{- $_ := set $annotations "prometheus.io/scrape" "true" -}}
+{{- $_ := set $annotations "prometheus.io/port" (dig "web" "port" 9464 .config | int | toString) -}}
+{{- $_ := set $annotations "prometheus.io/path" "/metrics" -}}
+{{- $_ := set $annotations "prometheus.io/scheme" (include "watchkeeper.webScheme" .config | lower) -}}
+{{- end -}}
 labels:
-  {{- include "watchkeeper.labels" . | nindent 2 }}
-  {{- with $values.podLabels }}
-  {{- tpl (toYaml .) $.root | nindent 2 }}
-  {{- end }}
+  {{- include "watchkeeper.labels" (merge (dict "labels" $labels) .) | nindent 2 }}
 annotations:
-  checksum/config: {{ include "watchkeeper.config" . | sha256sum }}
-  {{- if and .root.Values.metrics.scrapeAnnotations (ne .component "report") }}
-  prometheus.io/scrape: "true"
-  prometheus.io/port: {{ dig "web" "port" 9464 .config | int | quote }}
-  prometheus.io/path: /metrics
-  prometheus.io/scheme: {{ include "watchkeeper.webScheme" .config | lower }}
-  {{- end }}
-  {{- with $values.podAnnotations }}
-  {{- tpl (toYaml .) $.root | nindent 2 }}
-  {{- end }}
+  {{- mergeOverwrite $annotations (tpl (toYaml (default dict $values.podAnnotations)) .root | fromYaml) | toYaml | nindent 2 }}
 {{- end -}}
 
 {{/* What a pod's spec has besides containers and volumes. Takes {root, component}. */}}

@@ -124,11 +124,49 @@ no template trips over it.
 {{- if dig "checks" "secrets" "canaries" list $config -}}
 {{- $found = append $found (printf "%s: checks.secrets.canaries would stand in a ConfigMap; mount a Secret with extraVolumes and name its file in checks.secrets.canaries_file" $component) -}}
 {{- end -}}
-{{- range (include "watchkeeper.ports" (dict "component" $component "config" $config) | fromJson).ports -}}
+{{- range $listener := ternary (tuple "web" "otlp") (tuple "web") (eq $component "gateway") -}}
+{{- if and (has (dig $listener "host" "" $config) (tuple "127.0.0.1" "localhost" "::1")) (not $pod.extraContainers) -}}
+{{- $found = append $found (printf "%s.config.%s.host: probes and senders are not in the pod and do not reach %s; leave it out" $component $listener (dig $listener "host" "" $config)) -}}
+{{- end -}}
+{{- end -}}
+{{- $by := dict -}}
+{{- range $port := (include "watchkeeper.ports" (dict "component" $component "config" $config) | fromJson).ports -}}
+{{- with get $by (toString (int .port)) -}}
+{{- $found = append $found (printf "%s.config: %s and %s have the same port, %d; give one of them another" $component . $port.name (int $port.port)) -}}
+{{- end -}}
+{{- $_ := set $by (toString (int .port)) .name -}}
 {{- if eq (int .port) 0 -}}
 {{- $found = append $found (printf "%s.config: the port of %s is 0, any free one, which no Service and no probe can know; give it a number" $component .name) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- $own := keys (include "watchkeeper.selectorLabels" (dict "root" . "component" "node") | fromYaml) -}}
+{{- range $key := keys (default dict $values.commonLabels) | sortAlpha -}}
+{{- if has $key $own -}}
+{{- $found = append $found (printf "commonLabels: pods are found by %s, which is the chart's; take another key" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- range $component := tuple "node" "gateway" "detector" "report" -}}
+{{- range $key := keys (default dict (index $values $component).podLabels) | sortAlpha -}}
+{{- if has $key $own -}}
+{{- $found = append $found (printf "%s.podLabels: pods are found by %s, which is the chart's; take another key" $component $key) -}}
+{{- end -}}
+{{- end -}}
+{{- range (index $values $component).extraEnv -}}
+{{- if regexMatch "^WATCHKEEPER__(WEB|OTLP|CONTROL|TAP)(__|$)" (default "" .name | upper) -}}
+{{- $found = append $found (printf "%s.extraEnv: %s is read past probes and Services, which go by %s.config; set it there" $component .name $component) -}}
+{{- else if has .name (tuple "POD_NAME" "POD_NAMESPACE" "NODE_NAME") -}}
+{{- $found = append $found (printf "%s.extraEnv: %s is set by the chart; leave it out" $component .name) -}}
+{{- end -}}
+{{- end -}}
+{{- range $kind, $amounts := default dict (index $values $component).resources -}}
+{{- if regexMatch "m$" (dig "memory" "" (default dict $amounts) | toString) -}}
+{{- $found = append $found (printf "%s.resources.%s.memory: %s are thousandths of a byte; write Mi" $component $kind $amounts.memory) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" (include "watchkeeper.fullname" .)) -}}
+{{- $found = append $found (printf "fullnameOverride: '%s' is no name for a Service, which begins with a letter and has no dot; set one" (include "watchkeeper.fullname" .)) -}}
 {{- end -}}
 {{- range $path := .Values.node.hostLibraries -}}
 {{- if has ($path | trimSuffix "/") (tuple "" "/etc" "/proc" "/sys" "/var" "/root" "/home" "/run" "/boot") -}}

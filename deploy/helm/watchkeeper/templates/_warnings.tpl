@@ -23,10 +23,23 @@
 - Nobody is told to scrape these pods. Set metrics.podMonitor.enabled=true with the Prometheus operator, or
   metrics.scrapeAnnotations=true.
 {{- end }}
+{{- if and $on (not $values.image.registry) (not $values.global.imageRegistry) (not (contains "/" $values.image.repository)) }}
+- The image is {{ include "watchkeeper.image" . }}, which nodes look for at Docker Hub unless they have it: set image.registry to
+  where it was pushed.
+{{- end }}
+{{- range tuple "gateway" "detector" }}
+{{- $resources := default dict (index $values .).resources }}
+{{- if and (index $values .).enabled (index $values .).autoscaling.enabled (not (or (dig "requests" "cpu" "" $resources) (dig "limits" "cpu" "" $resources))) }}
+- {{ . }}: is scaled by the share of the CPU that it requests, and requests none: set {{ . }}.resources.requests.cpu.
+{{- end }}
+{{- end }}
 {{- range $on }}
 {{- if not (dig "limits" "memory" "" (default dict (index $values .).resources)) }}
 - {{ . }}: has no limit of memory. Its own bounds hold what it keeps, not what a fault of the node may do.
 {{- end }}
+{{- end }}
+{{- if and $values.store.url (not $values.store.enabled) }}
+- store.url names a database, and no store is kept: set store.enabled=true.
 {{- end }}
 {{- if and $values.kafka.servers (not $values.kafka.tls.enabled) }}
 - Kafka is spoken to in plain text: counts and findings can be read on the way (kafka.tls.enabled).
