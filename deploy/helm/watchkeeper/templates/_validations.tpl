@@ -159,9 +159,11 @@ no template trips over it.
 {{- $found = append $found (printf "%s.extraEnv: %s is set by the chart; leave it out" $component .name) -}}
 {{- end -}}
 {{- end -}}
-{{- range $kind, $amounts := default dict (index $values $component).resources -}}
-{{- if regexMatch "m$" (dig "memory" "" (default dict $amounts) | toString) -}}
-{{- $found = append $found (printf "%s.resources.%s.memory: %s are thousandths of a byte; write Mi" $component $kind $amounts.memory) -}}
+{{- $resources := default dict (index $values $component).resources -}}
+{{- range $kind := tuple "requests" "limits" -}}
+{{- $memory := get (default dict (get $resources $kind)) "memory" | toString -}}
+{{- if hasSuffix "m" $memory -}}
+{{- $found = append $found (printf "%s.resources.%s.memory: %s are thousandths of a byte; write Mi" $component $kind $memory) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
