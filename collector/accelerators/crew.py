@@ -44,6 +44,15 @@ class _Round(Generic[Result]):
             if len(self.answers) == self.size:
                 self.done.put(None)
 
+    def leave(self) -> set[str]:
+        """Take away what nobody has begun, one by one: hands go on taking theirs meanwhile."""
+        left: set[str] = set()
+        while True:
+            try:
+                left.add(self.pending.popleft()[0])
+            except IndexError:
+                return left
+
 
 class Crew(Generic[Result]):
     """Only one thread calls this. Hands are daemons: one that hangs does not keep the process from ending."""
@@ -78,8 +87,7 @@ class Crew(Generic[Result]):
                     engaged += hands
                     more *= 2
                 moved = len(round_.answers)
-        unasked = {key for key, _ in round_.pending}
-        round_.pending.clear()
+        unasked = round_.leave()
         answers = dict(round_.answers)
         self._running.update(dict.fromkeys(tasks.keys() - answers.keys() - unasked, round_))
         return answers

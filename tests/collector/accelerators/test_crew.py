@@ -112,3 +112,21 @@ def test_hands_that_slow_rounds_needed_go_again():
     assert 1 <= hands() <= 2
     assert crew.run({"a": lambda: 1}, soon()) == {"a": 1}
     crew.stop()
+
+
+def test_a_round_is_left_while_hands_still_take_of_it(crew, gate):
+    """A key that is slow to be looked at stands for a change of threads just there."""
+    taken = threading.Event()
+    is_due = threading.Event()
+
+    class Slow(str):
+        def __hash__(self):
+            if is_due.is_set():
+                gate.set()
+                taken.wait(10)
+            return super().__hash__()
+
+    tasks = {"0": gate.wait, "1": gate.wait, Slow("2"): lambda: True, "3": taken.set}
+    is_due.set()
+
+    assert crew.run(tasks, soon(0.01)).keys() <= tasks.keys()
