@@ -67,6 +67,13 @@ def test_where_nobody_listens_it_is_one_line_and_exit_1(tmp_path, capsys):
     assert (code, capsys.readouterr().out) == (1, f"127.0.0.1:{port}/healthz: [Errno 111] Connection refused\n")
 
 
+def test_a_name_that_no_host_can_have_is_one_line_and_exit_1(tmp_path, capsys):
+    code = main(["health", "--config", configuration(tmp_path, "web: {host: a..b}")])
+
+    said = capsys.readouterr().out
+    assert (code, said.count("\n"), said.partition(": ")[0]) == (1, 1, "a..b:9464/healthz")
+
+
 def test_all_addresses_are_asked_at_the_loopback(tmp_path, capsys):
     with answering(200, b"ok\n") as port:
         code = main(["health", "--config", configuration(tmp_path, f"web: {{host: 0.0.0.0, port: {port}}}")])

@@ -3,6 +3,10 @@
 import json
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -28,6 +32,30 @@ def files(tmp_path_factory) -> Path:
         issued.private_key_pem.write_to_path(folder / f"{name}.key")
     (folder / "token").write_text(f"prometheus: {TOKEN}\n")
     return folder
+
+
+@contextmanager
+def answering(said: bytes) -> Iterator[tuple[str, list[bytes]]]:
+    """Address of a server that says the same to everything, and what it was told of who asks."""
+    asked: list[bytes] = []
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.headers.get("Authorization", "").encode("latin-1"))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(said)
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
 
 
 def test_a_call_sent_is_found_in_the_metrics_time_and_again(tmp_path, capsys):
@@ -82,11 +110,39 @@ def test_nobody_there_is_told_with_the_reason():
     ("wanted", "problem"),
     [
         (Ping("gateway:4318", "http://h:1", 1.0), "'gateway:4318' is no address"),
+        (Ping("http://h:1", "http://h:99999", 1.0), "'http://h:99999' is no address"),
+        (Ping("http://h:1", "http://[::1", 1.0), "is no address"),
         (Ping("http://h:1", "http://h:1", 1.0, otlp_token_file="/nowhere"), "'/nowhere' cannot be read"),
         (Ping("https://h:1", "http://h:1", 1.0, ca_file="/nowhere"), "certificates cannot be used"),
     ],
-    ids=["address", "token", "certificates"],
+    ids=["address", "port", "brackets", "token", "certificates"],
 )
 def test_what_cannot_be_used_is_refused_in_one_line(wanted, problem):
     with pytest.raises(ConfigError, match=problem):
         ping(wanted, lambda: 0.0, lambda _: None)
+
+
+@pytest.mark.parametrize("number", ["", " ", " abc"])
+def test_what_is_no_page_of_metrics_is_told_in_one_line(number):
+    page = f'watchkeeper_requests_total{{service_name="watchkeeper-ping"}}{number}\n'.encode()
+    with answering(page) as (url, _):
+        clock = iter(range(100))
+        told = ping(Ping(url, url, 1.0), lambda: next(clock), lambda _: None)
+
+    assert told == (False, "not within 1 s: what answers at /metrics is no page of metrics")
+
+
+def test_a_name_that_no_host_can_have_is_told_in_one_line():
+    clock = iter(range(100))
+    is_through, told = ping(Ping("http://h:1", "http://a..b:1", 1.0), lambda: next(clock), lambda _: None)
+
+    assert (is_through, told.partition(": ")[0]) == (False, "not within 1 s")
+
+
+def test_a_token_of_any_letters_is_sent(tmp_path):
+    (tmp_path / "token").write_text("ann: 密码密码密码密码密码密码密码密码", encoding="utf-8")
+    with answering(b"") as (url, asked):
+        clock = iter(range(100))
+        ping(Ping(url, url, 1.0, metrics_token_file=str(tmp_path / "token")), lambda: next(clock), lambda _: None)
+
+    assert "Bearer 密码密码密码密码密码密码密码密码".encode() in b"".join(asked)

@@ -22,6 +22,8 @@ GOOD = "0123456789abcdef"
         (f"ann:{GOOD}", True, {"ann": GOOD}),
         (f"ann: {GOOD}:with:colons", True, {"ann": f"{GOOD}:with:colons"}),
         ("令" * 16, False, {"operator": "令" * 16}),
+        (f"\ufeff{GOOD}", False, {"operator": GOOD}),
+        (f"\ufeffann: {GOOD}", True, {"ann": GOOD}),
     ],
 )
 def test_tokens_stand_alone_or_have_names(tmp_path: Path, content: str, named: bool, found: dict[str, str]) -> None:
@@ -42,6 +44,8 @@ def test_tokens_stand_alone_or_have_names(tmp_path: Path, content: str, named: b
         (b"ZQX456789abcdefgh and more", False),
         (b"ZQX456789abcdefgh", True),
         (b": ZQX456789abcdefgh", True),
+        (b"ZQX456789-prometheus: \n", False),
+        (b"ZQX456789-prometheus:\n", False),
         (b"ZQX456789abcdefgh\xff", False),
         (b"#" * 70_000 + b"\nZQX456789abcdefgh", False),
     ],
@@ -55,6 +59,8 @@ def test_tokens_stand_alone_or_have_names(tmp_path: Path, content: str, named: b
         "several words",
         "no name",
         "an empty name",
+        "a name without a token",
+        "a name with nothing after it",
         "not UTF-8",
         "too large",
     ],

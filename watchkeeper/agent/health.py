@@ -43,7 +43,7 @@ def ask(path: Path | None, environment: Mapping[str, str], question: str = "/hea
         connection.request("GET", question)
         answer = connection.getresponse()
         said = answer.read(_MOST_BYTES).decode(errors="replace").strip()
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, UnicodeError) as error:  # the last: no name of a host
         return Health(False, f"{where}: {str(error) or type(error).__name__}")
     finally:
         connection.close()

@@ -62,7 +62,7 @@ def ping(wanted: Ping, now: Callable[[], float], sleep: Callable[[float], None])
             if seen > before:
                 return True, f"a call sent to {wanted.otlp} is in {wanted.metrics}/metrics"
             problem = f"a call sent to {wanted.otlp} is not in {wanted.metrics}/metrics"
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, UnicodeError) as error:  # the last: no name of a host
             problem = str(error) or type(error).__name__
         if now() + _PAUSE_SECONDS > end:
             return False, f"not within {wanted.seconds:g} s: {problem}"
@@ -89,10 +89,13 @@ def _call(at_nanoseconds: int, random_hex: Callable[[int], str]) -> dict[str, An
 
 
 def _count(page: bytes) -> float:
-    """Calls of ours on a page of metrics."""
+    """Calls of ours on a page of metrics. :raises OSError: it is none"""
     lines = page.decode(errors="replace").splitlines()
     ours = [line for line in lines if line.startswith(_SERIES) and f'service_name="{SERVICE}"' in line]
-    return sum(float(line.rpartition("}")[2].split()[0]) for line in ours)
+    try:
+        return sum(float(line.rpartition("}")[2].split()[0]) for line in ours)
+    except (ValueError, IndexError):
+        raise OSError("what answers at /metrics is no page of metrics") from None
 
 
 def _expect(answer: tuple[int, bytes], where: str) -> bytes:
@@ -105,12 +108,10 @@ def _expect(answer: tuple[int, bytes], where: str) -> bytes:
 
 def _asker(wanted: Ping, url: str, token_file: str) -> Callable[[str, str, bytes], tuple[int, bytes]]:
     """:raises ConfigError: no address, or files that cannot be used"""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(f"'{url}' is no address; give http:// or https://, host and port")
-    headers = {"Content-Type": "application/json"}
+    parts = _address(url)
+    headers: dict[str, str | bytes] = {"Content-Type": "application/json"}
     if token_file:
-        headers["Authorization"] = f"Bearer {next(_tokens(token_file), '')}"
+        headers["Authorization"] = f"Bearer {next(_tokens(token_file), '')}".encode()
     context = _context(wanted) if parts.scheme == "https" else None
 
     def ask(method: str, path: str, body: bytes) -> tuple[int, bytes]:
@@ -125,10 +126,22 @@ def _asker(wanted: Ping, url: str, token_file: str) -> Callable[[str, str, bytes
     return ask
 
 
+def _address(url: str) -> SplitResult:
+    """:raises ConfigError: it is none"""
+    try:
+        parts = urlsplit(url)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that cannot be, brackets that do not close
+        is_one = False
+    if not is_one:
+        raise ConfigError(f"'{url}' is no address; give http:// or https://, host and port")
+    return parts
+
+
 def _tokens(file: str) -> Iterator[str]:
     """:raises ConfigError: the file cannot be read"""
     try:
-        lines = Path(file).read_text(encoding="utf-8").splitlines()
+        lines = Path(file).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):
         raise ConfigError(f"'{file}' cannot be read; give a file with one token") from None
     for line in lines:

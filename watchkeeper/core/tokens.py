@@ -124,7 +124,7 @@ def read(file: str, key: str, *, named: bool = False) -> dict[str, str]:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, _, token = (part.strip() for part in line.partition(":" if named else ": "))
-        if not token and not named:
+        if not (token or named or line.rstrip().endswith(":")):  # a name whose token was forgotten is no token
             name, token = UNNAMED, name
         if not (name and token) or name in tokens or len(token.split()) > 1:
             wanted = "`name: token`" if named else "`name: token` or one token alone"
@@ -143,7 +143,7 @@ def _lines(file: str, key: str) -> list[str]:
             data = opened.read(_MOST_BYTES + 1)
         if len(data) > _MOST_BYTES:
             raise ConfigError(f"{key}: '{file}' is larger than {_MOST_BYTES >> 10} KiB; give a file of tokens")
-        return data.decode().splitlines()
+        return data.decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "is not UTF-8"
         raise ConfigError(f"{key}: '{file}': {why}; give a readable file") from None
