@@ -236,13 +236,17 @@ class Partition:
     def __init__(self, library: Library, handle: Any, gpm: Gpm, count_error: CountError) -> None:
         self.handle = handle
         self._library = library
+        self._count_error = count_error
         self._calls = Calls(count_error)
+        self._renewed_at: float | None = None
         self._gpm = gpm
         self._memory = memory(library, handle)
         self._processes = Processes(library, handle)
 
     def sample(self, now: float) -> Sampled:
         """:raises DriverError: STALE when the instance was destroyed"""
+        if self._renewed_at is None or not 0 <= now - self._renewed_at < RENEW_SECONDS:
+            self._calls, self._renewed_at = Calls(self._count_error), now
         calls = self._calls
         calls.begin()
         calls.ask("memory", self._memory_of_instance, vocabulary.MEMORY_USAGE)

@@ -51,6 +51,7 @@ class Gpm:
         self._older: Any = None
         self._newer: Any = None
         self._newer_at = 0.0
+        self._is_free = False
         self._request: Any = None
         self._whole = struct.Struct(f"={len(self._metrics) * _ELEMENT}")
         self._measured = [Measured(metric, -1.0, labels) for _, metric, labels in self._metrics]
@@ -64,6 +65,8 @@ class Gpm:
         if not self._lock.acquire(timeout=_LOCK_SECONDS):
             raise DriverError(Meaning.FAILING, "LOCKED", "nvmlGpmSampleGet")
         try:
+            if self._is_free:  # between the listing that misses it and the next sample
+                return []
             if self._request is None:
                 self._prepare()
             if self._newer_at and 0 <= now - self._newer_at < LEAST_SECONDS:
@@ -86,6 +89,7 @@ class Gpm:
             pass  # shut down already: they went with it
         finally:
             self._older = self._newer = None
+            self._is_free = True
             self._lock.release()
 
     def _prepare(self) -> None:

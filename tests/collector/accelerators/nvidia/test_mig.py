@@ -1,3 +1,7 @@
+import threading
+
+from collector.accelerators.nvidia.gpm import Gpm
+from collector.accelerators.nvidia.library import Library
 from watchkeeper.core.vocabulary import devices
 
 PARENT = "GPU-00000000-0000-0000-0000-000000000000"
@@ -29,6 +33,29 @@ def test_an_instance_tells_its_memory_and_activity_and_leaves_the_rest_to_its_pa
     for metric in (devices.TEMPERATURE, devices.POWER, devices.CLOCK, devices.ENERGY, devices.ERRORS):
         assert node.value(metric, hw_id=own) is None
         assert node.value(metric, hw_id=PARENT) is not None
+
+
+def test_what_an_instance_refused_once_is_asked_again_after_a_while(node, nvml):
+    nvml.say({"dev0.mig": 1, "dev0.error.nvmlDeviceGetComputeRunningProcesses_v3": 3})
+    node.read(ticks=2)
+    nvml.say({"dev0.error.nvmlDeviceGetComputeRunningProcesses_v3": None})
+    node.read(ticks=2)
+    assert node.value(devices.PROCESSES, hw_id=partition(0)) is None
+
+    node.read(seconds=601)
+    assert node.value(devices.PROCESSES, hw_id=partition(0)) == 2
+
+
+def test_an_instance_that_went_while_it_was_read_is_not_read_with_freed_room(nvml):
+    library = Library(str(nvml.path))
+    library.open()
+    handle = library.call("nvmlDeviceGetHandleByIndex", 0)
+    gpm = Gpm(library, threading.Lock(), handle)
+    gpm.read(1.0)
+    gpm.free()
+
+    assert gpm.read(2.0) == []
+    library.close()
 
 
 def test_instances_made_anew_replace_the_old_ones(node, nvml):
