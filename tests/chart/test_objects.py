@@ -21,6 +21,7 @@ GENERATED: Final = CHART.parents[2] / "dashboards/generated"
 COMPONENT: Final = "app.kubernetes.io/component"
 FLEET: Final = "detector.enabled=true,kafka.servers={kafka:9092},references.existingConfigMap=approved"
 RULES: Final = "metrics.prometheusRule.enabled=true"
+ASKS: Final = "tls.existingSecret=a,tls.web.clientCertificates=true"
 
 Manifest = dict[str, Any]
 
@@ -389,6 +390,7 @@ def test_notes_ask_for_metrics_as_they_may_be_asked_for(notes: Any) -> None:
         (RULES, "No alert was made: this cluster does not know"),
         ("metrics.podMonitor.enabled=true", "set\n  metrics.podMonitor.additionalLabels.release"),
         ("node.enabled=true", "Nobody is told to scrape these pods."),
+        (f"{ASKS},metrics.podMonitor.enabled=true", "name it in metrics.podMonitor.tlsConfig.cert"),
         ("node.enabled=true", "The image is watchkeeper:0.1.0, which nodes look for at Docker Hub unless they have it"),
         ("gateway.autoscaling.enabled=true,gateway.resources.requests=null", "set gateway.resources.requests.cpu."),
         ("store.url=postgresql://watchkeeper@db/watchkeeper", "no store is kept: set store.enabled=true."),

@@ -99,6 +99,12 @@ RELATIONS: Final = [
     ("gateway.config.web.port=0", "gateway.config", "give it a number"),
     ("node.hostLibraries={/etc/}", "node.hostLibraries", "name the folder of the vendor's library"),
     ("gateway.config.web.port=4318", "gateway.config", "give one of them another"),
+    (
+        "gateway.service.nodePorts.otlp-htp=30001",
+        "gateway.service.nodePorts",
+        "it has otlp-grpc, otlp-http",
+    ),
+    ("metrics.podMonitor.scrapeTimeout=60s", "metrics.podMonitor.scrapeTimeout", "shorten it"),
     ("gateway.config.web.host=127.0.0.1", "gateway.config.web.host", "leave it out"),
     (r"commonLabels.app\.kubernetes\.io/name=shop", "commonLabels", "take another key"),
     (r"gateway.podLabels.app\.kubernetes\.io/component=shop", "gateway.podLabels", "take another key"),

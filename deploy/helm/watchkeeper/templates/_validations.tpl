@@ -60,6 +60,10 @@ no template trips over it.
 {{- if and $values.metrics.podMonitor.enabled $values.metrics.serviceMonitor.enabled -}}
 {{- $found = append $found "metrics.serviceMonitor.enabled: with metrics.podMonitor.enabled every pod would be scraped twice; set one of them" -}}
 {{- end -}}
+{{- $interval := regexFind "^[0-9]+s$" $values.metrics.podMonitor.interval | trimSuffix "s" | int -}}
+{{- if and $interval (gt (regexFind "^[0-9]+s$" $values.metrics.podMonitor.scrapeTimeout | trimSuffix "s" | int) $interval) -}}
+{{- $found = append $found "metrics.podMonitor.scrapeTimeout: is longer than interval, and the operator leaves such a monitor out; shorten it" -}}
+{{- end -}}
 {{- $sasl := $values.kafka.sasl -}}
 {{- if and (ne $sasl.mechanism "none") (not (and $sasl.username $sasl.existingSecret)) -}}
 {{- $found = append $found (printf "kafka.sasl: %s needs username and existingSecret" $sasl.mechanism) -}}
@@ -137,6 +141,14 @@ no template trips over it.
 {{- $_ := set $by (toString (int .port)) .name -}}
 {{- if eq (int .port) 0 -}}
 {{- $found = append $found (printf "%s.config: the port of %s is 0, any free one, which no Service and no probe can know; give it a number" $component .name) -}}
+{{- end -}}
+{{- end -}}
+{{- if eq $component "gateway" -}}
+{{- $taken := without (values $by | sortAlpha) "metrics" "control" -}}
+{{- range $name := keys (default dict $pod.service.nodePorts) | sortAlpha -}}
+{{- if not (has $name $taken) -}}
+{{- $found = append $found (printf "gateway.service.nodePorts: the Service has no port %s; it has %s" $name (join ", " $taken)) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

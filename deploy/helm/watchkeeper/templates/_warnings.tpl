@@ -19,6 +19,9 @@
 - kube-prometheus-stack sees only monitors with its own label; if nothing is scraped, set
   metrics.podMonitor.additionalLabels.release to the name of its release.
 {{- end }}
+{{- if and $monitor $values.tls.web.clientCertificates (not (hasKey (default dict $values.metrics.podMonitor.tlsConfig) "cert")) }}
+- Prometheus is asked for a certificate and has none: name it in metrics.podMonitor.tlsConfig.cert and keySecret.
+{{- end }}
 {{- if and (not $monitor) (not $values.metrics.scrapeAnnotations) }}
 - Nobody is told to scrape these pods. Set metrics.podMonitor.enabled=true with the Prometheus operator, or
   metrics.scrapeAnnotations=true.
