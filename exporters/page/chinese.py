@@ -5,6 +5,7 @@ from typing import Final
 from exporters.page.status import State, Why
 from exporters.page.tally import Origin
 from exporters.page.words import Words
+from watchkeeper.core.memory import Did
 from watchkeeper.core.records import Outcome, Severity
 from watchkeeper.core.vocabulary.faults import FaultClass
 
@@ -187,6 +188,20 @@ CHINESE: Final = Words(
     evidence="依据：{count} 条",
     action="处理",
     runbook="处理手册",
+    deeds={
+        Did.ACKNOWLEDGED: "{who} 已受理",
+        Did.CONFIRMED: "{who} 确认了原因",
+        Did.COMMENTED: "{who} 备注",
+        Did.CLOSED: "{who} 已关闭",
+    },
+    untaken="尚未受理",
+    more_comments="更早的备注：{count} 条",
+    before="本次启动前未结束的告警",
+    before_meaning="启动后未再出现；若问题已消除，请关闭：`watchkeeper findings close ID`",
+    record_not_read="告警的处理情况仍在从存储读取。",
+    record_away="目前无法访问存储，不显示告警的处理情况。",
+    record_away_since="目前无法访问存储，告警的处理情况为 {age}前的记录。",
+    record_old="告警的处理情况为 {age}前的记录。",
     sources="数据源",
     last_record="最近数据",
     ago="{age}前",

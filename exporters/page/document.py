@@ -7,6 +7,7 @@ from urllib.parse import quote
 from exporters.page.device_table import accelerators
 from exporters.page.figures import count, share
 from exporters.page.finding_list import findings
+from exporters.page.life import Known
 from exporters.page.lists import destinations, engines, models, services, sources
 from exporters.page.live import live
 from exporters.page.markup import Child, Html, element, fragment
@@ -39,11 +40,13 @@ def document(
     refresh_seconds: float,
     assets: Mapping[str, str],
     runbooks: str = "",
+    recorded: Known | None = None,
 ) -> Html:
     """
     :param title: what the operator calls this watchkeeper; may be empty
     :param assets: relative addresses of `style` and `script`
     :param runbooks: begins the links to our own runbooks
+    :param recorded: what the record knows of findings; None: there is none, or the reader may not see it
     """
     state = words.states[status.state]
     head = element(
@@ -62,7 +65,11 @@ def document(
         "body",
         element("p", words.lost, " ", element("time"), id="lost", role="alert", hidden=True),
         _header(view, words, title),
-        element("main", _status(view, status, words), _content(view, status, entries, words, runbooks)),
+        element(
+            "main",
+            _status(view, status, words),
+            _content(view, findings(entries, view, words, runbooks, recorded), words),
+        ),
     )
     page = element("html", head, body, lang=words.tag, data_refresh=refresh_seconds)
     return Html(f"<!doctype html>\n{page}\n")
@@ -83,7 +90,7 @@ def sentence(remark: Remark, words: Words) -> str:
     return text if len(text) <= _MAX_SENTENCE else f"{text[: _MAX_SENTENCE - 1]}…"
 
 
-def _content(view: View, status: Status, entries: Sequence[Finding], words: Words, runbooks: str) -> Html:
+def _content(view: View, found: Html, words: Words) -> Html:
     """In the order of a narrow screen; a wide one sets the middle part left of the two others."""
     traffic: Child = None if view.itself.role == "node" else _empty(words)  # a node agent is sent no traffic
     if view.models or view.engines:
@@ -92,7 +99,7 @@ def _content(view: View, status: Status, entries: Sequence[Finding], words: Word
         )
     devices = accelerators(view.devices, words) if view.devices else None
     return fragment(
-        element("div", findings(entries, view, words, runbooks), class_="first"),
+        element("div", found, class_="first"),
         element("div", traffic, devices, class_="middle"),
         element("div", sources(view, words), destinations(view, words), class_="last"),
     )

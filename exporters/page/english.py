@@ -5,6 +5,7 @@ from typing import Final
 from exporters.page.status import State, Why
 from exporters.page.tally import Origin
 from exporters.page.words import Words
+from watchkeeper.core.memory import Did
 from watchkeeper.core.records import Outcome, Severity
 from watchkeeper.core.vocabulary.faults import FaultClass
 
@@ -195,6 +196,20 @@ ENGLISH: Final = Words(
     evidence="Evidence: {count}",
     action="To do",
     runbook="Runbook",
+    deeds={
+        Did.ACKNOWLEDGED: "acknowledged by {who}",
+        Did.CONFIRMED: "cause confirmed by {who}",
+        Did.COMMENTED: "comment of {who}",
+        Did.CLOSED: "closed by {who}",
+    },
+    untaken="not acknowledged",
+    more_comments="earlier comments: {count}",
+    before="Still open from before this start",
+    before_meaning="Not raised again since. If one is over: `watchkeeper findings close ID`",
+    record_not_read="What people did about findings is still being read from the store.",
+    record_away="The store cannot be asked now: what people did about findings is not shown.",
+    record_away_since="The store cannot be asked now: what people did about findings is as of {age} ago.",
+    record_old="What people did about findings is as of {age} ago.",
     sources="Sources",
     last_record="Last record",
     ago="{age} ago",

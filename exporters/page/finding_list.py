@@ -2,42 +2,55 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
+from exporters.page.life import Known, life
 from exporters.page.markup import Child, Html, element, fragment
 from exporters.page.parts import amount_of, code, moment, more, section
 from exporters.page.view import View
 from exporters.page.words import Words
+from watchkeeper.core.memory import Kept
 from watchkeeper.core.records import Cause, Finding
 
 MAX_OPEN: Final = 8
 MAX_RESOLVED: Final = 8
+MAX_BEFORE: Final = 8
 MAX_CAUSES: Final = 3
 MAX_LINES: Final = 8
 """of evidence"""
 _OURS: Final = re.compile(r"dashboards/runbooks/(\w+)\.md")
 
 
-def findings(entries: Sequence[Finding], view: View, words: Words, runbooks: str = "") -> Html:
+def findings(
+    entries: Sequence[Finding], view: View, words: Words, runbooks: str = "", recorded: Known | None = None
+) -> Html:
     """
-    Open ones in full; resolved ones folded away.
+    Open ones in full; then those of the record from before the start; resolved ones folded away.
 
     :param runbooks: begins the links to our own runbooks; empty: their names are shown
+    :param recorded: None: nothing of the record is to be shown
     """
+
+    def shown(entry: Finding, kept: Kept | None = None) -> Html:
+        kept = kept or (recorded.of.get((entry.subject, entry.since)) if recorded is not None else None)
+        return _finding(entry, view.now, words, runbooks, kept)
+
     still_open = [entry for entry in entries if not entry.resolved]
     resolved = [entry for entry in entries if entry.resolved]
     return section(
         "findings",
         fragment(words.findings, amount_of(len(still_open))),
-        [_finding(entry, view.now, words, runbooks) for entry in still_open[:MAX_OPEN]],
+        element("p", recorded.said, class_="record quiet") if recorded is not None and recorded.said else None,
+        [shown(entry) for entry in still_open[:MAX_OPEN]],
         more(len(still_open) - MAX_OPEN, words.more),
         None if still_open else element("p", words.no_findings, class_="quiet"),
+        _before(recorded.before, shown, words) if recorded is not None else None,
         element(
             "details",
             element("summary", words.earlier.format(count=len(resolved)), id="earlier-summary"),
-            [_finding(entry, view.now, words, runbooks) for entry in resolved[:MAX_RESOLVED]],
+            [shown(entry) for entry in resolved[:MAX_RESOLVED]],
             more(len(resolved) - MAX_RESOLVED, words.more),
             id="earlier",
         )
@@ -55,7 +68,21 @@ def safe_link(address: str) -> str | None:
     return address if parts.scheme in ("http", "https") and parts.netloc else None
 
 
-def _finding(entry: Finding, now: float, words: Words, runbooks: str) -> Html:
+def _before(kept: Sequence[Kept], shown: Callable[[Finding, Kept], Html], words: Words) -> Html | None:
+    """Open in the record and not raised again: an end that nobody saw is for a person to tell."""
+    if not kept:
+        return None
+    return element(
+        "div",
+        element("h3", words.before, element("small", f" {len(kept)}")),
+        element("p", code(words.before_meaning), class_="quiet"),
+        [shown(one.finding, one) for one in kept[:MAX_BEFORE]],
+        more(len(kept) - MAX_BEFORE, words.more),
+        id="before",
+    )
+
+
+def _finding(entry: Finding, now: float, words: Words, runbooks: str, kept: Kept | None) -> Html:
     title, about = words.title_of(entry), words.about(entry)
     key = hashlib.blake2b(f"{entry.subject}\n{entry.since}".encode("utf-8", "replace"), digest_size=5).hexdigest()
     return element(
@@ -70,10 +97,12 @@ def _finding(entry: Finding, now: float, words: Words, runbooks: str) -> Html:
                 if entry.resolved
                 else words.since.format(age=words.age(now - entry.since)),
             ),
+            element("code", kept.id, class_="id") if kept is not None else None,
         ),
         element("h3", title, title=entry.subject),
         element("p", about, class_="about") if about else None,
         element("p", entry.summary),
+        life(kept, now, words) if kept is not None else None,
         _folded(f"e{key}", words.evidence.format(count=len(entry.evidence)), _lines(entry.evidence, words)),
         _causes(entry.causes[:MAX_CAUSES], key, words, runbooks),
         _action(entry.action, words),

@@ -12,10 +12,12 @@ from exporters.page.document import document
 from exporters.page.english import ENGLISH
 from exporters.page.findings import FindingBook
 from exporters.page.history import History
+from exporters.page.life import known
 from exporters.page.status import judge
 from exporters.page.view import view_of
 from exporters.page.words import Words, preferred
 from watchkeeper.core.interfaces import Answer, Request
+from watchkeeper.core.memory import Recall
 from watchkeeper.core.records import Batch
 
 LANGUAGES: Final[Mapping[str, Words]] = {"en": ENGLISH, "zh": CHINESE}
@@ -49,8 +51,12 @@ class Page:
             "style": _Asset("page.css", "text/css; charset=utf-8"),
             "script": _Asset("page.js", "text/javascript; charset=utf-8"),
         }
-        self._written: dict[tuple[str, int], bytes] = {}
-        """the page of this second by language, so that many readers cost as much as one"""
+        self._recall: Recall | None = None
+        self._written: dict[tuple[str, bool, int], bytes] = {}
+        """
+        The page of this second by language and whether it tells what the record knows, so that many readers cost as
+        much as one.
+        """
 
     def write(self, batch: Batch) -> None:
         with self._lock:
@@ -61,17 +67,21 @@ class Page:
     def close(self) -> None:
         """Nothing is held outside memory."""
 
+    def recall(self, recall: Recall) -> None:
+        self._recall = recall
+
     def routes(self) -> Mapping[str, Callable[[Request], Answer]]:
         return {"/": self._page} | {f"/{asset.name}": asset.answer for asset in self._assets.values()}
 
     def _page(self, request: Request) -> Answer:
         language = preferred(request.query.get("lang"), request.headers.get("accept-language", ""), tuple(LANGUAGES))
         now = self._clock()
-        second = (language, int(now))
+        recall = self._recall if request.is_insider else None
+        second = (language, recall is not None, int(now))
         body = self._written.get(second)
         if body is None:
-            body = self._render(LANGUAGES[language], now)
-            self._written = {key: kept for key, kept in self._written.items() if key[1] == second[1]} | {second: body}
+            body = self._render(LANGUAGES[language], now, recall)
+            self._written = {key: kept for key, kept in self._written.items() if key[-1] == second[-1]} | {second: body}
         return Answer(
             body,
             "text/html; charset=utf-8",
@@ -83,7 +93,7 @@ class Page:
             },
         )
 
-    def _render(self, words: Words, now: float) -> bytes:
+    def _render(self, words: Words, now: float, recall: Recall | None = None) -> bytes:
         with self._lock:
             seen = self._history.seen()
             entries = self._findings.newest()
@@ -97,6 +107,7 @@ class Page:
             refresh_seconds=self._refresh_seconds,
             assets={kind: asset.address for kind, asset in self._assets.items()},
             runbooks=self._runbooks,
+            recorded=known(entries, recall(now), now, words) if recall is not None else None,
         )
         return page.encode("utf-8", "replace")
 

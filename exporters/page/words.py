@@ -8,6 +8,7 @@ import msgspec
 from exporters.page.figures import age
 from exporters.page.status import State, Why
 from exporters.page.tally import Origin
+from watchkeeper.core.memory import Did
 from watchkeeper.core.records import Finding, Outcome, Severity
 from watchkeeper.core.vocabulary.faults import FaultClass
 
@@ -138,6 +139,19 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     evidence: str
     action: str
     runbook: str
+
+    # what the record knows of findings
+    deeds: Mapping[Did, str]
+    untaken: str
+    """nobody acknowledged it"""
+    more_comments: str
+    before: str
+    before_meaning: str
+    """what is between backquotes is set as code"""
+    record_not_read: str
+    record_away: str
+    record_away_since: str
+    record_old: str
 
     # sources and the rest
     sources: str

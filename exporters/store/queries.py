@@ -18,10 +18,13 @@ from exporters.store.tables import (
     STREAMS,
     WRITERS,
 )
+from watchkeeper.core.memory import Did
 from watchkeeper.core.observed import Row
 from watchkeeper.core.records import Cause
 
 MOST: Final = 1_000
+DEEDS: Final = tuple(Did)
+"""of people; all else in a life is watchkeeper's own"""
 Standing = Literal["open", "acknowledged", "resolved", "closed"]
 Some = Annotated[int, msgspec.Meta(ge=1, le=MOST)]
 
@@ -177,6 +180,28 @@ def finding(connection: Connection, deployment: str, identity: str) -> Found | N
     told = select(FINDING_EVENTS).where(FINDING_EVENTS.c.finding == identity).order_by(FINDING_EVENTS.c.at)
     life = [_as(Life, one) for one in connection.execute(told).mappings()]
     return msgspec.structs.replace(_found(row), life=life)
+
+
+def remembered(connection: Connection, deployment: str, instance: str, most: int) -> list[Found]:
+    """
+    Of one process and its earlier runs, the newest first: those whose signal is not over, and the last of all.
+    `life` has what people did, in order, of all of them the newest MOST deeds.
+
+    :param most: of each of the two
+    """
+    columns = FINDINGS.c
+    own = (columns.deployment == deployment, columns.instance == instance)
+    rows: dict[str, Any] = {}
+    for given in ((*own, columns.resolved_at.is_(None)), own):
+        newest = select(FINDINGS).where(*given).order_by(columns.opened_at.desc(), columns.id.desc()).limit(most)
+        rows |= {row["id"]: row for row in connection.execute(newest).mappings()}
+    told = FINDING_EVENTS.c
+    deeds = select(FINDING_EVENTS).where(told.finding.in_(list(rows)), told.deed.in_(DEEDS)).order_by(told.at.desc())
+    lives: dict[str, list[Life]] = {}
+    for one in connection.execute(deeds.limit(MOST)).mappings():
+        lives.setdefault(one["finding"], []).insert(0, _as(Life, one))
+    ordered = sorted(rows.values(), key=lambda row: (row["opened_at"], row["id"]), reverse=True)
+    return [msgspec.structs.replace(_found(row), life=lives.get(row["id"], [])) for row in ordered]
 
 
 _STANDINGS: Final[dict[str, ColumnElement[bool]]] = {

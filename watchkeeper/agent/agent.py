@@ -23,6 +23,7 @@ from watchkeeper.agent.wiring import (
     configured_drift,
     configured_fleet,
     judges,
+    let_recall,
     wire,
 )
 from watchkeeper.core.errors import ConfigError
@@ -110,6 +111,8 @@ class Agent:
             self._judges.close()
             self._claim.release()
             raise ConfigError(*problems)
+        if self._control is not None:
+            let_recall([guard.exporter for guard in self._exporters], config.exporters.store)
         is_recorded = any(guard.name == "store" for guard in self._exporters)
         sampled_rows = config.exporters.store.rows_per_hour if is_recorded else 0
         self._wired = wire(

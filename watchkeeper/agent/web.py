@@ -11,6 +11,7 @@ from typing import Any, Final
 from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
 
+from watchkeeper.agent.control import LOOPBACK, is_loopback
 from watchkeeper.core.bounded_http import BoundedServer, Bounds, SparingLog
 from watchkeeper.core.interfaces import Answer, Request
 from watchkeeper.core.listening import listening, shown
@@ -24,6 +25,8 @@ _TEXT: Final = "text/plain; charset=utf-8"
 _STOP_SECONDS: Final = 1.0
 _OPEN: Final = ("/healthz", "/readyz")
 """for a kubelet, which has neither certificate nor token"""
+_PROXIED: Final = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
+"""a proxy on this machine asks for somebody else"""
 _CHALLENGE: Final = 'Basic realm="watchkeeper", charset="UTF-8", Bearer'
 _BUSY: Final = b"too many connections; retry later\n"
 _LOG: Final = logging.getLogger("watchkeeper.web")
@@ -119,7 +122,8 @@ class WebServer:
         if request.method not in ("GET", "HEAD"):
             return _response(Answer(b"405: Method Not Allowed", _TEXT, 405, {"Allow": "GET, HEAD"}))
         headers = {name.lower(): value for name, value in request.headers.items()}
-        return _response(handler(Request(path=request.path, query=dict(request.query), headers=headers)))
+        near = self._admission is not None or _is_near(request)
+        return _response(handler(Request(request.path, dict(request.query), headers, is_insider=near)))
 
     def _refusal(self, request: BaseRequest) -> Response | None:
         """The answer to who may not ask; it says nothing."""
@@ -165,6 +169,14 @@ class WebServer:
     def _readyz(self, _: Request) -> Answer:
         ready = self._ready.is_set() and self._is_alive()
         return Answer(b"ok\n", _TEXT) if ready else Answer(b"not ready\n", _TEXT, 503)
+
+
+def _is_near(request: BaseRequest) -> bool:
+    """From this machine, for nobody else, and by a name that no page of another origin has."""
+    peer = (request.remote or "").removeprefix("::ffff:")
+    if not LOOPBACK.fullmatch(peer) or any(name in request.headers for name in _PROXIED):
+        return False
+    return is_loopback(request.headers.get("Host", ""))
 
 
 def _certificate(request: BaseRequest) -> object:

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.fleet import Checkpoint
 from watchkeeper.core.interfaces import Later, Plugin
 from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.memory import Recalling
 from watchkeeper.core.tls import server_tls
 
 if TYPE_CHECKING:
@@ -149,6 +150,18 @@ def configured_control(config: Any, environment: Mapping[str, str], ledger: Ledg
     handlers = Handlers(config.exporters.store, references_folder(config), config.role, config.drift.false_alarm_days)
     admission = tokens.admission(section, environment, ledger)
     return ControlServer(section, admission, handlers.of, tls=server_tls(section.tls, "control", ledger))
+
+
+def let_recall(parts: Iterable[object], store: Any) -> None:
+    """Where the control API is served: parts that show findings ask its store, too. The first copy is read at once."""
+    from watchkeeper.agent.control.memory import Memory
+
+    asking = [part for part in parts if isinstance(part, Recalling)]
+    if asking:
+        memory = Memory(store)
+        memory.recall(time.time())
+        for part in asking:
+            part.recall(memory.recall)
 
 
 def _record(config: Any, explainer: Explainer | None) -> Record:

@@ -127,6 +127,8 @@ class Request(msgspec.Struct, frozen=True):
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
+    is_insider: bool = False
+    """who asks showed a token of this port, or sits on this machine and asks for it by a name of loopback"""
 
 
 class Answer(msgspec.Struct, frozen=True):

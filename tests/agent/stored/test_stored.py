@@ -4,6 +4,7 @@ import http.client
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -68,10 +69,10 @@ def test_where_there_is_no_store_none_is_made_and_it_is_said_what_to_do(tmp_path
     assert not (tmp_path / "none").exists()
 
 
-def test_a_whole_watchkeeper_keeps_its_record_and_serves_it(tmp_path):
+def test_a_whole_watchkeeper_keeps_its_record_and_serves_it_and_its_page_tells_of_it(state, tmp_path):
     port = free_port()
     settings = {
-        "state_folder": str(tmp_path / "state"),
+        "state_folder": str(state),
         "exporters": {"store": {"enabled": True}},
         "control": {"enabled": True, "port": port},
     }
@@ -80,10 +81,16 @@ def test_a_whole_watchkeeper_keeps_its_record_and_serves_it(tmp_path):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         connection.request("GET", "/v1/changes")
         [change] = json.loads(connection.getresponse().read())["changes"]
+        connection = http.client.HTTPConnection("127.0.0.1", watchkeeper.web_port, timeout=30)
+        page, end = "", time.monotonic() + 10
+        while "it is late" not in page and time.monotonic() < end:
+            connection.request("GET", "/?lang=en")
+            page = connection.getresponse().read().decode()
 
+    assert "it is late" in page.partition('id="before"')[2]
     assert (change["kind"], change["summary"]) == ("configuration", "the first that is known")
     assert "Traceback" not in watchkeeper.log()
-    assert run(tmp_path / "state", "audit", "verify") == 0
+    assert run(state, "audit", "verify") == 0
 
 
 @pytest.mark.parametrize("verb", [("findings", "list"), ("findings", "ack", "1"), ("audit", "verify")])

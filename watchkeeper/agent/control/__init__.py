@@ -39,6 +39,17 @@ class ControlConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return bool(self.socket) or LOOPBACK.fullmatch(self.host) is not None
 
 
+def is_loopback(host: str) -> bool:
+    """
+    Whether a `Host` is a name of loopback. A page of another origin that had its name point here would send that name.
+
+    >>> is_loopback("[::1]:9464"), is_loopback("localhost"), is_loopback("rebound.example:9465")
+    (True, True, False)
+    """
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return LOOPBACK.fullmatch(name) is not None
+
+
 def problems(config: ControlConfig, *, has_store: bool, has_token: bool) -> Iterator[str]:
     """
     What must be changed before it can be served.

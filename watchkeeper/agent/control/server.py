@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from watchkeeper.agent.control import LOOPBACK, ControlConfig
+from watchkeeper.agent.control import ControlConfig, is_loopback
 from watchkeeper.agent.control.openapi import describe
 from watchkeeper.agent.control.operations import OPERATIONS, Call, Handler, Operation
 from watchkeeper.agent.control.refusals import CONTENT_TYPE, RefusedError, encode
@@ -155,7 +155,7 @@ class ControlServer:
         if not self._config.is_local:
             self._tokens.count("no_token")
             raise RefusedError(HTTPStatus.UNAUTHORIZED, "send a token: `Authorization: Bearer ...`")
-        if not self._config.socket and not _is_here(request.headers.get("Host", "")):
+        if not self._config.socket and not is_loopback(request.headers.get("Host", "")):
             raise RefusedError(HTTPStatus.FORBIDDEN, "without a token only names of loopback are answered")
         return ""
 
@@ -231,12 +231,6 @@ def _refused(status: HTTPStatus, detail: str) -> web.Response:
     if status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return web.Response(body=encode(status, detail), status=status.value, content_type=CONTENT_TYPE, headers=headers)
-
-
-def _is_here(host: str) -> bool:
-    """A page of another origin that had its name point here would send that name."""
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    return LOOPBACK.fullmatch(name) is not None
 
 
 def _tcp(config: ControlConfig) -> socket.socket:
