@@ -274,6 +274,18 @@ def test_rules_with_thresholds_of_one_s_own_take_the_place_of_the_shipped(render
     assert [group["name"] for group in made["wk-watchkeeper-rules-saturation"]] == ["watchkeeper-saturation"]
 
 
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"slo": "groups: ["}, "metrics.prometheusRule.files.slo: is no file of rules: error converting YAML"),
+        ({"slo": ""}, "metrics.prometheusRule.files.slo: is no file of rules: it has no groups"),
+        ({"slos": "groups: []"}, "metrics.prometheusRule.files.slos: takes the place of none; there are accelerator,"),
+    ],
+)
+def test_a_file_of_rules_that_would_leave_alerts_out_is_refused(files: dict[str, str], says: str, refusal: Any) -> None:
+    assert says in refusal(given={"metrics": {"prometheusRule": {"enabled": True, "files": files}}})
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_dashboards_are_the_shipped_ones_to_the_letter(language: str, render: Any) -> None:
     manifests = render(f"dashboards.enabled=true,dashboards.language={language},dashboards.namespace=grafana")
