@@ -271,3 +271,27 @@ def test_a_process_is_known_from_its_start_to_its_last_sign_of_life(place):
 
     [process] = place.ask(queries.processes, 0.0, 1e12)
     assert (process.instance, process.started_at <= process.seen_at) == ("here", True)
+
+
+def test_of_one_process_all_that_is_not_over_is_remembered_and_the_last_of_the_rest_with_what_people_did(place):
+    store = place.store()
+    for number in range(4):
+        place.tell(store, place.finding(number, at=AT + number))
+    place.tell(store, *(place.finding(number, at=AT + 10, resolved=True) for number in (1, 2, 3)))
+    store.close()
+    other = place.store(instance="there")
+    place.tell(other, place.finding(9, at=AT + 9))
+    other.close()
+    oldest = place.ask(queries.findings, Wanted())[-1].id
+    for doer in (deeds.acknowledge, deeds.comment):
+        place.do(lambda connection, doer=doer: doer(connection, DEPLOYMENT, oldest, at=AT + 20, who="ann", comment="x"))
+
+    held = place.ask(queries.remembered, "here", 2)
+
+    assert [(one.model, one.standing) for one in held] == [
+        ("m3", "resolved"),
+        ("m2", "resolved"),
+        ("m0", "acknowledged"),
+    ]
+    assert sorted(one.deed for one in held[-1].life) == ["acknowledged", "commented"]
+    assert place.ask(queries.remembered, "nowhere", 2) == []
