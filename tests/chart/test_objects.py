@@ -402,6 +402,8 @@ def test_notes_ask_for_metrics_as_they_may_be_asked_for(notes: Any) -> None:
         (RULES, "No alert was made: this cluster does not know"),
         ("metrics.podMonitor.enabled=true", "set\n  metrics.podMonitor.additionalLabels.release"),
         ("node.enabled=true", "Nobody is told to scrape these pods."),
+        ("gateway.config.engines[0].url=http://vllm:8000", "The gateway reads no engine"),
+        ("node.config.engines[0].url=http://vllm:8000", "counted as often as there are nodes"),
         (f"{ASKS},metrics.podMonitor.enabled=true", "name it in metrics.podMonitor.tlsConfig.cert"),
         ("node.enabled=true", "The image is watchkeeper:0.1.0, which nodes look for at Docker Hub unless they have it"),
         ("gateway.autoscaling.enabled=true,gateway.resources.requests=null", "set gateway.resources.requests.cpu."),

@@ -99,6 +99,7 @@ RELATIONS: Final = [
     ("gateway.config.web.port=0", "gateway.config", "give it a number"),
     ("node.hostLibraries={/etc/}", "node.hostLibraries", "name the folder of the vendor's library"),
     ("gateway.config.web.port=4318", "gateway.config", "give one of them another"),
+    ("gateway.config.drift.judged=fleet", "gateway.config.drift.judged", "or leave it out"),
     (
         "gateway.service.nodePorts.otlp-htp=30001",
         "gateway.service.nodePorts",

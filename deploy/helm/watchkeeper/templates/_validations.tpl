@@ -122,6 +122,9 @@ no template trips over it.
 {{- if le (int $pod.terminationGracePeriodSeconds) (int $drains) -}}
 {{- $found = append $found (printf "%s.terminationGracePeriodSeconds: %d leaves no time after the %d s in which it drains; raise it" $component (int $pod.terminationGracePeriodSeconds) (int $drains)) -}}
 {{- end -}}
+{{- if and (eq (dig "drift" "judged" "here" $config) "fleet") (not (dig "exporters" "kafka" "enabled" false $config)) (ne $component "detector") -}}
+{{- $found = append $found (printf "%s.config.drift.judged: fleet takes Kafka, which brings the counts to detectors; set kafka.servers and detector.enabled=true, or leave it out" $component) -}}
+{{- end -}}
 {{- if dig "checks" "classifier" "key" "" $config -}}
 {{- $found = append $found (printf "%s: checks.classifier.key would stand in a ConfigMap; mount a Secret with extraVolumes and name its file in checks.classifier.key_file" $component) -}}
 {{- end -}}

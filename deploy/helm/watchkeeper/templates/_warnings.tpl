@@ -90,6 +90,15 @@
 {{- end }}
 {{- end }}
 {{- range $on }}
+{{- if dig "engines" list (include "watchkeeper.config" (dict "root" $ "component" .) | fromYaml) }}
+{{- if eq . "node" }}
+- The agent of each node reads the engines of its configuration: behind one address they are counted as often as there are nodes.
+{{- else }}
+- The {{ . }} reads no engine, whatever engines its configuration has: sidecars do (docs/sidecar.md).
+{{- end }}
+{{- end }}
+{{- end }}
+{{- range $on }}
 {{- if ne . "node" }}
 {{- $config := include "watchkeeper.config" (dict "root" $ "component" .) | fromYaml }}
 {{- if gt (dig "capture" "share" 0.0 $config | float64) 0.0 }}
