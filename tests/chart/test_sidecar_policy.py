@@ -189,6 +189,26 @@ def test_what_the_values_say_of_the_container_reaches_the_pod(render: Any) -> No
     assert {"runAsUser", "runAsGroup"}.isdisjoint(container["securityContext"])
 
 
+def test_what_is_set_to_nothing_is_left_out_and_never_a_null_or_an_error(render: Any) -> None:
+    names = ("livenessProbe", "resources", "securityContext", "config", "engine", "state", "extraEnv")
+    given = {"sidecars": {"inject": True}, "watchkeeper-sidecar": dict.fromkeys(names)}
+    admitted = Policy(of_kind(POLICY, render(given=given, kube=NEWEST))[0]).admit(pod(ASKING))
+    [container] = admitted["spec"]["initContainers"]
+
+    assert container["livenessProbe"] == {"httpGet": {"path": "/healthz", "port": 9464}}
+    assert not {"resources", "securityContext", "Error"} & set(container)
+
+
+def test_on_openshift_it_names_no_user(render: Any) -> None:
+    """A pod with a user that is not of its namespace's is refused there, the model with it."""
+    made = render("sidecars.inject=true", presets=("openshift",), kube=NEWEST)
+    admitted = Policy(of_kind(POLICY, made)[0]).admit(pod(ASKING))
+    [container] = admitted["spec"]["initContainers"]
+
+    assert not {"runAsUser", "runAsGroup"} & set(container["securityContext"])
+    assert container["securityContext"]["runAsNonRoot"]
+
+
 def test_namespaces_can_be_chosen(render: Any, invalid: Any) -> None:
     chosen = {"matchLabels": {"team": "ml"}}
     given = {"sidecars": {"inject": True, "namespaceSelector": chosen}}

@@ -7,9 +7,13 @@ podAnnotations, configMap) takes the chart's context:
 What is below them takes the values of this chart, as `watchkeeper-sidecar.values` gives them.
 */}}
 
-{{/* As YAML. Before Kubernetes 1.29 an init container that should go on running would be waited for without end. */}}
+{{/*
+As YAML; what is set to nothing counts as empty. Before Kubernetes 1.29 an init container that should go on running would be
+waited for without end.
+*/}}
 {{- define "watchkeeper-sidecar.values" -}}
 {{- $values := deepCopy (index .Values "watchkeeper-sidecar") -}}
+{{- range tuple "config" "engine" "state" }}{{ $_ := set $values . (default dict (get $values .)) }}{{ end -}}
 {{- $knows := semverCompare ">=1.29.0-0" .Capabilities.KubeVersion.Version -}}
 {{- set $values "native" (and $values.native $knows) | toYaml -}}
 {{- end -}}
@@ -73,11 +77,17 @@ livenessProbe:
     {{- if dig "web" "tls" "certificate_file" "" .config }}
     scheme: HTTPS
     {{- end }}
-  {{- toYaml .livenessProbe | nindent 2 }}
+  {{- with .livenessProbe }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with .resources }}
 resources:
-  {{- toYaml .resources | nindent 2 }}
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .securityContext }}
 securityContext:
-  {{- toYaml .securityContext | nindent 2 }}
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 volumeMounts:
   - name: watchkeeper-tmp
     mountPath: /tmp

@@ -36,7 +36,7 @@ watchkeeper.dev/sidecar: "true"
 
 {{/* Annotations of the pod; none, or those by which Prometheus finds it, and what restarts it when the settings change. */}}
 {{- define "watchkeeper-sidecar.podAnnotations" -}}
-{{- with index .Values "watchkeeper-sidecar" }}{{ if .enabled -}}
+{{- with include "watchkeeper-sidecar.values" . | fromYaml }}{{ if .enabled -}}
 {{- if .configMap }}
 watchkeeper.dev/config: {{ toJson .config | sha256sum }}
 {{- end }}
@@ -50,7 +50,7 @@ prometheus.io/path: /metrics
 
 {{/* The ConfigMap that `configMap` names, whole; nothing where it names none. */}}
 {{- define "watchkeeper-sidecar.configMap" -}}
-{{- with index .Values "watchkeeper-sidecar" }}{{ if and .enabled .configMap -}}
+{{- with include "watchkeeper-sidecar.values" . | fromYaml }}{{ if and .enabled .configMap -}}
 apiVersion: v1
 kind: ConfigMap
 metadata:
