@@ -26,6 +26,7 @@ from collector.accelerators.nvidia.library import NAME, Library
 from collector.accelerators.roll_call import NOT_NOW, RollCall
 
 _PROFILE: Final = re.compile(r"MIG (\S+)$")
+_UNKNOWN: Final = Device(id="", name="", vendor="nvidia")
 
 
 class _Seen(msgspec.Struct, frozen=True):
@@ -44,12 +45,14 @@ class Nvidia:
         self._gpm_lock = threading.Lock()
         self._roll: RollCall[_Seen] = RollCall("nvidia", "nvmlDeviceGetHandleByIndex", count_error)
         self._units: Mapping[str, Unit] = {}
+        self._known: Mapping[str, Device] = {}
+        """by id, as listed last"""
         self._gpus: Mapping[int, tuple[str, Any]] = {}
         self._events: Events | None = None
         self._version = ""
 
     def open(self) -> None:
-        self._units, self._gpus, self._events = {}, {}, None
+        self._units, self._known, self._gpus, self._events = {}, {}, {}, None
         self._roll.forget()
         self._gpm_lock = threading.Lock()  # the old one may be held by a thread that hangs
         self._library.open()
@@ -62,7 +65,7 @@ class Nvidia:
         listed = [pair for one in seen for pair in one.listed]
         units = {device.id: unit for device, unit in listed}
         gone = [unit for key, unit in self._units.items() if units.get(key) is not unit]
-        self._units = units
+        self._units, self._known = units, {device.id: device for device, _ in listed}
         self._gpus = {address(one.handle): (one.listed[0][0].id, one.handle) for one in seen}
         for unit in gone:
             unit.free()
@@ -97,17 +100,20 @@ class Nvidia:
 
     def _describe(self, handle: Any, index: int) -> Device:
         uuid = self._library.call("nvmlDeviceGetUUID", handle)
+        known = self._known.get(
+            uuid, _UNKNOWN
+        )  # a name that is not told this time would give every series other labels
         minor = self._text("nvmlDeviceGetMinorNumber", handle)
         return Device(
             id=uuid,
             name=str(index),
             vendor="nvidia",
-            model=self._text("nvmlDeviceGetName", handle),
-            serial=self._text("nvmlDeviceGetSerial", handle),
+            model=self._text("nvmlDeviceGetName", handle) or known.model,
+            serial=self._text("nvmlDeviceGetSerial", handle) or known.serial,
             driver_version=self._version,
-            firmware_version=self._text("nvmlDeviceGetVbiosVersion", handle),
-            pci_address=self._pci_address(handle),
-            aliases=(f"nvidia{minor}",) if minor else (),
+            firmware_version=self._text("nvmlDeviceGetVbiosVersion", handle) or known.firmware_version,
+            pci_address=self._pci_address(handle) or known.pci_address,
+            aliases=(f"nvidia{minor}",) if minor else known.aliases,
         )
 
     def _partitions(self, parent: Device, handle: Any) -> Iterator[tuple[Device, Unit]]:
@@ -138,7 +144,7 @@ class Nvidia:
             id=uuid,
             name=f"{parent.name}:{place}",
             parent=parent.id,
-            profile=profile[1] if profile else "",
+            profile=profile[1] if profile else self._known.get(uuid, _UNKNOWN).profile,
             aliases=tuple(f"{alias}/gi{instance}" for alias in parent.aliases),
         )
         unit = self._kept(uuid, handle) or Partition(

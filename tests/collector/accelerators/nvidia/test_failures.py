@@ -178,6 +178,18 @@ def test_a_call_that_fails_leaves_what_other_calls_tell_of_the_same_metric(node,
         assert node.value(devices.TEMPERATURE, hw_name="0", hw_sensor_location=place) == celsius
 
 
+def test_a_gpu_keeps_its_labels_when_its_name_is_not_told_this_time(node, nvml):
+    node.read(ticks=2)
+    before = {labels for metric, labels in node.shown if metric in (devices.POWER, devices.INFO)}
+    names = ("Name", "Serial", "VbiosVersion", "PciInfo_v3", "MinorNumber")
+    nvml.say({f"dev0.error.nvmlDeviceGet{name}": 999 for name in names})
+    for _ in range(3):
+        node.read(seconds=61)
+        time.sleep(0.05)
+
+    assert {labels for metric, labels in node.shown if metric in (devices.POWER, devices.INFO)} == before
+
+
 def test_power_that_another_call_tells_is_no_gap(node, nvml):
     nvml.say({"dev.power": 640000})
     node.read()
