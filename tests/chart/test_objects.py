@@ -441,6 +441,12 @@ def test_notes_say_where_prompts_are_written(notes: Any) -> None:
     assert "- The gateway writes prompts and answers, redacted, to /var/lib/watchkeeper/calls (capture.share)." in said
 
 
+def test_notes_ask_for_logs_only_where_helm_looks_for_them(notes: Any) -> None:
+    """It looks for the pod of a test in the release's namespace, wherever the pod is."""
+    assert "helm test wk --namespace obs --logs\n" in notes()
+    assert "helm test wk --namespace obs\n" in notes("namespaceOverride=elsewhere")
+
+
 def test_notes_name_no_job_of_a_report_that_is_off(notes: Any) -> None:
     assert "create job" not in notes("sidecars.inject=true,node.enabled=false,gateway.enabled=false")
 
