@@ -100,9 +100,8 @@ class Nvidia:
 
     def _describe(self, handle: Any, index: int) -> Device:
         uuid = self._library.call("nvmlDeviceGetUUID", handle)
-        known = self._known.get(
-            uuid, _UNKNOWN
-        )  # a name that is not told this time would give every series other labels
+        # a name that is not told this time would give every series other labels
+        known = self._known.get(uuid, _UNKNOWN)
         minor = self._text("nvmlDeviceGetMinorNumber", handle)
         return Device(
             id=uuid,
