@@ -125,6 +125,17 @@ def test_what_cannot_be_read_is_counted_and_the_rest_goes_on(tmp_path: Path) -> 
     ]
 
 
+def test_an_amount_below_zero_is_none_as_in_what_is_seen_live(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("prompt_tokens,ttft_ms,quality.margin\n-1,-1,-0.5\n12,80,0.5\n")
+    table = Table(tmp_path / "log.csv", Fields(SEGMENT))
+
+    assert [row.values for row in table.rows()] == [
+        {"quality.margin": -0.5},
+        {"input_tokens": 12, "time_to_first_token": 0.08, "quality.margin": 0.5},
+    ]
+    assert len(list(table.remarks())) == 2
+
+
 def test_a_file_without_times_has_none(tmp_path: Path) -> None:
     [row] = Table(write(tmp_path / "a.csv", [{"input_tokens": 3}]), Fields(SEGMENT)).rows()
 

@@ -44,6 +44,8 @@ _OF_CALLS: Final = {
     if field.name in (signal, f"{signal}_seconds")
 }
 """signal by the field of a call that it is"""
+_AMOUNTS: Final = frozenset(signal for signal, _, _ in NUMBERS)
+"""never below 0: logs write -1 for what they do not know"""
 
 
 class Fields(msgspec.Struct, frozen=True):
@@ -124,7 +126,7 @@ class Table:
             if found is None or found == "":
                 continue
             value = parse_value(found, kind_of(signal))
-            if value is None:
+            if value is None or (isinstance(value, float) and value < 0 and signal in _AMOUNTS):
                 self._unread[signal] += 1
             else:
                 values[signal] = value * scale if isinstance(value, float) else value
