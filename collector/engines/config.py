@@ -48,6 +48,8 @@ class EngineTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.is_looked_for:
+            if self.bearer_token_file or self.headers:
+                raise ValueError("find asks whatever listens on a known port, so no token and no headers: give `url`")
             msgspec.structs.replace(self, url="http://localhost")  # what else is said is held to the same rules
         elif problem := address_problem(self, "http://host:8000"):
             raise ValueError(problem)

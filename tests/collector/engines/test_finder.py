@@ -171,3 +171,9 @@ def test_looking_for_it_twice_is_refused() -> None:
 def test_what_else_is_said_of_it_follows_the_same_rules() -> None:
     with pytest.raises(ValueError, match="url must begin with https"):
         EngineTarget(find=True, ca_file="ca.pem")
+
+
+@pytest.mark.parametrize("secret", [{"bearer_token_file": "token"}, {"headers": {"X-Key": "1"}}])
+def test_what_may_be_secret_is_not_offered_to_whoever_listens(secret: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="give `url`"):
+        EngineTarget(find=True, **secret)
