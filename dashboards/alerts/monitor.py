@@ -16,7 +16,7 @@ def alerts(values: Values) -> tuple[Alert, ...]:
     scope = scope_of(values)
     return (
         _watchdog(), _down(scope, values), _collector(scope), _engine(scope), _dropped(scope, values), _exporter(scope),
-        _limits(scope), _failing(scope), _evidence(scope), _kafka(scope),
+        _limits(scope), _failing(scope), _evidence(scope), _brokers(scope), _kafka(scope),
         _certificate(scope, values), _stale(scope),
     )  # fmt: skip
 
@@ -264,6 +264,35 @@ def _evidence(scope: Scope) -> Alert:
                  fires=fires("warning", {"instance": "a", "kind": "events", "outcome": "dropped"}, "3", 1800)),
             case("all are written, old ones removed", "40m", given(store.RECORDS, "0+5x60", kind="events", outcome="written", instance="a"),
                  given(store.RECORDS, "0+5x60", kind="events", outcome="removed", instance="a")),
+        ),
+    )  # fmt: skip
+
+
+def _brokers(scope: Scope) -> Alert:
+    labels = (*scope.extra, "instance", "client")
+    return Alert(
+        name="WatchkeeperBrokersUnreachable",
+        area="monitor",
+        rules=(Rule("warning", f"max by ({listed(labels)}) ({m(kafka.CONNECTED)}) == 0", "10m"),),
+        labels=labels,
+        title=Text("Kafka's brokers do not answer", "Kafka broker 无应答"),
+        summary=Text("{client} of {instance} cannot reach the brokers since {since}", "{instance} 的 {client} 无法连接 broker，自 {since}"),
+        detail=Text("Counts wait where they were made, and nobody judges drift of the fleet meanwhile.", "计数在本地等待；其间没有人判断机群的漂移。"),
+        show=COUNT,
+        runbook=Runbook(
+            meaning=Text("Sidecars and gateways keep what they counted, up to `spool_mebibytes`; detectors judge it late. Metrics and other alerts go on.",
+                         "sidecar 和 gateway 在 `spool_mebibytes` 以内保留计数，检测器稍后判断；指标和其他告警照常。"),
+            first=Text("One of them: its network policy, certificate, password. All: the brokers, then their listeners' advertised names.",
+                       "单个：网络策略、证书、密码。全部：broker 本身，再看其对外公布的监听地址。"),
+            false_alarm=Text("Brokers being rolled out one at a time do not come here; all at once do.", "broker 逐个滚动发布不会触发；同时重启会。"),
+            next=Text("`watchkeeper_kafka_errors_total` by reason; how long the spool lasts: `watchkeeper_queue_size_bytes` against its capacity.",
+                      "按原因看 `watchkeeper_kafka_errors_total`；本地缓存还能撑多久：`watchkeeper_queue_size_bytes` 与其容量。"),
+            dashboard="wk-monitor",
+        ),
+        cases=(
+            case("away", "20m", given(kafka.CONNECTED, "1x3 0x30", client="exporter", instance="a"),
+                 fires=fires("warning", {"client": "exporter", "instance": "a"}, "0", 240)),
+            case("a broker is started anew", "20m", given(kafka.CONNECTED, "1x3 0x5 1x30", client="exporter", instance="a")),
         ),
     )  # fmt: skip
 

@@ -37,6 +37,7 @@ METRICS: Final = 9464
 NODE: Final = "node-7"
 MODEL: Final = "qwen"
 DEVICE: Final = "GPU-00000000-0000-0000-0000-00000000000{}"
+TOPICS: Final = {"watchkeeper.ticks": 4, "watchkeeper.state": 4, "watchkeeper.findings": 1, "watchkeeper.dead": 1}
 REPLICAS: Final = ("vllm-0", "vllm-1", "vllm-2")
 PATIENCE_SECONDS: Final = 60.0
 
@@ -366,7 +367,7 @@ def cluster(render: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
     library.say({"devices": 3, "dev.temperature": 40, "dev.field.186": 300_000})
     library.say({f"dev{place}.uuid": DEVICE.format(place) for place in range(3)})
     with KafkaBroker() as broker:
-        broker.make({"watchkeeper.ticks": 4, "watchkeeper.state": 4, "watchkeeper.findings": 1, "watchkeeper.dead": 1})
+        broker.make(TOPICS)
         common = {"drift": {"tick_seconds": 1.0}}
         manifests = render(given={
             "config": common, "kafka": {"servers": [broker.address]}, "references": {"existingConfigMap": "references"},
@@ -490,7 +491,7 @@ def test_the_pod_of_helm_test_finds_its_call_in_the_gateways_metrics(cluster: Cl
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("killed", ["node", "sidecar", "detector"])
+@pytest.mark.parametrize("killed", ["node", "sidecar", "gateway", "detector"])
 def test_one_that_is_killed_is_noticed_by_the_shipped_alert_and_goes_on_when_it_is_started_again(
     killed: str, cluster: Cluster, prometheus: PrometheusServer
 ) -> None:
@@ -534,3 +535,24 @@ def test_an_engine_that_is_killed_is_noticed_by_the_shipped_alert_and_read_again
     assert cluster.pods["vllm-0"].is_running
     engine.start()
     prometheus.wait_for('watchkeeper_engine_up{k8s_pod_name="vllm-0"} == 1', PATIENCE_SECONDS)
+
+
+def test_a_broker_that_is_killed_is_noticed_by_the_shipped_alert_and_what_waited_is_judged_when_it_is_back(
+    cluster: Cluster, prometheus: PrometheusServer
+) -> None:
+    """This broker keeps nothing, topics neither: they are made again, as an operator of it would."""
+    counted = "sum(watchkeeper_fleet_records_total)"
+    tell(cluster.pods["vllm-0"], 10)
+    before = float(prometheus.wait_for(f"{counted} > 0", PATIENCE_SECONDS)[0]["value"][1])
+    cluster.broker.kill()
+
+    for pod in cluster.sidecars:
+        tell(pod, 10)
+    noticed = 'ALERTS{alertname="WatchkeeperBrokersUnreachable"}'
+    prometheus.wait_for(
+        f'count({noticed} and on (instance) watchkeeper_build_info{{role="sidecar"}}) == 3', PATIENCE_SECONDS
+    )
+    assert all(pod.is_running for pod in cluster.pods.values())
+    cluster.broker.start()
+    cluster.broker.make(TOPICS)
+    prometheus.wait_for(f"{counted} > {before}", PATIENCE_SECONDS)
