@@ -29,9 +29,10 @@ def microseconds_per_span(receiver: Receiver, over_grpc: bool, bodies: list[byte
     return (receiver.cpu_seconds() - before) / (len(bodies) * SPANS_PER_BODY) * 1e6
 
 
-def compare(ours: Receiver, theirs: Receiver, text_bytes: int, protocols: tuple[str, ...]) -> list[list[str]]:
+def compare(
+    ours: Receiver, theirs: Receiver, text_bytes: int, protocols: tuple[str, ...], chance: random.Random
+) -> list[list[str]]:
     """Rows of the table, one a protocol. All take turns, so that a machine which slows down does so for each."""
-    chance = random.Random(1)
     costs: dict[tuple[str, Receiver], list[float]] = defaultdict(list)
     size = 0
     for number in range(ROUNDS + 1):
@@ -52,18 +53,19 @@ def compare(ours: Receiver, theirs: Receiver, text_bytes: int, protocols: tuple[
 
 
 def main() -> None:
+    chance = random.Random(1)
     print(f"{ROUNDS} rounds in turn of {BODIES} bodies of {SPANS_PER_BODY} spans, {MODELS} models; medians (min-max)\n")
     print("| protocol | text | bytes a span | watchkeeper, us a span | rotel, us a span | ratio |")
     print("|---|---|---|---|---|---|")
     with processes.watchkeeper(checks=False) as ours, processes.rotel() as theirs:
         for text_bytes in (0, 1000):
-            for row in compare(ours, theirs, text_bytes, ("HTTP", "gRPC")):
+            for row in compare(ours, theirs, text_bytes, ("HTTP", "gRPC"), chance):
                 _print(row)
         counted = next(
             line for line in ours.metrics_page().splitlines() if line.startswith("watchkeeper_pipeline_exported_total")
         )
         with processes.watchkeeper() as checking:
-            [row] = compare(checking, theirs, 1000, ("HTTP",))
+            [row] = compare(checking, theirs, 1000, ("HTTP",), chance)
             _print([row[0], f"{row[1]}, with all default checks", *row[2:]])
     print(f"\n{counted} (of {4 * (ROUNDS + 1) * BODIES * SPANS_PER_BODY} sent without checks)")
 
