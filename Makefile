@@ -1,5 +1,7 @@
 # `make demo` shows watchkeeper at work on a real model; `make test` runs every check. Both do their own set-up.
 PYTHON := .venv/bin/python
+# At a time: tests wait more than they work, so more of them than there are cores.
+WORKERS ?= 4
 
 .PHONY: demo test format lock changelog clean
 
@@ -14,7 +16,7 @@ test:
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
 	.venv/bin/lint-imports --no-logo
-	$(PYTHON) -m pytest --numprocesses auto --dist loadfile
+	$(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 format:
 	@sh scripts/set-up test
