@@ -9,13 +9,9 @@ _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """RFC 9110, section 5.6.2"""
 
 
-class Addressed(Protocol):
-    """What is said of any page that is fetched: where it is, how it is trusted, what is sent with the request."""
+class CertificateFiles(Protocol):
+    """The files that say whom to trust and as whom to come, each empty where there is none."""
 
-    @property
-    def url(self) -> str: ...
-    @property
-    def headers(self) -> Mapping[str, str]: ...
     @property
     def ca_file(self) -> str: ...
     @property
@@ -24,6 +20,15 @@ class Addressed(Protocol):
     def client_key_file(self) -> str: ...
     @property
     def client_key_password_file(self) -> str: ...
+
+
+class Addressed(CertificateFiles, Protocol):
+    """What is said of any page that is fetched: where it is, how it is trusted, what is sent with the request."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
 
 
 def address_problem(target: Addressed, example: str) -> str:

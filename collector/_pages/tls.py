@@ -6,6 +6,7 @@ import ssl
 from pathlib import Path
 from typing import Protocol
 
+from collector._pages.address import CertificateFiles
 from watchkeeper.core.errors import ConfigError
 
 _log = logging.getLogger("watchkeeper.source.engines")
@@ -13,19 +14,11 @@ _log = logging.getLogger("watchkeeper.source.engines")
 _Stamp = tuple[tuple[int, int, int] | None, ...]
 
 
-class TlsFiles(Protocol):
-    """The files of a target's configuration, each empty where there is none, and the address it is for."""
+class TlsFiles(CertificateFiles, Protocol):
+    """The files of a target's configuration, and the address it is for."""
 
     @property
     def origin(self) -> str: ...
-    @property
-    def ca_file(self) -> str: ...
-    @property
-    def client_cert_file(self) -> str: ...
-    @property
-    def client_key_file(self) -> str: ...
-    @property
-    def client_key_password_file(self) -> str: ...
 
 
 class CertificateError(ConfigError):

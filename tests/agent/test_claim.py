@@ -48,3 +48,5 @@ def test_without_a_folder_or_where_none_can_be_made_nothing_is_claimed(tmp_path:
     for folder in ("", str(tmp_path / "file" / "state")):
         Claim(folder).release()
         Claim(folder, 0.0).release()
+
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
