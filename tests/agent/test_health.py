@@ -1,10 +1,11 @@
 """`watchkeeper health`, which probes run where nothing else can ask."""
 
 import datetime
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -16,14 +17,20 @@ from watchkeeper.core.testkit import RunningWatchkeeper, free_port
 
 
 @contextmanager
-def answering(status: int, said: bytes, context: ssl.SSLContext | None = None) -> Iterator[int]:
+def answering(
+    status: int, said: bytes, context: ssl.SSLContext | None = None, server: str = "watchkeeper"
+) -> Iterator[int]:
     """Port of a server that gives the same answer to everything."""
+    name = server
 
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(status)
             self.end_headers()
             self.wfile.write(said)
+
+        def version_string(self) -> str:
+            return name
 
         def log_message(self, *_: object) -> None:
             pass
@@ -34,6 +41,33 @@ def answering(status: int, said: bytes, context: ssl.SSLContext | None = None) -
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port
         server.shutdown()
+
+
+@contextmanager
+def saying(*parts: bytes, pause_seconds: float = 0.0) -> Iterator[int]:
+    """Port of a server that says so to one, whatever is asked."""
+    is_over = threading.Event()
+
+    def say(listener: socket.socket) -> None:
+        peer, _ = listener.accept()
+        with peer, suppress(OSError):
+            for part in parts:
+                peer.sendall(part)
+                if is_over.wait(pause_seconds):
+                    return
+            peer.recv(65536)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=say, args=(listener,))
+        thread.start()
+        yield listener.getsockname()[1]
+        is_over.set()
+        thread.join()
+
+
+def dripping(begin: bytes) -> AbstractContextManager[int]:
+    """A byte each 20 ms, for as long as it is listened to."""
+    return saying(begin, *(bytes([letter]) for letter in b"H" * 10_000), pause_seconds=0.02)
 
 
 def configuration(folder: Path, text: str) -> str:
@@ -58,6 +92,37 @@ def test_one_that_stalls_is_not_well(tmp_path, capsys):
         code = main(["health", "--config", configuration(tmp_path, f"web: {{port: {port}}}")])
 
     assert (code, capsys.readouterr().out) == (1, f"127.0.0.1:{port}/healthz: 503 stalled\n")
+
+
+@pytest.mark.parametrize(
+    ("server", "found"),
+    [("nginx/1.27.3", "names itself 'nginx/1.27.3'"), ("", "does not say what it is")],
+    ids=["named", "nameless"],
+)
+def test_another_program_that_says_200_is_not_well_and_told_by_its_name(tmp_path, capsys, server, found):
+    with answering(200, b"ok\n", server=server) as port:
+        code = main(["health", "--config", configuration(tmp_path, f"web: {{port: {port}}}")])
+
+    said = f"127.0.0.1:{port}/healthz: no watchkeeper answers there, but what {found} (with 200)\n"
+    assert (code, capsys.readouterr().out) == (1, said)
+
+
+@pytest.mark.parametrize(
+    "begin", [b"", b"HTTP/1.1 200 OK\r\nServer: watchkeeper\r\nContent-Length: 100000\r\n\r\n"], ids=["head", "body"]
+)
+def test_an_answer_that_drips_is_over_when_its_time_is(tmp_path, capsys, monkeypatch, begin):
+    monkeypatch.setattr("watchkeeper.agent.health._SECONDS", 0.5)
+    with dripping(begin) as port:
+        code = main(["health", "--config", configuration(tmp_path, f"web: {{port: {port}}}")])
+
+    assert (code, capsys.readouterr().out) == (1, f"127.0.0.1:{port}/healthz: no whole answer within 0.5 s\n")
+
+
+def test_what_speaks_no_http_is_told_in_a_line_without_its_words(tmp_path, capsys):
+    with saying(b"SSH-2.0-OpenSSH_9.2\x1b[31m\r\n") as port:
+        code = main(["health", "--config", configuration(tmp_path, f"web: {{port: {port}}}")])
+
+    assert (code, capsys.readouterr().out) == (1, f"127.0.0.1:{port}/healthz: what answers there speaks no HTTP\n")
 
 
 def test_where_nobody_listens_it_is_one_line_and_exit_1(tmp_path, capsys):

@@ -5,8 +5,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -55,6 +55,29 @@ def answering(said: bytes) -> Iterator[tuple[str, list[bytes]]]:
     with HTTPServer(("127.0.0.1", 0), Answers) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+
+
+@contextmanager
+def dripping() -> Iterator[str]:
+    """Address of a server whose answer comes a byte each 20 ms, and never ends."""
+    is_over = threading.Event()
+
+    class Drips(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):
+                while not is_over.wait(0.02):
+                    self.wfile.write(b"#")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Drips) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        is_over.set()
         server.shutdown()
 
 
@@ -137,6 +160,15 @@ def test_a_name_that_no_host_can_have_is_told_in_one_line():
     is_through, told = ping(Ping("http://h:1", "http://a..b:1", 1.0), lambda: next(clock), lambda _: None)
 
     assert (is_through, told.partition(": ")[0]) == (False, "not within 1 s")
+
+
+def test_an_answer_that_drips_is_over_when_its_time_is(monkeypatch):
+    monkeypatch.setattr("watchkeeper.agent.ping._ANSWER_SECONDS", 0.5)
+    with dripping() as url:
+        clock = iter(range(100))
+        told = ping(Ping(url, url, 1.0), lambda: next(clock), lambda _: None)
+
+    assert told == (False, "not within 1 s: no whole answer within 0.5 s")
 
 
 def test_a_token_of_any_letters_is_sent(tmp_path):

@@ -9,11 +9,16 @@ from typing import Final, NamedTuple
 import msgspec
 
 from watchkeeper.agent import config as configuration
+from watchkeeper.agent.within import within
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.listening import shown
 
 _SECONDS: Final = 3.0
+"""for the whole of it"""
 _MOST_BYTES: Final = 200
+_NAME: Final = "watchkeeper"
+"""in `Server` of all that its port answers"""
+_MOST_NAME: Final = 60
 
 
 class Health(NamedTuple):
@@ -29,6 +34,12 @@ class _WebAlone(msgspec.Struct):
     web: configuration.WebConfig = configuration.WebConfig()
 
 
+class _Answer(NamedTuple):
+    status: int
+    server: str
+    said: str
+
+
 def ask(path: Path | None, environment: Mapping[str, str], question: str = "/healthz") -> Health:
     """
     :param path: the configuration of the one that is asked; None for defaults and `environment`
@@ -38,28 +49,44 @@ def ask(path: Path | None, environment: Mapping[str, str], question: str = "/hea
     web = _web(path, environment)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(web.host, web.host)  # noqa: S104 - compared with
     where = f"{shown(host, web.port)}{question}"
-    connection = _connection(host, web)
     try:
-        connection.request("GET", question)
-        answer = connection.getresponse()
-        said = answer.read(_MOST_BYTES).decode(errors="replace").strip()
+        answer = _answer(host, web, question)
     except (OSError, http.client.HTTPException, UnicodeError) as error:  # the last: no name of a host
-        return Health(False, f"{where}: {str(error) or type(error).__name__}")
-    finally:
-        connection.close()
-    return Health(answer.status == http.client.OK, f"{where}: {answer.status} {said}")
+        return Health(False, f"{where}: {_why(error)}")
+    if answer.server != _NAME:
+        other = f"names itself {answer.server[:_MOST_NAME]!a}" if answer.server else "does not say what it is"
+        return Health(False, f"{where}: no watchkeeper answers there, but what {other} (with {answer.status})")
+    return Health(answer.status == http.client.OK, f"{where}: {answer.status} {answer.said}")
 
 
 def is_watchkeeper(web: configuration.WebConfig) -> bool:
     """Whether what answers there is one."""
-    connection = _connection(web.host, web)
     try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().getheader("Server") == "watchkeeper"
-    except (OSError, http.client.HTTPException):
+        return _answer(web.host, web, "/healthz").server == _NAME
+    except (OSError, http.client.HTTPException, UnicodeError):
         return False
-    finally:
-        connection.close()
+
+
+def _answer(host: str, web: configuration.WebConfig, question: str) -> _Answer:
+    """:raises OSError, HTTPException, UnicodeError: there is none"""
+
+    def asked() -> _Answer:
+        connection = _connection(host, web)
+        try:
+            connection.request("GET", question)
+            answer = connection.getresponse()
+            said = answer.read(_MOST_BYTES).decode(errors="replace").strip()
+            return _Answer(answer.status, answer.getheader("Server", ""), said)
+        finally:
+            connection.close()
+
+    return within(_SECONDS, asked)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, http.client.BadStatusLine) and not isinstance(error, http.client.RemoteDisconnected):
+        return "what answers there speaks no HTTP"
+    return str(error) or type(error).__name__
 
 
 def _web(path: Path | None, environment: Mapping[str, str]) -> configuration.WebConfig:

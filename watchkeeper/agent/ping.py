@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from watchkeeper.agent.within import within
 from watchkeeper.core.errors import ConfigError
 
 SERVICE: Final = "watchkeeper-ping"
@@ -20,7 +21,10 @@ SERVICE: Final = "watchkeeper-ping"
 _SERIES: Final = "watchkeeper_requests_total{"
 _MOST_BYTES: Final = 64 << 20
 _PAUSE_SECONDS: Final = 0.25
-_TRY_SECONDS: Final = 5.0
+_WAIT_SECONDS: Final = 5.0
+"""without a byte of an answer"""
+_ANSWER_SECONDS: Final = 15.0
+"""for the whole of one, which of metrics may be long"""
 
 
 class Ping(msgspec.Struct, frozen=True):
@@ -123,7 +127,7 @@ def _asker(wanted: Ping, url: str, token_file: str) -> Callable[[str, str, bytes
         finally:
             connection.close()
 
-    return ask
+    return lambda method, path, body: within(_ANSWER_SECONDS, lambda: ask(method, path, body))
 
 
 def _address(url: str) -> SplitResult:
@@ -163,9 +167,9 @@ def _context(wanted: Ping) -> ssl.SSLContext:
 def _connection(parts: SplitResult, server_name: str, context: ssl.SSLContext | None) -> http.client.HTTPConnection:
     host = parts.hostname or ""
     if context is None:
-        return http.client.HTTPConnection(host, parts.port, timeout=_TRY_SECONDS)
-    connection = http.client.HTTPSConnection(host, parts.port, timeout=_TRY_SECONDS, context=context)
+        return http.client.HTTPConnection(host, parts.port, timeout=_WAIT_SECONDS)
+    connection = http.client.HTTPSConnection(host, parts.port, timeout=_WAIT_SECONDS, context=context)
     if server_name:  # asked at the address of one pod, whose certificate is for its Service
-        plain = socket.create_connection((host, parts.port or 443), timeout=_TRY_SECONDS)
+        plain = socket.create_connection((host, parts.port or 443), timeout=_WAIT_SECONDS)
         connection.sock = context.wrap_socket(plain, server_hostname=server_name)
     return connection
