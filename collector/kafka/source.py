@@ -47,6 +47,7 @@ class KafkaSource:
         self._keeper = Keeper(settings, config.state_topic, config.dead_topic, ledger)
         self._log = Log(settings)
         self._calls = {one.topic: Calls(one, ledger) for one in config.calls}
+        self._topics = [*([config.ticks_topic] if config.ticks else []), *self._calls]
         self._consumer: Any = None
         self._closing = False
         self._events: list[Event] = []
@@ -107,7 +108,6 @@ class KafkaSource:
         if self._consumer is not None:
             return self._consumer
         config = self._config
-        topics = [*([config.ticks_topic] if config.ticks else []), *self._calls]
         consumer = KafkaConsumer(
             **self._settings,
             group_id=config.group,
@@ -123,8 +123,8 @@ class KafkaSource:
             fetch_max_bytes=8 * _FETCH_BYTES,
         )
         try:
-            self._check_topics(consumer, topics)
-            consumer.subscribe(topics, listener=_Listener(self))
+            self._check_topics(consumer, self._topics)
+            consumer.subscribe(self._topics, listener=_Listener(self))
         except Exception:
             consumer.close(timeout_ms=500)
             raise
@@ -254,11 +254,15 @@ class KafkaSource:
 
     def _watch(self, consumer: Any, now: float) -> None:
         """How far behind, and whether the log is still the one that was read."""
-        if 0 <= now - self._watched_at < _WATCH_SECONDS or not self._next:
+        if 0 <= now - self._watched_at < _WATCH_SECONDS:
             return
         self._watched_at = now
         behind, age = 0, 0.0
-        for partition, listed in self._log.ends(list(self._next)).items():
+        # who has no partitions asks all the same: the client is silent about brokers that are away
+        asked = list(self._next) or [TopicPartition(self._topics[0], 0)]
+        for partition, listed in self._log.ends(asked).items():
+            if partition not in self._next:
+                continue
             lag = max(0, listed - self._next[partition])
             self._ledger.set(kafka.LAG, lag, _labels(partition))
             behind += lag

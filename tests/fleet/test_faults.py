@@ -163,6 +163,30 @@ def test_a_broker_that_is_killed_and_comes_back_empty_costs_no_evidence(
     assert detector.log().count("kafka failed") == 1, detector.log()
 
 
+def test_a_member_that_has_no_partition_tells_of_brokers_that_are_away_too_and_of_their_coming_back(
+    kit: Any, broker: KafkaBroker, detectors: Any
+) -> None:
+    """It waits to take over, and asks for nothing else meanwhile."""
+    topics = {"one.ticks": 1, "one.state": 1}
+    broker.make(topics)
+    members = [detectors.start(ticks_topic="one.ticks", state_topic="one.state") for _ in range(2)]
+
+    def each(name: str, **labels: str) -> list[float]:
+        return [one.value(name, **labels) or 0.0 for one in members]
+
+    def reached(wanted: float) -> bool:
+        up = each("watchkeeper_source_up", source="kafka")
+        return up == each("watchkeeper_kafka_connected", client="source") == [wanted, wanted]
+
+    kit.wait(lambda: sorted(each("watchkeeper_kafka_partitions")) == [0, 1] and reached(1), said=detectors.logs)
+
+    broker.kill()
+    kit.wait(lambda: reached(0), 30.0, detectors.logs)
+    broker.start()
+    broker.make(topics)
+    kit.wait(lambda: reached(1), said=detectors.logs)
+
+
 def test_clocks_that_differ_by_90_seconds_give_the_same_evidence_in_whatever_order_pods_are_read(
     kit: Any, broker: KafkaBroker, made: Any, detectors: Any, alone: Any
 ) -> None:
