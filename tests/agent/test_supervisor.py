@@ -74,6 +74,15 @@ def test_a_failure_is_logged_when_it_begins_and_when_it_ends_not_every_time(capl
     ]
 
 
+def test_one_failed_try_is_told_in_the_singular(caplog: pytest.LogCaptureFixture) -> None:
+    failures = Failures("source", "x", lambda _: None)
+
+    failures.attempt(fails(Retryable("peer away")))  # type: ignore[arg-type]
+    failures.attempt(lambda: None)
+
+    assert caplog.messages[-1] == "x is back after 1 failed try"
+
+
 def test_an_error_nobody_foresaw_is_told_by_kind_and_place_without_its_words(caplog: pytest.LogCaptureFixture) -> None:
     prompt, answer = "what the user said", "what the model said"
 
@@ -157,6 +166,32 @@ def test_closing_a_source_that_failed_is_not_taken_for_a_recovery(caplog: pytest
     assert runner.join(5)
 
     assert [record.getMessage() for record in caplog.records] == ["x failed (retryable): peer away"]
+
+
+def test_the_last_read_of_a_source_that_failed_is_not_taken_for_a_recovery(caplog: pytest.LogCaptureFixture) -> None:
+    """Being closed, it hands out what it holds and asks nobody."""
+    failed = threading.Event()
+
+    class Away(Script):
+        def read(self, now: float) -> Reading:
+            if self.closed:
+                return READING
+            failed.set()
+            raise Retryable("peer away")
+
+    ledger = Ledger()
+    readings: Readings = queue.Queue()
+    runner = SourceRunner("x", Away(Reading), 0.0, readings, ledger)
+    runner.start()
+    failed.wait(5)
+
+    runner.stop()
+    assert runner.join(5)
+    runner.report(time.monotonic())
+
+    assert readings.get_nowait() == ("x", READING)
+    assert caplog.messages == ["x failed (retryable): peer away"]
+    assert gauge(ledger, health.SOURCE_UP) == [0.0]
 
 
 def test_what_was_acknowledged_before_the_stop_is_still_read() -> None:

@@ -33,6 +33,11 @@ class Failures:
         self._name = name
         self._count = count
         self.in_a_row = 0
+        self._is_ending = False
+
+    def end(self) -> None:
+        """The part is being closed: that a call of it goes well no longer shows that what it needs is back."""
+        self._is_ending = True
 
     def attempt(self, action: Callable[[], None]) -> float:
         """Run `action`; seconds to wait before the next try on top of the part's own pace (0 when it went well)."""
@@ -44,9 +49,10 @@ class Failures:
             return self._failed("retryable", error, self._backoff())
         except Exception as error:  # noqa: BLE001 - the supervisor: one broken part never stops its neighbours
             return self._failed(type(error).__name__, error, self._backoff())
-        if self.in_a_row:
-            self._log.warning("%s is back after %d failed tries", self._name, self.in_a_row)
-        self.in_a_row = 0
+        if self.in_a_row and not self._is_ending:
+            tries = "1 failed try" if self.in_a_row == 1 else f"{self.in_a_row} failed tries"
+            self._log.warning("%s is back after %s", self._name, tries)
+            self.in_a_row = 0
         return 0.0
 
     def _failed(self, reason: str, error: Exception, wait_seconds: float) -> float:
@@ -106,6 +112,7 @@ class SourceRunner:
 
     def stop(self) -> None:
         """Begin to close the source; its thread then reads what was acknowledged, and ends."""
+        self._failures.end()
         threading.Thread(target=self._close, name=f"close-{self.name}", daemon=True).start()
 
     def join(self, seconds: float) -> bool:
