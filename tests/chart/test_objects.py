@@ -146,6 +146,19 @@ def test_who_scales_says_how_many_pods_there_are(render: Any) -> None:
     }
 
 
+def test_engines_are_read_by_one_pod_however_many_gateways_and_nodes_there_are(render: Any) -> None:
+    """And by a StatefulSet's, of which Kubernetes runs no second one beside the first."""
+    read = "engines.enabled=true,engines.config.engines[0].url=http://vllm-0.vllm.models.svc:8000"
+    manifests = render(f"{FLEET},{read},gateway.replicas=5")
+    told = {
+        each["metadata"]["labels"][COMPONENT]: "vllm-0" in each["data"]["watchkeeper.yaml"]
+        for each in of_kind(manifests, "ConfigMap")
+    }
+
+    assert told == {"node": False, "gateway": False, "detector": False, "engines": True}
+    assert one(manifests, "StatefulSet", "engines")["spec"]["replicas"] == 1
+
+
 def test_keda_asks_for_the_group_and_topic_that_the_detector_reads(render: Any) -> None:
     sets = "detector.keda.enabled=true,detector.config.kafka.group=eu,detector.config.kafka.ticks_topic=eu.ticks"
     [trigger] = one(render(f"{FLEET},{sets}"), "ScaledObject", "detector")["spec"]["triggers"]
@@ -402,8 +415,7 @@ def test_notes_ask_for_metrics_as_they_may_be_asked_for(notes: Any) -> None:
         (RULES, "No alert was made: this cluster does not know"),
         ("metrics.podMonitor.enabled=true", "set\n  metrics.podMonitor.additionalLabels.release"),
         ("node.enabled=true", "Nobody is told to scrape these pods."),
-        ("gateway.config.engines[0].url=http://vllm:8000", "The gateway reads no engine"),
-        ("node.config.engines[0].url=http://vllm:8000", "counted as often as there are nodes"),
+        ("node.config.engines[0].url=http://vllm:8000", "counted as often as there are\n  nodes, unless"),
         (f"{ASKS},metrics.podMonitor.enabled=true", "name it in metrics.podMonitor.tlsConfig.cert"),
         ("node.enabled=true", "The image is watchkeeper:0.1.0, which nodes look for at Docker Hub unless they have it"),
         ("gateway.autoscaling.enabled=true,gateway.resources.requests=null", "set gateway.resources.requests.cpu."),
@@ -426,6 +438,14 @@ def test_notes_ask_for_metrics_as_they_may_be_asked_for(notes: Any) -> None:
 )  # fmt: skip
 def test_notes_warn_of_what_an_operator_should_know(sets: str, warns: str, notes: Any) -> None:
     assert warns in notes(sets)
+
+
+def test_notes_say_who_reads_engines(notes: Any) -> None:
+    said = notes(
+        "engines.enabled=true", *(f"engines.config.engines[{one}].url=http://vllm-{one}.vllm" for one in (0, 1))
+    )
+
+    assert "  wk-watchkeeper-engines, reads 2 engines by address\n" in said
 
 
 def test_notes_of_a_fleet_with_everything_set_warn_of_little(notes: Any) -> None:

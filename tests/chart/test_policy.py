@@ -23,6 +23,7 @@ EVERYTHING: Final[dict[str, Any]] = {
         "service": {"type": "LoadBalancer"},
     },
     "detector": {"keda": {"enabled": True, "authenticationRef": "kafka"}},
+    "engines": {"enabled": True, "config": {"engines": [{"url": "https://llm.example.org"}]}},
     "otlpExport": {"endpoint": "http://collector.obs.svc:4318", "existingSecret": "headers"},
     "alertmanagerExample": {"enabled": True},
     "metrics": {"scrapeAnnotations": True},
@@ -220,6 +221,7 @@ def test_a_policy_lets_out_to_nothing_but_what_is_configured(render: Any) -> Non
         "node": {53, 5432, 4318, 8000},  # names, store, push, engine
         "gateway": {53, 9093, 4318, 8000},  # names, Kafka, push, upstream of the tap; its store is the detectors'
         "detector": {53, 9093, 5432, 4318},
+        "engines": {53, 9093, 5432, 4318, 443},
         "report": {53, 5432, 9090},
     }
 

@@ -38,6 +38,10 @@ GUARDED: Final[dict[str, Any]] = {
         "tls": {"existingSecret": "certificate", "certificateKey": "tls.crt", "privateKeyKey": "tls.key"},
     },
     "tls": {"otlp": {"clientCertificates": True}},
+    "engines": {
+        "enabled": True,
+        "config": {"engines": [{"url": "http://vllm-0.vllm.models.svc:8000", "name": "vllm"}]},
+    },
     "report": {"rulesValues": {"job": "watchkeeper"}},
 }
 """What `production` has no secret for."""
@@ -141,7 +145,7 @@ def test_the_program_takes_arguments_environment_and_configuration_of_each_compo
     for pod in pods:
         settings = pod.settings()
 
-        assert settings.role == {"report": "run"}.get(pod.component, pod.component)
+        assert settings.role == {"report": "run", "engines": "sidecar"}.get(pod.component, pod.component)
         assert settings.state_folder == f"{pod.root}/var/lib/watchkeeper"
 
 
@@ -198,6 +202,25 @@ def test_a_detector_is_known_to_kafka_by_the_name_of_its_pod_and_a_node_agent_by
     assert settings["node"].exporters.store.instance == "node-7"
     told = {"k8s.namespace.name": "obs", "k8s.pod.name": "wk-0", "k8s.node.name": "node-7"}
     assert settings["gateway"].exporters.otlp.resource_attributes == told
+
+
+def test_a_reader_of_engines_takes_no_calls_whatever_is_said_for_all(
+    render: Any, secrets: Mapping[str, bytes], tmp_path: Path
+) -> None:
+    said = {
+        "otlp": {"enabled": True}, "tap": [{"port": 8080, "upstream": "http://vllm:8000"}], "log_level": "warning",
+        "checks": {"classifier": {"enabled": True, "url": "http://judge:8000/"}}, "drift": {"tick_seconds": 20.0},
+    }  # fmt: skip
+    manifests = render(
+        given={"engines": GUARDED["engines"], "config": said, "networkPolicy": {"egress": {"enabled": True}}}
+    )
+    [pod] = [pod for pod in laid_out(manifests, tmp_path, secrets) if pod.component == "engines"]
+    settings = pod.settings()
+
+    assert [settings.otlp.enabled, settings.tap, settings.drift.enabled] == [False, (), False]
+    assert not settings.checks.classifier.enabled
+    assert settings.log_level == "warning"
+    assert [engine.url for engine in settings.engines] == ["http://vllm-0.vllm.models.svc:8000"]
 
 
 def test_where_detectors_judge_gateways_count_and_the_record_is_written_once(
@@ -257,7 +280,7 @@ def moved_to(argument: str, root: Path, ports: Mapping[str, int]) -> str:
     return argument.replace("=/run/", f"={root}/run/")
 
 
-@pytest.mark.parametrize("component", ["node", "gateway", "detector"])
+@pytest.mark.parametrize("component", ["node", "gateway", "detector", "engines"])
 def test_probes_are_answered_by_a_role_started_as_rendered_with_brokers_and_database_away(
     component: str, started: Started
 ) -> None:

@@ -33,6 +33,7 @@ STORE: Final[Values] = {"store": {"enabled": True, "url": "postgresql://watchkee
 TLS: Final[Values] = {"tls": {"existingSecret": "certificate"}}
 CONTROL: Final[Values] = {**STORE, "control": {"enabled": True, "existingSecret": "tokens"}}
 DETECTOR: Final[Values] = {**KAFKA, "detector": {"enabled": True}, "references": {"existingConfigMap": "approved"}}
+ENGINES: Final[Values] = {"engines": {"enabled": True, "config": {"engines": [{"url": "http://vllm-0.vllm:8000"}]}}}
 REPORT: Final[Values] = {**STORE, "report": {"enabled": True}}
 
 NEEDED: Final[Mapping[str, Sequence[Values]]] = {
@@ -48,6 +49,7 @@ NEEDED: Final[Mapping[str, Sequence[Values]]] = {
     "gateway.pdb.": [{"gateway": {"replicas": 2}}],
     "detector.": [DETECTOR],
     "detector.persistence.when": [DETECTOR, {"detector": {"persistence": {"enabled": True}}}],
+    "engines.": [ENGINES],
     "report.": [REPORT],
     "metrics.podMonitor.force": [{"metrics": {"podMonitor": {"enabled": True}}}],
     "metrics.prometheusRule.force": [{"metrics": {"prometheusRule": {"enabled": True}}}],
@@ -100,6 +102,8 @@ def off(name: str, default: Any) -> Values:
     """What the switch needs, alone: written alike for many switches, so that it is rendered once."""
     if name == "kafka.sasl.mechanism":
         return KAFKA  # a user without a mechanism is refused
+    if name == "engines.enabled":
+        return {}  # engines that nobody reads are refused
     given: Any = needed(name)
     there = given
     for key in name.split("."):
@@ -177,14 +181,14 @@ SHAPES: Final[Mapping[str, Any]] = {
 
 
 @pytest.mark.parametrize("release", [OLDEST, NEWEST])
-@pytest.mark.parametrize("component", ["node", "gateway", "detector", "report"])
+@pytest.mark.parametrize("component", ["node", "gateway", "detector", "engines", "report"])
 def test_a_component_takes_what_kubernetes_takes(component: str, release: str, render: Any, invalid: Any) -> None:
     known = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))[component]
     wanted = {key: dict(value) if key == "persistence" else value for key, value in SHAPES.items() if key in known}
     if component == "report":
         del wanted["persistence"]["enabled"]  # it has a claim in any case
 
-    manifests = render(given=together(DETECTOR, REPORT, {component: wanted}), kube=release, apis=OPERATORS)
+    manifests = render(given=together(DETECTOR, ENGINES, REPORT, {component: wanted}), kube=release, apis=OPERATORS)
 
     assert against(manifests, release, invalid) == []
     rendered = json.dumps([manifest for manifest in manifests if is_of(manifest, component)])

@@ -47,12 +47,13 @@ SHAPES: Final = [
 """As after --set; the key that the refusal names; how helm 3 or helm 4 puts it."""
 
 FLEET: Final = "detector.enabled=true,kafka.servers={kafka:9092},references.existingConfigMap=approved"
+ENGINES: Final = "engines.enabled=true,engines.config.engines[0].url=http://vllm:8000"
 STORE: Final = "store.enabled=true,store.url=postgresql://watchkeeper@db/watchkeeper"
 
 RELATIONS: Final = [
     ("gateway=null", "gateway", "leave the key out"),
     ("metrics.podMonitor=null", "metrics.podMonitor", "leave the key out"),
-    ("node.enabled=false,gateway.enabled=false", "node, gateway, detector, report", "enable one"),
+    ("node.enabled=false,gateway.enabled=false", "node, gateway, detector, engines, report", "enable one"),
     ("detector.enabled=true,references.existingConfigMap=approved", "kafka.servers", "name brokers"),
     ("detector.enabled=true,kafka.servers={kafka:9092}", "references.existingConfigMap", "name the ConfigMap"),
     (
@@ -113,6 +114,21 @@ RELATIONS: Final = [
     ("gateway.extraEnv[0].name=WATCHKEEPER__WEB__PORT", "gateway.extraEnv", "gateway.config; set it there"),
     ("gateway.resources.limits.memory=512m", "gateway.resources.limits.memory", "write Mi"),
     ("fullnameOverride=1st", "fullnameOverride", "set one"),
+    ("config.engines[0].url=http://vllm:8000", "config.engines", "name them in engines.config.engines"),
+    ("gateway.config.engines[0].url=http://vllm:8000", "gateway.config.engines", "name them in engines.config.engines"),
+    ("detector.config.engines[0].url=http://vllm:8000", "detector.config.engines", "where each is read once"),
+    ("engines.enabled=true", "engines.config.engines", "name an engine"),
+    ("engines.config.engines[0].url=http://vllm:8000", "engines.enabled", "set it to true"),
+    (f"{ENGINES},engines.config.otlp.enabled=true", "engines.config.otlp", "write it into gateway.config"),
+    ("node.config.engines[0].find=true", "node.config.engines[0].url", "write http://host:port"),
+    ("node.config.engines[0].url=vllm:8000", "node.config.engines[0].url", "is no address; write http://host:port"),
+    (
+        "node.config.engines[0].url=http://a:hunter2@vllm",
+        "node.config.engines[0].url",
+        "a password into bearer_token_file",
+    ),
+    (f"{ENGINES},engines.config.engines[1].url=http://[::1]:1", "engines.config.engines[1].url", "is this very pod"),
+    (f"{ENGINES},node.config.engines[0].url=http://vllm:8000/", "node.config.engines[0].url", "would be counted twice"),
 ]
 """As after --set; the key that the refusal begins with; what it says to do."""
 

@@ -80,7 +80,7 @@ password_file: {{ include "watchkeeper.secretFolder" "store" }}/{{ $store.passwo
 {{/* Takes {root, component}. */}}
 {{- define "watchkeeper.exportersConfig" -}}
 {{- $values := .root.Values -}}
-{{- $sends := has .component (tuple "gateway" "detector") -}}
+{{- $sends := has .component (tuple "gateway" "detector" "engines") -}}
 {{- if include "watchkeeper.stores" . }}
 store:
   {{- include "watchkeeper.storeConfig" .root | nindent 2 }}
@@ -165,6 +165,11 @@ state_folder: /var/lib/watchkeeper
 accelerators:
   placement:
     pod_resources_socket: {{ ternary (printf "%s/kubelet.sock" $values.node.podResources.path) "" $values.node.podResources.enabled | quote }}
+{{- else if eq .component "engines" }}
+otlp:
+  enabled: false
+drift:
+  enabled: false
 {{- else }}
 {{- $folder := ternary "/etc/watchkeeper-references" "" (not (empty $values.references.existingConfigMap)) }}
 {{- $isCounting := and (eq .component "gateway") $values.detector.enabled }}
@@ -194,11 +199,12 @@ exporters:
 {{- end }}
 {{- end -}}
 
-{{/* All of it, as YAML. Takes {root, component}. */}}
+{{/* All of it, as YAML. A reader of engines takes no calls, whatever is said for all. Takes {root, component}. */}}
 {{- define "watchkeeper.config" -}}
 {{- $own := include "watchkeeper.ownConfig" . | fromYaml -}}
 {{- with $own.Error }}{{ fail (printf "the chart's own configuration is no YAML: %s" .) }}{{ end -}}
 {{- $general := deepCopy (default dict .root.Values.config) -}}
+{{- if eq .component "engines" }}{{ $general = omit $general "otlp" "tap" "kafka" "checks" "drift" "capture" }}{{ end -}}
 {{- $special := deepCopy (default dict (index .root.Values .component).config) -}}
 {{- mergeOverwrite $own $general $special | toYaml -}}
 {{- end -}}

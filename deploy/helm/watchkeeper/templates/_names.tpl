@@ -81,7 +81,7 @@ imagePullSecrets:
 {{/* Names of the components that run all the time and are on, as a JSON list in an object: include … | fromJson */}}
 {{- define "watchkeeper.components" -}}
 {{- $on := list -}}
-{{- range tuple "node" "gateway" "detector" -}}
+{{- range tuple "node" "gateway" "detector" "engines" -}}
 {{- if (index $.Values .).enabled }}{{ $on = append $on . }}{{ end -}}
 {{- end -}}
 {{- dict "on" $on | toJson -}}

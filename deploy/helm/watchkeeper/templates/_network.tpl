@@ -14,7 +14,7 @@
 {{- $config := .config -}}
 {{- $rules := list (dict "udp" true "ports" $egress.dnsPorts "to" $egress.dnsTo) -}}
 {{- $ports := list -}}
-{{- if has .component (tuple "gateway" "detector") -}}
+{{- if has .component (tuple "gateway" "detector" "engines") -}}
 {{- range concat (dig "kafka" "connection" "servers" list $config) (dig "exporters" "kafka" "connection" "servers" list $config) -}}
 {{- $ports = append $ports (splitList ":" . | last | int) -}}
 {{- end -}}
@@ -30,13 +30,16 @@
 {{- end -}}
 {{- $ports = list -}}
 {{- $urls := list -}}
+{{- if has .component (tuple "node" "engines") -}}
+{{- range dig "engines" list $config }}{{ with .url }}{{ $urls = append $urls . }}{{ end }}{{ end -}}
+{{- end -}}
 {{- if eq .component "node" -}}
-{{- range concat (dig "engines" list $config) (dig "vendor_exporter" list $config) }}{{ $urls = append $urls .url }}{{ end -}}
+{{- range dig "vendor_exporter" list $config }}{{ $urls = append $urls .url }}{{ end -}}
 {{- else if eq .component "gateway" -}}
 {{- range dig "tap" list $config }}{{ $urls = append $urls .upstream }}{{ end -}}
 {{- end -}}
 {{- $classifier := dig "checks" "classifier" dict $config -}}
-{{- if and (ne .component "node") $classifier.enabled }}{{ $urls = append $urls $classifier.url }}{{ end -}}
+{{- if and (not (has .component (tuple "node" "engines"))) $classifier.enabled }}{{ $urls = append $urls $classifier.url }}{{ end -}}
 {{- if eq .component "report" }}{{ with $values.report.prometheusUrl }}{{ $urls = append $urls . }}{{ end }}{{ end -}}
 {{- range $urls }}{{ $ports = append $ports (include "watchkeeper.urlPort" (dict "url" .) | int) }}{{ end -}}
 {{- with uniq $ports }}{{ $rules = append $rules (dict "ports" . "to" list) }}{{ end -}}

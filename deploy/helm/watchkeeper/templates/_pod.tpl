@@ -15,7 +15,7 @@
 {{- if and (eq .component "gateway") $values.auth.otlp.existingSecret -}}
 {{- $mounts = append $mounts (dict "name" "auth-otlp" "secret" $values.auth.otlp.existingSecret "key" $values.auth.otlp.tokenKey) -}}
 {{- end -}}
-{{- if and (has .component (tuple "gateway" "detector")) $values.kafka.servers -}}
+{{- if and (has .component (tuple "gateway" "detector" "engines")) $values.kafka.servers -}}
 {{- if and $values.kafka.tls.enabled $values.kafka.tls.existingSecret -}}
 {{- $mounts = append $mounts (dict "name" "kafka-tls" "secret" $values.kafka.tls.existingSecret) -}}
 {{- end -}}
@@ -104,6 +104,11 @@
 {{- toYaml $context -}}
 {{- end -}}
 
+{{/* Whether a component judges calls, or tells of those that did: text or nothing. Takes {component}. */}}
+{{- define "watchkeeper.hasReferences" -}}
+{{- if not (has .component (tuple "node" "engines")) }}yes{{ end -}}
+{{- end -}}
+
 {{/* The container of the program. Takes {root, component, config, args, probes}. */}}
 {{- define "watchkeeper.container" -}}
 {{- $values := index .root.Values .component -}}
@@ -149,7 +154,7 @@ volumeMounts:
     mountPath: /var/lib/watchkeeper
   - name: tmp
     mountPath: /tmp
-  {{- if and (ne .component "node") .root.Values.references.existingConfigMap }}
+  {{- if and (include "watchkeeper.hasReferences" .) .root.Values.references.existingConfigMap }}
   - name: references
     mountPath: /etc/watchkeeper-references
     readOnly: true
@@ -196,7 +201,7 @@ volumeMounts:
 - name: state
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- if and (ne .component "node") .root.Values.references.existingConfigMap }}
+{{- if and (include "watchkeeper.hasReferences" .) .root.Values.references.existingConfigMap }}
 - name: references
   configMap:
     name: {{ .root.Values.references.existingConfigMap }}
@@ -282,7 +287,8 @@ topologySpreadConstraints:
 {{- define "watchkeeper.podTemplate" -}}
 {{- $values := index .root.Values .component -}}
 {{- $config := include "watchkeeper.config" . | fromYaml -}}
-{{- $args := list "run" "--role" .component "--config" "/etc/watchkeeper/watchkeeper.yaml" -}}
+{{- $role := ternary "sidecar" .component (eq .component "engines") -}}
+{{- $args := list "run" "--role" $role "--config" "/etc/watchkeeper/watchkeeper.yaml" -}}
 {{- $with := merge (dict "config" $config "args" $args "probes" true) . -}}
 metadata:
   {{- include "watchkeeper.podMetadata" $with | nindent 2 }}

@@ -5,7 +5,7 @@
 global image tls tls.web tls.otlp tls.control auth auth.web auth.otlp kafka kafka.tls kafka.sasl store control
 otlpExport otlpExport.tls references node node.nvidia node.podResources node.serviceAccount gateway gateway.persistence gateway.pdb
 gateway.autoscaling gateway.service gateway.serviceAccount detector detector.persistence detector.pdb
-detector.autoscaling detector.keda detector.serviceAccount report report.persistence report.serviceAccount metrics
+detector.autoscaling detector.keda detector.serviceAccount engines engines.serviceAccount report report.persistence report.serviceAccount metrics
 metrics.podMonitor metrics.serviceMonitor metrics.sidecarMonitor metrics.prometheusRule sidecars dashboards
 alertmanagerExample networkPolicy networkPolicy.ingress networkPolicy.egress openshift test
 {{- end -}}
@@ -27,8 +27,8 @@ no template trips over it.
 {{- define "watchkeeper.mistakes" -}}
 {{- $values := .Values -}}
 {{- $found := list -}}
-{{- if not (or $values.node.enabled $values.gateway.enabled $values.detector.enabled $values.report.enabled $values.sidecars.inject) -}}
-{{- $found = append $found "node, gateway, detector, report: none is enabled, so nothing would be installed; enable one" -}}
+{{- if not (or $values.node.enabled $values.gateway.enabled $values.detector.enabled $values.engines.enabled $values.report.enabled $values.sidecars.inject) -}}
+{{- $found = append $found "node, gateway, detector, engines, report: none is enabled, so nothing would be installed; enable one" -}}
 {{- end -}}
 {{- if and $values.detector.enabled (not $values.kafka.servers) -}}
 {{- $found = append $found "kafka.servers: detectors read from Kafka what others counted; name brokers, or set detector.enabled=false" -}}
@@ -105,7 +105,7 @@ no template trips over it.
 {{- end -}}
 {{- range $listener := tuple "web" "otlp" "control" -}}
 {{- $tls := index $values.tls $listener -}}
-{{- if and $tls.clientCertificates (not (and $tls.enabled (or $values.tls.existingSecret $values.node.tlsSecret $values.gateway.tlsSecret $values.detector.tlsSecret))) -}}
+{{- if and $tls.clientCertificates (not (and $tls.enabled (or $values.tls.existingSecret $values.node.tlsSecret $values.gateway.tlsSecret $values.detector.tlsSecret $values.engines.tlsSecret))) -}}
 {{- $found = append $found (printf "tls.%s.clientCertificates: certificates are asked for over TLS alone; set tls.existingSecret and tls.%s.enabled=true" $listener $listener) -}}
 {{- end -}}
 {{- end -}}
@@ -161,7 +161,7 @@ no template trips over it.
 {{- $found = append $found (printf "commonLabels: pods are found by %s, which is the chart's; take another key" $key) -}}
 {{- end -}}
 {{- end -}}
-{{- range $component := tuple "node" "gateway" "detector" "report" -}}
+{{- range $component := tuple "node" "gateway" "detector" "engines" "report" -}}
 {{- range $key := keys (default dict (index $values $component).podLabels) | sortAlpha -}}
 {{- if has $key $own -}}
 {{- $found = append $found (printf "%s.podLabels: pods are found by %s, which is the chart's; take another key" $component $key) -}}

@@ -89,14 +89,9 @@
 - NVIDIA's devices show where its runtime is the node's default; elsewhere set node.runtimeClassName=nvidia.
 {{- end }}
 {{- end }}
-{{- range $on }}
-{{- if dig "engines" list (include "watchkeeper.config" (dict "root" $ "component" .) | fromYaml) }}
-{{- if eq . "node" }}
-- The agent of each node reads the engines of its configuration: behind one address they are counted as often as there are nodes.
-{{- else }}
-- The {{ . }} reads no engine, whatever engines its configuration has: sidecars do (docs/sidecar.md).
-{{- end }}
-{{- end }}
+{{- if and (has "node" $on) (default dict $values.node.config).engines }}
+- The agent of each node reads the engines of its configuration: behind one address they are counted as often as there are
+  nodes, unless its Service has internalTrafficPolicy: Local. engines.enabled=true reads them once.
 {{- end }}
 {{- range $on }}
 {{- if ne . "node" }}
