@@ -42,6 +42,17 @@ def test_a_folder_that_was_given_back_can_be_had(tmp_path: Path) -> None:
     Claim(str(tmp_path / "state"), 0.0).release()
 
 
+def test_a_link_in_the_place_of_the_claim_is_refused_and_what_it_leads_to_left_alone(tmp_path: Path) -> None:
+    other = tmp_path / "precious"
+    other.write_text("not ours")
+    (tmp_path / "in-use").symlink_to(other)
+
+    with pytest.raises(ConfigError, match=r"^state_folder: '.*/in-use' is a link, and none is followed; remove it$"):
+        Claim(str(tmp_path))
+
+    assert other.read_text() == "not ours"
+
+
 def test_without_a_folder_or_where_none_can_be_made_nothing_is_claimed(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 

@@ -23,7 +23,7 @@ class Claim:
 
     :param folder: empty: nothing is claimed
     :param patience_seconds: how long one that is just ending is waited for
-    :raises ConfigError: another process has it
+    :raises ConfigError: another process has it, or the file that says so is a link
     """
 
     def __init__(self, folder: str, patience_seconds: float = 3.0) -> None:
@@ -33,8 +33,10 @@ class Claim:
         path = Path(folder) / _FILE
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         except OSError as error:
+            if error.errno == errno.ELOOP and path.is_symlink():  # what it leads to would be written over
+                raise ConfigError(f"state_folder: '{path}' is a link, and none is followed; remove it") from None
             _LOG.warning("%s: %s; whether another watchkeeper uses it is not known", path, error.strerror)
             return
         self._file = file
