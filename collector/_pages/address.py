@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
+from watchkeeper.core.hosts import is_host
+
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """RFC 9110, section 5.6.2"""
 
@@ -39,7 +41,7 @@ def address_problem(target: Addressed, example: str) -> str:
     """
     try:
         parts = urlsplit(target.url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        usable = parts.scheme in ("http", "https") and is_host(parts.hostname or "") and parts.port != 0
     except ValueError:
         usable = False
     if not usable:

@@ -6,6 +6,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from watchkeeper.core.hosts import is_host
 from watchkeeper.core.tls import Tls
 
 MIB: Final = 1 << 20
@@ -98,12 +99,7 @@ def _is_upstream(url: str) -> bool:
         whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
-    if whole and not _is_name(parts.hostname or ""):
+    if whole and not is_host(parts.hostname or ""):
         return False
     plain = url.isascii() and url.isprintable() and " " not in url
     return whole and plain and "@" not in parts.netloc and not parts.query and not parts.fragment
-
-
-def _is_name(host: str) -> bool:
-    """Whether a resolver takes it: labels of 1 to 63 characters."""
-    return all(0 < len(label) < 64 for label in host.removesuffix(".").split("."))

@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from watchkeeper.core.errors import ConfigError
+from watchkeeper.core.hosts import is_host
 from watchkeeper.core.interfaces import Plugin
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.prepared import Prepared
@@ -241,7 +242,7 @@ def _guarded(said: str) -> list[str]:
 def _problems(config: ClassifierConfig) -> tuple[str, ...]:
     try:
         address = urlsplit(config.url)
-        is_whole = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+        is_whole = address.scheme in ("http", "https") and is_host(address.hostname or "") and address.port != 0
         is_whole = is_whole and "@" not in address.netloc  # `key_file` is where credentials belong
     except ValueError:
         is_whole = False

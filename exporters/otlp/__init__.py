@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from watchkeeper.core.errors import ConfigError
+from watchkeeper.core.hosts import is_host
 from watchkeeper.core.interfaces import Plugin
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.vocabulary.health import EXPORTER_FAILURES
@@ -106,7 +107,7 @@ def _endpoint(config: OtlpConfig) -> SplitResult:
     wanted = "give the base address of an OTLP/HTTP receiver, like http://collector:4318"
     try:
         address = urlsplit(config.endpoint)
-        usable = address.scheme in _PORTS and bool(address.hostname) and (address.port or 1) > 0
+        usable = address.scheme in _PORTS and is_host(address.hostname or "") and (address.port or 1) > 0
     except ValueError:
         usable = False
     if not usable:

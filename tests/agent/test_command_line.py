@@ -67,3 +67,26 @@ def test_without_standard_output_nothing_is_said_and_nothing_fails() -> None:
     ended = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *command], stderr=subprocess.PIPE)
 
     assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_hosts_that_no_resolver_takes_are_refused_wherever_they_stand(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "watchkeeper.yaml"
+    targets = "".join(f"{section}: [{{url: 'http://a..b:1'}}]\n" for section in ("engines", "vendor_exporter"))
+    listeners = (
+        "otlp: {host: a..b}\nweb: {host: a..b}\nchecks: {classifier: {enabled: true, url: 'http://a..b:1/v1'}}\n"
+    )
+    exporters = (
+        "{otlp: {enabled: true, endpoint: 'http://a..b:4'}, kafka: {enabled: true, connection: {servers: ['a..b:9']}}}"
+    )
+    said = []
+    for text in (targets, f"{listeners}exporters: {exporters}\n"):
+        config.write_text(text)
+        assert main(["check-config", str(config)]) == 2
+        said += [line.split(": ")[1] for line in capsys.readouterr().err.splitlines()]
+
+    assert sorted(said) == [
+        "checks.classifier.url", "engines[0]", "exporters.kafka.connection.servers", "exporters.otlp.endpoint",
+        "otlp.host", "vendor_exporter[0]", "web.host",
+    ]  # fmt: skip

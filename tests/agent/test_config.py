@@ -14,6 +14,7 @@ class PartConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timeout_seconds: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     low: int = 1
     high: int = 2
+    texts: dict[str, str] = {}
 
     def __post_init__(self) -> None:
         if self.low > self.high:
@@ -125,6 +126,24 @@ def test_merge_keys_of_yaml_work(tmp_path: Path) -> None:
     assert read(tmp_path, text).targets == (Target("http://a", 9.0), Target("http://b", 9.0))
 
 
+@pytest.mark.parametrize("letter", ["\\0", "\\ud800"], ids=["nul", "surrogate"])
+def test_what_no_text_can_hold_is_a_line_for_each_key_wherever_it_stands(tmp_path: Path, letter: str) -> None:
+    text = (
+        f'state_folder: "a{letter}"\n'
+        f'web: {{token_file: "{letter}a", tls: {{certificate_file: "{letter}", key_file: b}}}}\n'
+        f'targets: [{{url: "http://{letter}"}}]\npart: {{texts: {{a: "{letter}"}}}}\n'
+    )
+
+    assert problems(tmp_path, text, WATCHKEEPER__CONTROL__SOCKET=f'"{letter}"') == (
+        "state_folder: holds a NUL or a surrogate, which no text has; remove it",
+        "web.token_file: holds a NUL or a surrogate, which no text has; remove it",
+        "web.tls.certificate_file: holds a NUL or a surrogate, which no text has; remove it",
+        "targets[0].url: holds a NUL or a surrogate, which no text has; remove it",
+        "part.texts: holds a NUL or a surrogate, which no text has; remove it",
+        "control.socket: holds a NUL or a surrogate, which no text has; remove it (from WATCHKEEPER__CONTROL__SOCKET)",
+    )
+
+
 @pytest.mark.parametrize("value", ["[" * 5000, "2020-99-99", "9" * 5000])
 def test_a_variable_that_is_no_value_is_one_line(tmp_path: Path, value: str) -> None:
     assert problems(tmp_path, "", WATCHKEEPER__WEB__PORT=value) == ("WATCHKEEPER__WEB__PORT: not a YAML value",)
@@ -179,6 +198,20 @@ def test_a_host_that_is_none_is_refused(tmp_path: Path, host: str) -> None:
     [problem] = problems(tmp_path, f"web: {{host: '{host}'}}")
 
     assert "is not an address or a name" in problem
+
+
+def test_hosts_that_no_resolver_takes_are_refused_of_every_listener() -> None:
+    many = Plugin(name="many", summary="", config=tuple[ListenerConfig, ...], build=lambda *_: None)
+    root = root_type((many,), ())
+    text = {
+        "web": {"host": "a..b"},
+        "many": [{"host": "ok.example", "http_port": 1}, {"host": "é" * 64, "http_port": 2}],
+    }
+
+    assert mistakes(msgspec.convert(text, root), (many,), ()) == (
+        "web.host: 'a..b' is not an address or a name; give one of this machine",
+        f"many[1].host: '{'é' * 64}' is not an address or a name; give one of this machine",
+    )
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "::", "fe80::1%eth0", "localhost", "a-b.example"])

@@ -25,6 +25,7 @@ from watchkeeper.agent.pod import PodConfig
 from watchkeeper.agent.prices import CostConfig, Price
 from watchkeeper.core import tls, tokens
 from watchkeeper.core.errors import ConfigError
+from watchkeeper.core.hosts import is_host
 from watchkeeper.core.interfaces import Plugin
 from watchkeeper.core.tls import Tls
 
@@ -200,6 +201,8 @@ def mistakes(
     listeners += [pair for plugin, section in on for pair in _listeners(plugin.name, section)]
     taken: list[tuple[int, str, str]] = []
     for name, section in listeners:
+        if not is_host(section.host):
+            found.append(f"{name}.host: {section.host!r} is not an address or a name; give one of this machine")
         for field in section.__struct_fields__:
             port = getattr(section, field)
             if field.endswith("port") and port:
@@ -278,11 +281,19 @@ def check(value: object, wanted: Any, path: str) -> Iterator[str]:
             yield from check(item, typing.get_args(bare)[0], f"{path}[{index}]")
     elif isinstance(value, float) and not isfinite(value):
         yield f"{path}: expected a finite number, got {value}"
+    elif not _is_text(value):
+        yield f"{path}: holds a NUL or a surrogate, which no text has; remove it"
     else:
         try:
             msgspec.convert(value, wanted)
         except msgspec.ValidationError as error:
             yield f"{path}: {_explain(str(error), value, path)}"
+
+
+def _is_text(value: object) -> bool:
+    """Whether it can be written out and name a file, if it is text or a section of texts. YAML can say what is not."""
+    texts = (*value, *value.values()) if isinstance(value, dict) else (value,)
+    return not any(_NO_TEXT.search(text) for text in texts if isinstance(text, str))
 
 
 def _check_struct(value: object, struct: type[msgspec.Struct], path: str) -> Iterator[str]:
@@ -308,6 +319,7 @@ def _check_struct(value: object, struct: type[msgspec.Struct], path: str) -> Ite
             yield f"{path or 'the file'}: {error}"
 
 
+_NO_TEXT: Final = re.compile("[\0\ud800-\udfff]")
 _UNITS: Final = ("seconds", "bytes", "ratio", "milliseconds")
 
 

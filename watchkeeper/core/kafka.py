@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from watchkeeper.core.errors import ConfigError
+from watchkeeper.core.hosts import is_host
 
 CONNECT_SECONDS: Final = 5.0
 REQUEST_SECONDS: Final = 10.0
@@ -63,7 +64,7 @@ def problems(connection: Connection, path: str) -> Iterator[str]:
         yield f"{path}.servers: is required; give a few brokers: [kafka-0:9092, kafka-1:9092]"
     for server in connection.servers:
         host, colon, port = server.rpartition(":")
-        if not (host and colon and port.isdigit()):
+        if not (is_host(host.strip("[]")) and colon and port.isdigit()):
             yield f"{path}.servers: '{server}' is no address; write host:port"
     for key in ("tls_ca_file", "tls_certificate_file", "tls_key_file", "password_file"):
         name: str = getattr(connection, key)
