@@ -37,6 +37,47 @@ print(ClientSession is aiohttp.client.ClientSession, aiohttp.web is web, set(aio
     assert says(program) == ["False", "True", "True", "True", "True"]
 
 
+def test_threads_that_ask_for_it_at_once_all_get_all_of_it() -> None:
+    program = """
+import threading
+sys.setswitchinterval(1e-6)
+got, start = [], threading.Barrier(8)
+asked = ["from aiohttp import ClientSession", "import aiohttp; aiohttp.TCPConnector", "from aiohttp import web",
+         "import aiohttp.client; aiohttp.ClientTimeout"]
+def ask(words):
+    start.wait()
+    exec(words)
+    got.append(words)
+threads = [threading.Thread(target=ask, args=(words,)) for words in asked * 2]
+for one in threads: one.start()
+for one in threads: one.join(60)
+import aiohttp, aiohttp.client
+print(len(got), aiohttp.ClientSession is aiohttp.client.ClientSession, set(aiohttp.__all__) <= set(dir(aiohttp)))
+"""
+    assert says(program) == ["8", "True", "True"]
+
+
+def test_threads_that_take_it_by_parts_at_once_take_it_once() -> None:
+    program = """
+import threading
+sys.setswitchinterval(1e-6)
+taken = []
+for _ in range(40):
+    del sys.modules["aiohttp"]
+    got, start = [], threading.Barrier(8)
+    def take():
+        start.wait()
+        take_aiohttp_by_parts()
+        got.append(sys.modules["aiohttp"])
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for one in threads: one.start()
+    for one in threads: one.join(60)
+    taken.append((len(got), len({id(one) for one in got})))
+print(len(taken), *set(taken))
+"""
+    assert says(program) == ["40", "(8,", "1)"]
+
+
 def test_its_version_is_known_before_all_of_it_is_loaded() -> None:
     program = """
 import aiohttp
