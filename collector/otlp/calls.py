@@ -1,226 +1,59 @@
 """
 One call counted once, however many spans and log records report it.
 
-A bounded memory of recent traces: which span is whose child, and which of them belong to the same call. Nothing is
-held back: what comes first is counted, what comes later only adds.
+A bounded memory of recent traces. Nothing is held back: what comes first is counted, what comes later only adds.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterator
+from itertools import chain, islice, takewhile
 from typing import Final
 
-import msgspec
-
-from collector.otlp import facets
 from collector.otlp.links import Links
-from watchkeeper.core.records import Completion, Vantage
+from collector.otlp.one_call import SLACK_SECONDS, Call, Lone, call_of
+from collector.otlp.one_trace import SLICE, Span, Trace, grown, length
+from watchkeeper.core.records import Completion
 
 MAX_TRACES: Final = 20_000
+"""the newest are kept, and at least half as many"""
 MAX_SPANS: Final = 60_000
-MAX_CANDIDATES: Final = 1024
-"""the newest spans of a trace, among which a call that belongs to another by its time is looked for"""
 MAX_AGE_SECONDS: Final = 120.0
 MAX_RESPONSES: Final = 8192
 _MAX_CALLS_PER_RESPONSE: Final = 8
-_MAX_DEPTH: Final = 64
-_SLICE: Final = 16
-"""of a trace that must make room for itself, one part in so many is forgotten at a time"""
-_COVERED_SLACK: Final = 1024
-SLACK_SECONDS: Final = 1.0
-"""how far apart the clocks of a client and its engine may be"""
-
-_CLIENT: Final = Vantage.CLIENT
-
-_Parents = Mapping[bytes, bytes]
-"""of spans that are nothing of GenAI"""
 
 SPAN: Final = 1
 LOG: Final = 2
 
-
-class Call(msgspec.Struct, gc=False, eq=False):
-    """One model call. `given` are the facets reported so far; times in unix seconds, 0 = not known."""
-
-    given: int
-    start: float
-    end: float
-    client: bool
-    engine: bool
-    request_model: str
-    response_model: str
-    response_id: str
-    logged: bool = False
-    """whether a log record without ids was found to be this call"""
-    identity: Completion | None = None
-    """kept while text may still come as log records of its own"""
-    duration_seconds: float | None = None
-    first_token_seconds: float | None = None
-    """both as the client saw them"""
-    output_tokens: int | None = None
-
-    def holds(self, start: float, end: float) -> bool:
-        """Whether the interval lies within the call's own, give or take the clocks."""
-        return bool(self.start) and self.start - SLACK_SECONDS <= start and end <= self.end + SLACK_SECONDS
-
-    def add(self, seen: Completion, bits: int) -> float | None:
-        """
-        Take note of the facets in `bits`, new with this observation. Seconds per output token after the first, when
-        they complete what tells it: from this observer's own two times if it has both, else with the one known.
-        """
-        self.given |= bits
-        if self.output_tokens is None:
-            self.output_tokens = seen.output_tokens
-        if seen.vantage is not _CLIENT:
-            return None
-        duration, first = seen.duration_seconds, seen.time_to_first_token_seconds
-        if duration is None or first is None:
-            duration = self.duration_seconds if duration is None else duration
-            first = self.first_token_seconds if first is None else first
-        self.duration_seconds, self.first_token_seconds = duration, first
-        completed = bits & facets.CLIENT not in (0, facets.CLIENT) and not facets.CLIENT & ~self.given
-        tokens = seen.output_tokens or self.output_tokens or 0
-        if not completed or duration is None or first is None or tokens < 2 or duration < first:
-            return None
-        return (duration - first) / (tokens - 1)
+_Traces = dict[bytes, Trace | Lone]
+"""by trace id, the one touched last at the end"""
 
 
-def _call(seen: Completion, start: float) -> Call:
-    client = seen.vantage is _CLIENT
-    end = start + (seen.duration_seconds or 0.0) if start else 0.0
-    return Call(  # by position: names cost more, and this is the hot path
-        facets.of(seen),
-        start,
-        end,
-        client,
-        not client,
-        seen.request_model,
-        seen.response_model,
-        seen.response_id,
-        False,
-        None,
-        seen.duration_seconds if client else None,
-        seen.time_to_first_token_seconds if client else None,
-        seen.output_tokens,
-    )
-
-
-def _join(call: Call, seen: Completion, start: float) -> None:
-    """Another observer of the same call."""
-    if seen.vantage is _CLIENT:
-        call.client = True
-    else:
-        call.engine = True
-    if not call.start and start:
-        call.start, call.end = start, start + (seen.duration_seconds or 0.0)
-
-
-class _Span(msgspec.Struct, gc=False, eq=False):
-    parent_id: bytes
-    call: Call | None
-    signals: int
-
-
-class _Trace(msgspec.Struct, gc=False, eq=False):
-    touched_at: float
-    spans: dict[bytes, _Span]
-    covered: dict[bytes, Call]
-    """spans, arrived or not, that have a call below them"""
-    vantages: set[Vantage]
-    """whose calls there are"""
-
-    def cover(self, span_id: bytes, call: Call, links: _Parents) -> None:
-        """Everything above a call, as far up as the chain is known."""
-        for _ in range(_MAX_DEPTH):
-            if not span_id or span_id in self.covered:
-                return
-            if len(self.covered) >= 2 * len(self.spans) + _COVERED_SLACK:
-                for old in tuple(islice(self.covered, max(1, len(self.covered) // _SLICE))):
-                    del self.covered[old]
-            self.covered[span_id] = call
-            span = self.spans.get(span_id)
-            span_id = span.parent_id if span is not None else links.get(span_id, b"")
-
-    def call_above(self, span_id: bytes, links: _Parents) -> tuple[bytes, Call | None]:
-        """The nearest span above that is a model call."""
-        for _ in range(_MAX_DEPTH):
-            span = self.spans.get(span_id)
-            if span is None:
-                span_id = links.get(span_id, b"")
-                if not span_id:
-                    break
-            elif span.call is not None:
-                return span_id, span.call
-            else:
-                span_id = span.parent_id
-        return b"", None
-
-    def partner(self, start: float, end: float, engine: bool) -> Call | None:
-        """
-        The one call of this trace that this observation completes by its time: an engine's span lies within its
-        client's. None when there is none, or a choice.
-        """
-        found = None
-        if self.vantages <= {Vantage.ENGINE if engine else _CLIENT}:
-            return None
-        newest = islice(reversed(self.spans.values()), MAX_CANDIDATES)
-        for call in {span.call for span in newest if span.call is not None}:
-            if engine:
-                fits = call.client and not call.engine and call.holds(start, end)
-            else:
-                fits = call.engine and not call.client and _holds(start, end, call)
-            if fits and found is not None:
-                return None
-            if fits:
-                found = call
-        return found
-
-
-def _again(
-    trace: _Trace, known: _Span, seen: Completion, parent_id: bytes, start: float, signal: int, links: _Parents
-) -> bool:
+def _again(known: Span | Call, call: Call, seen: Completion, start: float, signal: int) -> bool:
     """The same span once more: whether by the same signal."""
     repeated = bool(known.signals & signal)
     known.signals |= signal
-    if known.call is not None:
-        if signal == SPAN and start:
-            known.call.start, known.call.end = start, start + (seen.duration_seconds or 0.0)
-        if not known.parent_id and parent_id:
-            known.parent_id = parent_id
-            trace.cover(parent_id, known.call, links)
+    if signal == SPAN and start:
+        call.start, call.seconds = start, seen.duration_seconds
     return repeated
 
 
-def _holds(start: float, end: float, inner: Call) -> bool:
-    return bool(inner.start) and start - SLACK_SECONDS <= inner.start and inner.end <= end + SLACK_SECONDS
-
-
-class _Lone(msgspec.Struct, gc=False, eq=False):
-    """A trace of which one span is known: most of them, so it is kept small."""
-
-    touched_at: float
-    span_id: bytes
-    parent_id: bytes
-    call: Call | None
-    signals: int
-
-    def grown(self, links: _Parents) -> _Trace:
-        trace = _Trace(self.touched_at, {self.span_id: _Span(self.parent_id, self.call, self.signals)}, {}, set())
-        if self.call is not None:
-            trace.vantages.add(_CLIENT if self.call.client else Vantage.ENGINE)
-            trace.cover(self.parent_id, self.call, links)
-        return trace
-
-
 class Calls:
-    """Not thread-safe. Bounded in traces, spans, and age."""
+    """
+    Not thread-safe. Bounded in traces, spans, and age.
+
+    A trace is forgotten when nothing of it has come for MAX_AGE_SECONDS, at the earliest after three quarters of them.
+    Before that only for lack of room: when at least half of MAX_TRACES others came after it, or when there are
+    MAX_SPANS spans and it is among the oldest sixteenth of the traces.
+    """
 
     def __init__(self) -> None:
-        # The oldest go first all the time: a plain dict would have to look past the holes they leave.
-        self._traces: OrderedDict[bytes, _Trace | _Lone] = OrderedDict()
+        # Two halves, of which the older is let go as a whole: one by one costs as much as the rest of judging a call.
+        self._newer: _Traces = {}
+        self._older: _Traces = {}
         self._links = Links()
         self._responses: OrderedDict[str, list[Call]] = OrderedDict()
         self._spans = 0
+        self._older_spans = 0
         self._forgotten = 0
         self._answered_by_logs = False
         """whether a log record without ids has ever come: from then on calls are found by the id of their answer"""
@@ -237,21 +70,19 @@ class Calls:
     def forget_old(self, now: float) -> None:
         """Drop traces not touched for MAX_AGE_SECONDS."""
         self._links.forget_old(now, MAX_AGE_SECONDS)
-        while self._traces:
-            if now - next(iter(self._traces.values())).touched_at <= MAX_AGE_SECONDS:
-                return
-            self._forget_first(now)
+        self._forget_aged(self._older, now)
+        self._forget_aged(self._newer, now)
 
     def link(self, trace_id: bytes, span_id: bytes, parent_id: bytes, now: float) -> bool:
         """A span that is nothing of GenAI but may lie between two model calls. False: it was seen before."""
-        known = self._traces.get(trace_id)
+        known = self._newer.get(trace_id) or self._older.get(trace_id)
         if known is not None:
-            if (known.span_id == span_id) if isinstance(known, _Lone) else (span_id in known.spans):
+            if (span_id in known.spans) if isinstance(known, Trace) else (known.span_id == span_id):
                 return False
-            self._touch(trace_id, known, now)
+            self._touch(trace_id, now)
         if not self._links.add(trace_id, span_id, parent_id, now):
             return False
-        if isinstance(known, _Trace):
+        if isinstance(known, Trace):
             call = known.covered.get(span_id)
             if call is not None:
                 known.cover(parent_id, call, self._links.of(trace_id))
@@ -259,16 +90,17 @@ class Calls:
 
     def operation(self, trace_id: bytes, span_id: bytes, parent_id: bytes, now: float) -> bool:
         """A span of GenAI that is not a model call but may lie between two. False: it was seen before."""
-        trace = self._trace(trace_id, now)
+        trace = self._touch(trace_id, now)
         if trace is None:
-            self._admit(trace_id, _Lone(now, span_id, parent_id, None, SPAN), now)
+            self._put(trace_id, Lone(now, span_id, parent_id, SPAN), now)
             return True
+        trace = self._grow(trace_id, trace)
         if span_id in trace.spans:
             return False
         call = trace.covered.get(span_id)
         if call is not None:
             trace.cover(parent_id, call, self._links.of(trace_id))
-        self._insert(trace_id, trace, span_id, _Span(parent_id, None, SPAN), now)
+        self._insert(trace_id, trace, span_id, Span(parent_id, None, SPAN), now)
         return True
 
     def judge(
@@ -281,38 +113,23 @@ class Calls:
         :param start: unix seconds, 0 = not known; its end is `seen.at`
         :param signal: SPAN or LOG
         """
-        same = self._untimed(seen, start) if self._answered_by_logs and start else None
-        trace = self._trace(seen.trace_id, now) if seen.trace_id in self._traces else None
-        if trace is None:
-            call, new = (same, False) if same else (_call(seen, start), True)
-            self._admit(seen.trace_id, _Lone(now, seen.span_id, parent_id, call, signal), now)
-        else:
-            links = self._links.of(seen.trace_id)
-            known = trace.spans.get(seen.span_id)
-            if known is not None and known.call is not None:
-                return known.call, False, _again(trace, known, seen, parent_id, start, signal, links)
-            joined = same or self._same(trace, seen, parent_id, start, links)
-            call, new = (joined, False) if joined else (_call(seen, start), True)
-            if known is None:
-                self._insert(seen.trace_id, trace, seen.span_id, _Span(parent_id, call, signal), now)
-            else:  # it was taken for something else before
-                known.call = call
-                known.signals |= signal
-            trace.vantages.add(seen.vantage)
-            trace.cover(parent_id, call, links)
-        if not new:
-            _join(call, seen, start)
-        if self._answered_by_logs:
-            self._index(call)
-        return call, new, False
+        trace_id = seen.trace_id
+        if trace_id in self._newer or trace_id in self._older or self._answered_by_logs:
+            return self._compared(seen, parent_id, start, signal, now)
+        call = call_of(seen, parent_id, start, signal, now)
+        if 2 * len(self._newer) >= MAX_TRACES or self._spans >= MAX_SPANS:
+            self._make_room(now)
+        self._newer[trace_id] = call  # as `_put`, without the cost of one more function: this is the hot path
+        self._spans += 1
+        return call, True, False
 
     def find(self, trace_id: bytes, span_id: bytes) -> Call | None:
         """The call of a span seen before."""
-        trace = self._traces.get(trace_id)
-        if isinstance(trace, _Lone):
-            return trace.call if trace.span_id == span_id else None
-        span = trace.spans.get(span_id) if trace else None
-        return span.call if span else None
+        trace = self._newer.get(trace_id) or self._older.get(trace_id)
+        if isinstance(trace, Trace):
+            span = trace.spans.get(span_id)
+            return span.call if span else None
+        return trace if isinstance(trace, Call) and trace.span_id == span_id else None
 
     def by_response(self, response_id: str, at: float) -> Call | None:
         """The call that gave this answer at about this time (unix seconds)."""
@@ -326,17 +143,58 @@ class Calls:
 
     def count_without_ids(self, seen: Completion) -> Call:
         """A call that only a log record without ids has told of so far; `seen.at` is when it was written."""
-        call = _call(seen, 0.0)
-        call.end = seen.at
+        call = call_of(seen, b"", 0.0, LOG, seen.at)
         call.logged = True
         self._index(call)
         return call
+
+    def _compared(
+        self, seen: Completion, parent_id: bytes, start: float, signal: int, now: float
+    ) -> tuple[Call, bool, bool]:
+        """As `judge`, beside what is known already."""
+        known = self._touch(seen.trace_id, now)
+        if isinstance(known, Call) and known.span_id == seen.span_id:
+            known.parent_id = known.parent_id or parent_id
+            return known, False, _again(known, known, seen, start, signal)
+        call = self._untimed(seen, start) if self._answered_by_logs and start else None
+        new = call is None
+        if known is None:
+            if call is None:
+                call = call_of(seen, parent_id, start, signal, now)
+            else:
+                call.touched_at, call.span_id, call.parent_id, call.signals = now, seen.span_id, parent_id, signal
+            self._put(seen.trace_id, call, now)
+        else:
+            trace, links = self._grow(seen.trace_id, known), self._links.of(seen.trace_id)
+            span = trace.spans.get(seen.span_id)
+            if span is not None and span.call is not None:
+                if parent_id and not span.parent_id:
+                    span.parent_id = parent_id
+                    trace.cover(parent_id, span.call, links)
+                return span.call, False, _again(span, span.call, seen, start, signal)
+            call = call or trace.call_of(seen, parent_id, start, links)
+            new = call is None
+            if call is None:
+                call = call_of(seen, parent_id, start, signal, now)
+            if span is None:
+                self._insert(seen.trace_id, trace, seen.span_id, Span(parent_id, call, signal), now)
+            else:  # it was taken for something else before
+                span.call = call
+                span.signals |= signal
+            trace.vantages.add(seen.vantage)
+            trace.cover(parent_id, call, links)
+        if not new:
+            call.join(seen, start)
+        if self._answered_by_logs:
+            self._index(call)
+        return call, new, False
 
     def _untimed(self, seen: Completion, start: float) -> Call | None:
         """The call that a log record without ids has counted already and that happened in this interval."""
         end = start + (seen.duration_seconds or 0.0)
         for call in self._responses.get(seen.response_id, ()):
-            if not call.start and start <= call.end <= end + SLACK_SECONDS:
+            # such a call has no trace yet: it was touched when it was written
+            if call.logged and not call.start and start <= call.touched_at <= end + SLACK_SECONDS:
                 return call
         return None
 
@@ -355,64 +213,91 @@ class Calls:
                 del held[0]
 
     def _all(self) -> Iterator[Call]:
-        for trace in self._traces.values():
-            for span in (trace,) if isinstance(trace, _Lone) else trace.spans.values():
-                if span.call is not None:
-                    yield span.call
+        for trace in chain(self._older.values(), self._newer.values()):
+            if isinstance(trace, Call):
+                yield trace
+            elif isinstance(trace, Trace):
+                yield from (span.call for span in trace.spans.values() if span.call is not None)
 
-    def _same(self, trace: _Trace, seen: Completion, parent_id: bytes, start: float, links: _Parents) -> Call | None:
-        below = trace.covered.get(seen.span_id)
-        if below is not None:
-            return below
-        above_id, above = trace.call_above(parent_id, links) if parent_id else (b"", None)
-        if above is not None:
-            return None if above_id in trace.covered else above  # it has another call below it
-        if not start or not trace.spans:
-            return None
-        return trace.partner(start, start + (seen.duration_seconds or 0.0), seen.vantage is Vantage.ENGINE)
-
-    def _trace(self, trace_id: bytes, now: float) -> _Trace | None:
-        """What is known of it, touched now; None: nothing."""
-        trace = self._traces.get(trace_id)
+    def _touch(self, trace_id: bytes, now: float) -> Trace | Lone | None:
+        """What is known of it, from now on among the newer; None: nothing."""
+        trace = self._newer.get(trace_id)
         if trace is None:
-            return None
-        self._touch(trace_id, trace, now)
-        if isinstance(trace, _Lone):
-            trace = self._traces[trace_id] = trace.grown(self._links.of(trace_id))
+            if trace_id not in self._older:
+                return None
+            trace = self._take(self._older, trace_id)
+            self._put(trace_id, trace, now)
+        elif now - trace.touched_at > MAX_AGE_SECONDS / 4:
+            self._newer[trace_id] = self._newer.pop(trace_id)
+        else:
+            return trace
+        trace.touched_at = now
         return trace
 
-    def _touch(self, trace_id: bytes, trace: _Trace | _Lone, now: float) -> None:
-        if now - trace.touched_at > MAX_AGE_SECONDS / 4:
-            trace.touched_at = now
-            self._traces.move_to_end(trace_id)
+    def _grow(self, trace_id: bytes, trace: Trace | Lone) -> Trace:
+        """Ready for a second span."""
+        if isinstance(trace, Lone):
+            trace = self._newer[trace_id] = grown(trace, self._links.of(trace_id))
+        return trace
 
-    def _admit(self, trace_id: bytes, trace: _Lone, now: float) -> None:
-        while len(self._traces) >= MAX_TRACES or self._spans >= MAX_SPANS:
-            self._forget_first(now)
-        self._traces[trace_id] = trace
-        self._spans += 1
-
-    def _insert(self, trace_id: bytes, trace: _Trace, span_id: bytes, span: _Span, now: float) -> None:
+    def _insert(self, trace_id: bytes, trace: Trace, span_id: bytes, span: Span, now: float) -> None:
         """The oldest of the other traces make room; a trace alone makes room for itself, its oldest spans first."""
         if self._spans >= MAX_SPANS:
             trace.touched_at = now
-            self._traces.move_to_end(trace_id)
-            if len(self._traces) > 1:
-                self._forget_first(now)
+            self._newer[trace_id] = self._newer.pop(trace_id)
+            others = len(self._newer) + len(self._older) - 1
+            if others:
+                self._forget_oldest(others, now)
             else:
                 self._forget_part(trace)
         trace.spans[span_id] = span
         self._spans += 1
 
-    def _forget_part(self, trace: _Trace) -> None:
-        for span_id in tuple(islice(trace.spans, max(1, len(trace.spans) // _SLICE))):
+    def _put(self, trace_id: bytes, trace: Trace | Lone, now: float) -> None:
+        if 2 * len(self._newer) >= MAX_TRACES or self._spans >= MAX_SPANS:
+            self._make_room(now)
+        self._newer[trace_id] = trace
+        self._spans += length(trace)
+
+    def _take(self, traces: _Traces, trace_id: bytes) -> Trace | Lone:
+        trace = traces.pop(trace_id)
+        self._spans -= length(trace)
+        if traces is self._older:
+            self._older_spans -= length(trace)
+        return trace
+
+    def _forget_aged(self, traces: _Traces, now: float) -> None:
+        aged = takewhile(lambda item: now - item[1].touched_at > MAX_AGE_SECONDS, traces.items())
+        for trace_id, _ in tuple(aged):
+            self._take(traces, trace_id)
+
+    def _make_room(self, now: float) -> None:
+        """For one more trace."""
+        if self._spans >= MAX_SPANS:
+            self._forget_oldest(len(self._newer) + len(self._older), now)
+        if 2 * len(self._newer) >= MAX_TRACES:
+            self._forget_older(now)
+
+    def _forget_older(self, now: float) -> None:
+        """The older half; the newer one is the older from now on."""
+        self._forget_aged(self._older, now)
+        self._forgotten += self._older_spans
+        self._spans -= self._older_spans
+        self._older, self._newer = self._newer, {}
+        self._older_spans = self._spans
+
+    def _forget_oldest(self, of_traces: int, now: float) -> None:
+        """One part of so many, the oldest first."""
+        part = max(1, of_traces // SLICE)
+        for traces in (self._older, self._newer):
+            for trace_id in tuple(islice(traces, part)):
+                trace = self._take(traces, trace_id)
+                if now - trace.touched_at <= MAX_AGE_SECONDS:
+                    self._forgotten += length(trace)
+                part -= 1
+
+    def _forget_part(self, trace: Trace) -> None:
+        for span_id in tuple(islice(trace.spans, max(1, len(trace.spans) // SLICE))):
             del trace.spans[span_id]
             self._spans -= 1
             self._forgotten += 1
-
-    def _forget_first(self, now: float) -> None:
-        _, trace = self._traces.popitem(last=False)
-        spans = 1 if isinstance(trace, _Lone) else len(trace.spans)
-        self._spans -= spans
-        if now - trace.touched_at <= MAX_AGE_SECONDS:
-            self._forgotten += spans

@@ -23,14 +23,16 @@ CLIENT: Final = CLIENT_DURATION | CLIENT_FIRST_TOKEN
 
 def of(call: Completion) -> int:
     """The facets this record carries."""
-    client = call.vantage is _CLIENT
-    bits = 0
-    if call.duration_seconds is not None:
-        bits = CLIENT_DURATION if client else ENGINE_DURATION
-    if call.time_to_first_token_seconds is not None:
-        bits |= CLIENT_FIRST_TOKEN if client else ENGINE_FIRST_TOKEN
-    if not client and (call.queue_seconds, call.prefill_seconds, call.decode_seconds) != (None, None, None):
-        bits |= ENGINE_PHASES
+    if call.vantage is _CLIENT:
+        bits = 0 if call.duration_seconds is None else CLIENT_DURATION
+        if call.time_to_first_token_seconds is not None:
+            bits |= CLIENT_FIRST_TOKEN
+    else:
+        bits = 0 if call.duration_seconds is None else ENGINE_DURATION
+        if call.time_to_first_token_seconds is not None:
+            bits |= ENGINE_FIRST_TOKEN
+        if (call.queue_seconds, call.prefill_seconds, call.decode_seconds) != (None, None, None):
+            bits |= ENGINE_PHASES
     if call.text is not None:
         bits |= TEXT
     if call.finish_reasons:

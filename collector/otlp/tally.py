@@ -3,7 +3,7 @@
 from collections import Counter
 
 from collector.otlp import facets, refusals
-from collector.otlp.calls import Call
+from collector.otlp.one_call import Call
 from collector.otlp.senders import Sender
 from watchkeeper.core.records import Completion, Gap, Judgement, Sample
 
