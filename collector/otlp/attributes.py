@@ -40,7 +40,7 @@ class _Style(Enum):
     """an attribute that only tells the style of the call"""
 
 
-_Target = fields.Slot | fields.Indexed | _Style | None
+Target = fields.Slot | fields.Indexed | _Style | None
 """what an attribute's name leads to; None: nobody reads it"""
 _KEY_TAG: Final = 0x0A
 _VALUE_TAG: Final = 0x12
@@ -56,7 +56,8 @@ class Attributes:
         """wrong values met, by field; whoever reports them clears it"""
         self._slots = fields.slots()
         taken = self._slots.get(tenant_attribute)
-        self._tenant_field = taken.field if taken else TENANT
+        self.tenant_field: Final = taken.field if taken else TENANT
+        """the field that also tells the tenant"""
         if tenant_attribute and not taken:
             self._slots[tenant_attribute] = fields.Slot(TENANT, 0, values.text, label_like=True)
         self._tenant = bool(tenant_attribute)
@@ -118,13 +119,19 @@ class Attributes:
             self._place(self._slots.get(name) or _numbered(name), value, found, ranks)
         return self._finish(found, ranks)
 
+    def target(self, key: bytes) -> Target:
+        """:raises UnicodeDecodeError: the name is none"""
+        if key in self._unread:
+            return None
+        return self._wanted.get(key) or self._numbered.get(key) or self._learn(key)
+
     def wants(self, name: str) -> bool:
         """Whether any row reads this attribute: saves converting the value of one that none does."""
         return name in self._slots or _numbered(name) is not None
 
     def _finish(self, found: Found, ranks: dict[str, int]) -> Found:
-        if self._tenant and self._tenant_field is not TENANT and self._tenant_field in found:
-            found[TENANT] = found[self._tenant_field]
+        if self._tenant and self.tenant_field is not TENANT and self.tenant_field in found:
+            found[TENANT] = found[self.tenant_field]
         if ranks.get("provider"):
             found[PROVIDER_RANK] = ranks["provider"]
         return found
@@ -132,15 +139,11 @@ class Attributes:
     def _read(self, raw: bytes, found: Found, ranks: dict[str, int]) -> None:
         """An attribute of any form: its key not met before, its value long or out of the usual order."""
         key, start, end = _key_and_value(raw)
-        if key in self._unread:
-            return
-        target: _Target = self._wanted.get(key) or self._numbered.get(key)
-        if target is None:
-            target = self._learn(key)
+        target = self.target(key)
         if target is not None:
             self._place(target, _value(raw, start, end), found, ranks)
 
-    def _place(self, target: _Target, value: object, found: Found, ranks: dict[str, int]) -> None:
+    def _place(self, target: Target, value: object, found: Found, ranks: dict[str, int]) -> None:
         if isinstance(target, fields.Slot):
             parsed = target.parse(value)
             if parsed is not None:
@@ -172,10 +175,10 @@ class Attributes:
                 self._entries.clear()
             self._entries[raw] = field, parsed
 
-    def _learn(self, key: bytes) -> _Target:
+    def _learn(self, key: bytes) -> Target:
         """A key met for the first time since these memories were emptied."""
         name = key.decode()
-        target: _Target = self._slots.get(name) or _numbered(name)
+        target: Target = self._slots.get(name) or _numbered(name)
         if len(self._unread) + len(self._numbered) >= MAX_KEYS:
             self._unread.clear()
             self._numbered.clear()

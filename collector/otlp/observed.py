@@ -37,8 +37,8 @@ class Observed(msgspec.Struct, gc=False):
     """the trace that a log record names without a span"""
 
 
-_NO_TRACE = bytes(16)
-_NO_SPAN = bytes(8)
+NO_TRACE = bytes(16)
+NO_SPAN = bytes(8)
 
 FIRST_CHUNK_EVENTS = frozenset(
     (
@@ -53,9 +53,9 @@ EXCEPTION_EVENT = "exception"
 
 def lone_trace(trace_id: bytes) -> bytes:
     """The id if it is one that may stand without a span's: 16 bytes, not all zero; else nothing."""
-    return trace_id if len(trace_id) == 16 and trace_id != _NO_TRACE else b""
+    return trace_id if len(trace_id) == 16 and trace_id != NO_TRACE else b""
 
 
 def valid_ids(trace_id: bytes, span_id: bytes) -> bool:
     """16 and 8 bytes, not all zero."""
-    return len(trace_id) == 16 and len(span_id) == 8 and trace_id != _NO_TRACE and span_id != _NO_SPAN
+    return len(trace_id) == 16 and len(span_id) == 8 and trace_id != NO_TRACE and span_id != NO_SPAN

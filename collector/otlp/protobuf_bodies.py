@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from collector.otlp import protobuf_items, protobuf_metrics, refusals, shallow, wire
 from collector.otlp.attributes import Attributes
+from collector.otlp.layouts import Layouts
 from collector.otlp.metrics import wanted
 from collector.otlp.observed import Observed
 from collector.otlp.origins import Origin, Origins
@@ -13,23 +14,17 @@ from collector.otlp.points import MetricItem
 from collector.otlp.tally import Tally
 
 _METRICS: Final = "metrics"
-_TRACES: Final = "traces"
 
 
 class Batch:
-    """
-    A request down to its items: spans parsed shallowly where the request could be parsed at once, else serialised.
-    `points` are of each metric, in order.
-    """
+    """A request down to its items, still serialised; `points` are of each metric, in order."""
 
-    __slots__ = ("containers", "groups", "items", "points")
+    __slots__ = ("groups", "items", "points")
 
-    def __init__(self, groups: Sequence[Any]) -> None:
-        """:param groups: each with `resource` and `scopes`, and those with `scope` and `items`"""
+    def __init__(self, groups: Sequence[wire.Grouped]) -> None:
         self.groups = groups
         self.points: list[tuple[str, int]] = []
         self.items = sum(len(scoped.items) for group in groups for scoped in group.scopes)
-        self.containers = sum(1 + len(group.scopes) for group in groups)
 
 
 class Decoder:
@@ -38,6 +33,7 @@ class Decoder:
     def __init__(self, attributes: Attributes, origins: Origins) -> None:
         self._attributes = attributes
         self._origins = origins
+        self._layouts = Layouts(attributes)
 
     def split(self, body: bytes, signal: str, max_items: int) -> Batch:
         """
@@ -47,10 +43,7 @@ class Decoder:
         :raises TooMany: more than `max_items`
         """
         try:
-            whole = shallow.request(body) if signal == _TRACES else None
-            batch = Batch(wire.split(body, max_items) if whole is None else whole)
-            if batch.items > max_items or batch.containers > max_items + 2:
-                raise wire.CountExceeded
+            batch = Batch(wire.split(body, max_items))
             if signal == _METRICS:
                 self._count_points(batch, max_items)
             for group in batch.groups:
@@ -63,15 +56,20 @@ class Decoder:
         return batch
 
     def spans(self, batch: Batch, tenant: str, tally: Tally) -> Iterator[tuple[Observed, Origin]]:
-        attributes, read = self._attributes, protobuf_items.span
-        for items, origin in self._scopes(batch, tenant):
-            for item in items:
-                try:
-                    seen = read(shallow.span(item) if isinstance(item, bytes) else item, attributes)
-                except refusals.Rejected as why:
-                    tally.rejected[why.reason] += 1
-                else:
-                    yield seen, origin
+        attributes, layouts = self._attributes, self._layouts
+        read_alike = layouts.read
+        for raws, origin in self._scopes(batch, tenant):
+            for raw in raws:
+                seen = read_alike(raw)
+                if seen is None:
+                    try:
+                        seen = protobuf_items.span(shallow.span(raw), attributes)
+                    except refusals.Rejected as why:
+                        tally.rejected[why.reason] += 1
+                        continue
+                    if not attributes.invalid:
+                        layouts.learn(raw, seen)
+                yield seen, origin
 
     def logs(self, batch: Batch, tenant: str, tally: Tally) -> Iterator[tuple[Observed, Callable[[], object], Origin]]:
         for raws, origin in self._scopes(batch, tenant):
@@ -96,7 +94,7 @@ class Decoder:
                 else:
                     yield item, origin
 
-    def _scopes(self, batch: Batch, tenant: str) -> Iterator[tuple[Sequence[Any], Origin]]:
+    def _scopes(self, batch: Batch, tenant: str) -> Iterator[tuple[Sequence[bytes], Origin]]:
         for group in batch.groups:
             for scoped in group.scopes:
                 yield scoped.items, self._origins.serialised(group.resource, scoped.scope, tenant)

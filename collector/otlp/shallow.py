@@ -20,8 +20,6 @@ _MAX_FIELDS: Final = MAX_ATTRIBUTES + MAX_EVENTS + 4096
 """with its links, and what a newer protocol may add"""
 _COUNT_ABOVE_BYTES: Final = 1 << 16
 """items longer than this are counted through before they are parsed"""
-_MAX_WHOLE_BYTES: Final = 1 << 19
-"""of a request of spans that is parsed at once: filled with spans of two bytes, the dearest, it takes 40 MB"""
 
 _PACKAGE: Final = "watchkeeper.otlp.shallow"
 _Field = descriptor_pb2.FieldDescriptorProto
@@ -47,20 +45,6 @@ class ShallowLog(Protocol):
     trace_id: bytes
     span_id: bytes
     event_name: bytes
-
-
-class ShallowScope(Protocol):
-    scope: bytes
-    items: Sequence[ShallowSpan]
-
-
-class ShallowResource(Protocol):
-    resource: bytes
-    scopes: Sequence[ShallowScope]
-
-
-class _Request(Protocol):
-    groups: Sequence[ShallowResource]
 
 
 class _Class(Protocol):
@@ -90,24 +74,12 @@ _LOG: Final = (
 )
 
 
-_CONTAINERS: Final = (
-    ("Scope", "scope", "items", "Span"),
-    ("Resource", "resource", "scopes", "Scope"),
-)
-"""message, its field 1, its field 2, and of what message those are many"""
-
-
 def _classes() -> Mapping[str, _Class]:
     file = descriptor_pb2.FileDescriptorProto(name="watchkeeper/shallow.proto", package=_PACKAGE, syntax="proto3")
     for message, rows in (("Span", _SPAN), ("Log", _LOG)):
         declared = file.message_type.add(name=message)
         for name, number, kind, label in rows:
             declared.field.add(name=name, number=number, type=kind, label=label)
-    for message, first, second, inner in _CONTAINERS:
-        declared = file.message_type.add(name=message)
-        declared.field.add(name=first, number=1, type=_Field.TYPE_BYTES, label=_ONE)
-        _add_many(declared, second, 2, inner)
-    _add_many(file.message_type.add(name="Request"), "groups", 1, "Resource")
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     found = {
@@ -117,28 +89,9 @@ def _classes() -> Mapping[str, _Class]:
     return cast(Mapping[str, _Class], found)
 
 
-def _add_many(declared: descriptor_pb2.DescriptorProto, name: str, number: int, message: str) -> None:
-    of = f".{_PACKAGE}.{message}"
-    declared.field.add(name=name, number=number, type=_Field.TYPE_MESSAGE, label=_MANY, type_name=of)
-
-
 _CLASSES: Final = _classes()
 _parse_span = cast(Callable[[bytes], ShallowSpan], _CLASSES["Span"].FromString)
 _parse_log = cast(Callable[[bytes], ShallowLog], _CLASSES["Log"].FromString)
-_parse_request = cast(Callable[[bytes], _Request], _CLASSES["Request"].FromString)
-
-
-def request(body: bytes) -> Sequence[ShallowResource] | None:
-    """
-    A whole request of spans, which costs a third of its spans one by one. None: it has to be read item by item, since
-    it is long enough to be counted first, or something in it is broken and its neighbours are not.
-    """
-    if len(body) > _MAX_WHOLE_BYTES:
-        return None
-    try:
-        return _parse_request(body).groups
-    except DecodeError:
-        return None
 
 
 def span(raw: bytes) -> ShallowSpan:

@@ -129,37 +129,6 @@ def test_the_containers_walked_by_hand_hold_what_a_full_parse_finds(groups: list
             assert scope.scope == sent_scope.scope.SerializeToString()
 
 
-@PROPERTY
-@given(groups=st.lists(st.lists(st.lists(SPANS, max_size=3), max_size=3), max_size=3))
-def test_a_request_parsed_at_once_holds_what_its_walk_finds(groups: list[list[list[Span]]]) -> None:
-    request = ExportTraceServiceRequest()
-    for scopes in groups:
-        resource = request.resource_spans.add(schema_url="https://x")
-        resource.resource.attributes.add(key="service.name").value.string_value = "app"
-        for spans in scopes:
-            scoped = resource.scope_spans.add()
-            scoped.scope.name = "scope"
-            scoped.spans.extend(spans)
-    body = request.SerializeToString()
-    whole, walked = shallow.request(body), wire.split(body, 1000)
-
-    assert whole is not None
-    assert [group.resource for group in whole] == [group.resource for group in walked]
-    for group, other in zip(whole, walked, strict=True):
-        assert [scope.scope for scope in group.scopes] == [scope.scope for scope in other.scopes]
-        for scope, other_scope in zip(group.scopes, other.scopes, strict=True):
-            assert list(scope.items) == [shallow.span(raw) for raw in other_scope.items]
-
-
-def test_a_request_that_is_long_or_broken_somewhere_is_not_parsed_at_once() -> None:
-    request = ExportTraceServiceRequest()
-    scoped = request.resource_spans.add().scope_spans.add()
-    scoped.spans.add(name="x" * (1 << 19))
-
-    assert shallow.request(request.SerializeToString()) is None
-    assert shallow.request(b"\x0a\x06\x12\x04\x12\x02\x4a\x7f") is None
-
-
 @pytest.mark.parametrize("around", [0, 1 << 7, 1 << 14, 1 << 21])
 def test_an_item_of_any_length_ends_where_the_next_begins(around: int) -> None:
     request = ExportTraceServiceRequest()
