@@ -2,7 +2,7 @@
 
 import tracemalloc
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import pytest
@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collector.otlp import calls as memory
+from collector.otlp import facets
 from collector.otlp.calls import LOG, SPAN, Calls
+from collector.otlp.one_call import call_of
 from collector.otlp.one_trace import Trace
 from watchkeeper.core.records import Completion, Vantage
 
@@ -20,13 +22,13 @@ TRACES: Final = 8
 ROOM: Final = 6
 """traces in a small memory: the newest 3 are kept for certain"""
 
+FIRST_TOKEN_ONLY: Final = {"duration_seconds": None, "time_to_first_token_seconds": 1.0}
+
 PROPERTY = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def told(trace: int, span: int, **how: object) -> Completion:
-    return Completion(
-        **{"at": NOW, "duration_seconds": 1.0, "trace_id": b"%d" % trace, "span_id": b"%d" % span, **how}  # type: ignore[arg-type]
-    )
+def told(trace: int, span: int, **how: Any) -> Completion:
+    return Completion(**{"at": NOW, "duration_seconds": 1.0, "trace_id": b"%d" % trace, "span_id": b"%d" % span, **how})
 
 
 def judge(calls: Calls, trace: int, span: int = 1, now: float = NOW) -> tuple[bool, bool]:
@@ -208,6 +210,12 @@ class TestOlderHalf:
 
         assert [calls.by_response(f"r{trace}", NOW) is not None for trace in range(1, 8)] == [True] * 6 + [False]
 
+    def test_both_halves_are_forgotten_after_their_time(self, calls: Calls) -> None:
+        calls.forget_old(NOW + memory.MAX_AGE_SECONDS + 1)
+
+        assert len(calls) == 0
+        assert calls.forgotten() == 0
+
     def test_what_was_past_its_time_anyway_is_not_counted_as_forgotten(self, calls: Calls) -> None:
         late = NOW + memory.MAX_AGE_SECONDS + 1
         judge(calls, 7, now=late)
@@ -246,6 +254,16 @@ class TestRoomForSpans:
         assert len(calls) == 9
         assert knows(calls, 4, 19)
 
+    def test_a_trace_of_which_more_comes_makes_no_room_though_it_is_the_oldest(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(memory, "MAX_SPANS", 3)
+        calls = Calls()
+        for trace, span in ((1, 1), (2, 1), (3, 1), (1, 2)):
+            judge(calls, trace, span)
+
+        assert held(calls) == {(b"1", b"1"), (b"1", b"2"), (b"3", b"1")}
+
     def test_one_part_in_sixteen_makes_room_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(memory, "MAX_SPANS", 64)
         calls = Calls()
@@ -277,7 +295,18 @@ class TestLone:
             tracemalloc.stop()
 
         assert len(calls) == 4_000
-        assert held_bytes / 4_000 < 450
+        assert held_bytes / 4_000 < 425
+
+    @pytest.mark.parametrize("others", [0, 1], ids=["alone", "beside another"])
+    def test_by_each_signal_it_is_repeated_from_the_second_time_on(self, others: int) -> None:
+        calls = Calls()
+        for other in range(others):
+            judge(calls, 1, span=7 + other)
+
+        signals = (SPAN, LOG, SPAN, LOG)
+        assert [calls.judge(told(1, 1), b"", NOW - 1, signal, NOW)[1:] for signal in signals] == [
+            (True, False), (False, False), (False, True), (False, True),
+        ]  # fmt: skip
 
     def test_a_parent_that_only_its_second_record_names_is_known(self) -> None:
         calls = Calls()
@@ -302,6 +331,12 @@ class TestLone:
 
         assert engine is client
 
+    def test_a_client_that_ended_before_its_engine_did_has_another_call(self) -> None:
+        calls = Calls()
+        calls.judge(told(1, 9, vantage=Vantage.ENGINE), b"8", NOW - 1, SPAN, NOW)
+
+        assert calls.judge(told(1, 1), b"", NOW - 9, SPAN, NOW)[1]
+
     def test_a_tool_that_is_found_to_be_a_call_is_one(self) -> None:
         calls = Calls()
         calls.operation(b"1", b"1", b"", NOW)
@@ -321,3 +356,37 @@ class TestLone:
         assert calls.find(b"1", b"1") is logged
         assert calls.judge(told(1, 3), b"", NOW - 2, SPAN, NOW)[0] is logged
         assert calls.judge(told(2, 1, response_id="r"), b"", NOW - 1, SPAN, NOW)[1], "one log record is one call"
+
+    def test_a_log_record_with_ids_is_not_taken_for_one_without(self) -> None:
+        calls = Calls()
+        calls.by_response("r", NOW)
+        calls.judge(told(1, 1, response_id="r", duration_seconds=None), b"", 0.0, LOG, NOW)
+
+        assert calls.judge(told(2, 1, response_id="r"), b"", NOW - 1, SPAN, NOW)[1]
+
+
+class TestPace:
+    """Seconds per token after the first, told once: when the second of a client's two times comes."""
+
+    @pytest.mark.parametrize("tokens_from", [0, 1, 2])
+    def test_the_tokens_may_come_with_any_record(self, tokens_from: int) -> None:
+        engine = {"vantage": Vantage.ENGINE, "time_to_first_token_seconds": 0.3, "duration_seconds": 0.6}
+        records: list[dict[str, Any]] = [engine, {"duration_seconds": 2.0}, FIRST_TOKEN_ONLY]
+        records[tokens_from] = {**records[tokens_from], "output_tokens": 11}
+
+        assert paces(*records) == [None, pytest.approx(0.1)]
+
+    def test_a_client_that_tells_all_at_once_leaves_nothing_to_tell(self) -> None:
+        whole = {"duration_seconds": 2.0, "time_to_first_token_seconds": 1.0, "output_tokens": 11}
+
+        assert paces(whole, FIRST_TOKEN_ONLY, {"vantage": Vantage.ENGINE}) == [None, None]
+
+
+def paces(first: dict[str, Any], *later: dict[str, Any]) -> list[float | None]:
+    """What each later record of the same call completes."""
+    call = call_of(told(1, 1, **first), b"", NOW, SPAN, NOW)
+    said = []
+    for record in later:
+        seen = told(1, 1, **record)
+        said.append(call.add(seen, facets.of(seen) & ~call.given))
+    return said
