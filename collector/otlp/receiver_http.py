@@ -8,7 +8,9 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
-from aiohttp import web
+from aiohttp.web_protocol import RequestPayloadError
+from aiohttp.web_request import BaseRequest
+from aiohttp.web_response import Response, StreamResponse
 
 from collector.otlp import answers, compression
 from collector.otlp.answers import Declined, Refusal
@@ -73,7 +75,7 @@ class HttpReceiver:
         """Close the socket and every connection."""
         await self._server.stop(timeout_seconds=0.5)
 
-    async def answer(self, request: web.BaseRequest, began: float) -> web.StreamResponse:
+    async def answer(self, request: BaseRequest, began: float) -> StreamResponse:
         """:param began: loop time at which the head began to arrive"""
         deadline = began + self._config.request_timeout_seconds
         signal = PATHS.get(request.path)
@@ -93,7 +95,7 @@ class HttpReceiver:
             response.force_close()
         return response
 
-    def failed(self, request: web.BaseRequest, fault: BaseException | None) -> web.StreamResponse:
+    def failed(self, request: BaseRequest, fault: BaseException | None) -> StreamResponse:
         """Says neither the words nor the place of a fault of ours."""
         if fault is None:
             refusal = answers.MALFORMED
@@ -121,7 +123,7 @@ class HttpReceiver:
         self._refusals.add(None, answers.TIMEOUT)
 
     async def _body(
-        self, request: web.BaseRequest, signal: Signal | None, encoding: Encoding | None, deadline: float
+        self, request: BaseRequest, signal: Signal | None, encoding: Encoding | None, deadline: float
     ) -> bytes:
         """
         The decompressed body.
@@ -149,7 +151,7 @@ class HttpReceiver:
         except compression.Corrupt as error:
             raise Declined(answers.UNDECODABLE.saying(f"Content-Encoding {coding.value}: {error}")) from None
 
-    async def _received(self, request: web.BaseRequest, deadline: float) -> bytes:
+    async def _received(self, request: BaseRequest, deadline: float) -> bytes:
         """The body as sent. Whatever the headers say, it is the bytes that count."""
         content = request.content
         if content.is_eof():
@@ -170,7 +172,7 @@ class HttpReceiver:
                     parts.append(part)
         except TimeoutError:
             raise Declined(answers.TIMEOUT) from None
-        except web.RequestPayloadError:
+        except RequestPayloadError:
             raise Declined(answers.MALFORMED) from None
         except ConnectionError:
             raise Declined(answers.INCOMPLETE) from None
@@ -182,7 +184,7 @@ class HttpReceiver:
         limit = self._config.max_body_bytes
         return answers.TOO_LARGE.saying(f"the body is larger than {limit} bytes, counted after decompression")
 
-    def _refuse(self, signal: Signal | None, encoding: Encoding | None, refusal: Refusal) -> web.StreamResponse:
+    def _refuse(self, signal: Signal | None, encoding: Encoding | None, refusal: Refusal) -> StreamResponse:
         self._refusals.add(signal, refusal)
         response = _refusal_response(encoding, refusal, self._refusals.delay_seconds())
         if self._closing or refusal.reason in _ENDS_CONNECTION:
@@ -195,13 +197,13 @@ _ENDS_CONNECTION: Final = {
 }
 
 
-def _encoding(request: web.BaseRequest) -> Encoding | None:
+def _encoding(request: BaseRequest) -> Encoding | None:
     """By `Content-Type`, whose parameters (charset) say nothing that matters here."""
     stated = request.headers.get("Content-Type", "")
     return CONTENT_TYPES.get(stated) or CONTENT_TYPES.get(stated.partition(";")[0].strip().lower())
 
 
-class _Response(web.Response):
+class _Response(Response):
     """A body in OTLP's encoding. Does not say which software answers."""
 
     def __init__(self, status: int, body: bytes, encoding: Encoding) -> None:
