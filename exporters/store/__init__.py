@@ -44,7 +44,7 @@ class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: str = ""
     """`postgresql://user@host/database`, or `sqlite:///file`; empty: the file watchkeeper.db in `state_folder`"""
     password_file: str = ""
-    """file with PostgreSQL's password; a password never stands in `url`"""
+    """file with PostgreSQL's password, read for each connection; a password never stands in `url`"""
     state_folder: str = ""
     """where findings wait while the database is away; empty: the `state_folder` of all"""
     deployment: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] = "default"

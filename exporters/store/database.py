@@ -8,6 +8,7 @@ import fcntl
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from sqlalchemy.pool import NullPool
 from exporters.store import StoreConfig, missing_package
 from exporters.store.migrations import REVISIONS
 from watchkeeper.core.errors import ConfigError, Unavailable
+from watchkeeper.core.password_file import PasswordFile
 
 _LOG: Final = logging.getLogger("watchkeeper.store")
 _BUSY_SECONDS: Final = 30.0
@@ -39,12 +41,7 @@ def connect(config: StoreConfig) -> Engine:
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    if config.password_file:
-        try:
-            url = url.set(password=Path(config.password_file).read_text(encoding="utf-8").strip())
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "is not UTF-8"
-            raise ConfigError(f"exporters.store.password_file: '{config.password_file}': {why}") from None
+    password = PasswordFile(config.password_file, "exporters.store.password_file") if config.password_file else None
     arguments = {
         "connect_timeout": _CONNECT_SECONDS,
         "application_name": "watchkeeper",
@@ -54,11 +51,19 @@ def connect(config: StoreConfig) -> Engine:
     }
     arguments |= dict(url.query)
     try:
-        return create_engine(
+        engine = create_engine(
             url.set(drivername="postgresql+psycopg", query={}), poolclass=NullPool, connect_args=arguments
         )
     except ModuleNotFoundError as error:
         raise ConfigError(missing_package(error)) from None
+    if password is not None:
+        event.listen(engine, "do_connect", partial(_show, password))
+    return engine
+
+
+def _show(password: PasswordFile, _dialect: Any, _record: Any, _arguments: Any, named: dict[str, Any]) -> None:
+    """At each connection."""
+    named["password"] = password.newest()
 
 
 def _set_up_sqlite(connection: Any, _: Any) -> None:

@@ -26,6 +26,7 @@ from collector import kafka as reading
 from collector.kafka import KafkaConfig as ReadConfig
 from exporters import kafka as sending
 from exporters.kafka import KafkaConfig
+from watchkeeper.core.errors import Retryable
 from watchkeeper.core.fleet import Told
 from watchkeeper.core.kafka import Connection, settings
 from watchkeeper.core.ledger import Ledger
@@ -39,19 +40,20 @@ _REFUSED, _OTHER_MECHANISM = 58, 33
 _ITERATIONS = 4096
 
 
-def plain(token: bytes) -> Iterator[bytes]:
-    """What is answered, token by token. :raises ValueError: somebody else"""
+def plain(token: bytes, password: str) -> bytes:
+    """What is answered. :raises ValueError: somebody else"""
     behalf, *who = token.split(b"\0")
-    if behalf not in (b"", USER.encode()) or who != [USER.encode(), PASSWORD.encode()]:
+    if behalf not in (b"", USER.encode()) or who != [USER.encode(), password.encode()]:
         raise ValueError
-    yield b""
+    return b""
 
 
 class Scram:
     """The server's side of one conversation."""
 
-    def __init__(self, digest: str) -> None:
+    def __init__(self, digest: str, password: str) -> None:
         self._digest = digest
+        self._password = password
         self._salt = secrets.token_bytes(16)
         self._first = b""
 
@@ -69,7 +71,7 @@ class Scram:
         bare, _, proof = token.rpartition(b",p=")
         if bare != b"c=biws,r=" + self._nonce:
             raise ValueError
-        salted = hashlib.pbkdf2_hmac(self._digest, PASSWORD.encode(), self._salt, _ITERATIONS)
+        salted = hashlib.pbkdf2_hmac(self._digest, self._password.encode(), self._salt, _ITERATIONS)
         message = self._first + b"," + bare
         key = self._hmac(salted, b"Client Key")
         signature = self._hmac(hashlib.new(self._digest, key).digest(), message)
@@ -81,9 +83,9 @@ class Scram:
         return hmac.new(key, message, self._digest).digest()
 
 
-MECHANISMS: dict[str, Callable[[], Callable[[bytes], bytes]]] = {
-    "PLAIN": lambda: lambda token: next(plain(token)),
-    "SCRAM-SHA-512": lambda: Scram("sha512").answer,
+MECHANISMS: dict[str, Callable[[str], Callable[[bytes], bytes]]] = {
+    "PLAIN": lambda password: lambda token: plain(token, password),
+    "SCRAM-SHA-512": lambda password: Scram("sha512", password).answer,
 }
 
 
@@ -92,7 +94,9 @@ class Gate:
 
     def __init__(self, mechanism: str, context: ssl.SSLContext | None) -> None:
         self.to = self.opened = self.refused = 0
+        self.password = PASSWORD
         self._mechanism = mechanism
+        self._inside: list[asyncio.StreamWriter] = []
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         starting = asyncio.start_server(self._join, "127.0.0.1", 0, ssl=context)
@@ -107,17 +111,28 @@ class Gate:
         asyncio.run_coroutine_threadsafe(end(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
 
+    def ask_for(self, password: str) -> None:
+        """From now on; who is connected is turned out."""
+
+        async def turn_out() -> None:
+            for writer in self._inside:
+                writer.transport.abort()
+
+        self.password = password
+        asyncio.run_coroutine_threadsafe(turn_out(), self._loop).result(10)
+
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self.to)
         with suppress(OSError, asyncio.IncompleteReadError):
             if await self._open(reader, writer, inner_reader, inner_writer):
                 self.opened += 1
+                self._inside.append(writer)
                 await asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer))
         writer.close()
         inner_writer.close()
 
     async def _open(self, reader: Any, writer: Any, inner_reader: Any, inner_writer: Any) -> bool:
-        answer = MECHANISMS[self._mechanism]()
+        answer = MECHANISMS[self._mechanism](self.password)
         steps = 1 if self._mechanism == "PLAIN" else 2
         while True:
             request = await _frame(reader)
@@ -208,17 +223,27 @@ def make_topics(connection: Connection) -> None:
 
 def told_by(connection: Connection) -> list[Told]:
     source: Any = reading.build(ReadConfig(True, connection, session_seconds=6.0), Ledger())
-    events: list[Any] = []
-    for _ in range(120):
-        events += source.read(1.0).log
-        if any(isinstance(event, Told) for event in events):
-            break
+    told = next_told(source)
     source.close()
     source.finish()
-    return [event for event in events if isinstance(event, Told)]
+    return told
 
 
-BATCH = Batch(1.0, counted=(Counted(10.0, "a/b/c", "x", "f" * 64, (1, 2)),), ticked=10.0)
+def next_told(source: Any) -> list[Told]:
+    """Those of the first reading that has any."""
+    for _ in range(240):
+        with suppress(Retryable):
+            told = [event for event in source.read(time.time()).log if isinstance(event, Told)]
+            if told:
+                return told
+    raise TimeoutError
+
+
+def batch(ticked: float) -> Batch:
+    return Batch(ticked, counted=(Counted(ticked, "a/b/c", "x", "f" * 64, (1, 2)),), ticked=ticked)
+
+
+BATCH = batch(10.0)
 PLAIN, SCRAM = ("PLAIN", True), ("SCRAM-SHA-512", False)
 
 
@@ -253,3 +278,30 @@ def test_a_wrong_password_is_said_in_a_line_that_holds_none(gated: Any) -> None:
     one.close()
     assert gate.opened == 0
     assert gate.refused > 0
+
+
+@pytest.mark.parametrize("gated", [PLAIN, SCRAM], indirect=True, ids=lambda one: one[0])
+def test_a_password_that_changes_is_read_from_its_file_by_clients_that_are_there(gated: Any) -> None:
+    """One after the other: the brokers ask for another, the file has it, and what waited goes its way."""
+    gate, _, connection = gated
+    make_topics(connection())
+    one: Any = sending.build(KafkaConfig(True, connection(), replica="pod"), Ledger())
+    source: Any = reading.build(ReadConfig(True, connection(), session_seconds=6.0), Ledger())
+    one.write(BATCH)
+    [before] = next_told(source)
+
+    gate.ask_for("another")
+    with suppress(Retryable):
+        one.write(batch(20.0))
+    end = time.monotonic() + 60
+    while not (one._sender.problem and gate.refused >= 3):
+        assert time.monotonic() < end
+        with suppress(Retryable):
+            source.read(time.time())
+    connection("another")
+    [after] = next_told(source)
+
+    assert (before.record.at, after.record.at) == (10.0, 20.0)
+    one.close()
+    source.close()
+    source.finish()

@@ -11,6 +11,7 @@ import msgspec
 
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.hosts import is_host
+from watchkeeper.core.password_file import PasswordFile, read
 
 CONNECT_SECONDS: Final = 5.0
 REQUEST_SECONDS: Final = 10.0
@@ -42,7 +43,7 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     username: str = ""
     """of SASL"""
     password_file: str = ""
-    """file that holds the password and nothing else: it stays out of this configuration"""
+    """file that holds the password and nothing else: it stays out of this configuration; read for each connection"""
 
     def __post_init__(self) -> None:
         """:raises ValueError: two settings contradict each other"""
@@ -66,7 +67,12 @@ def problems(connection: Connection, path: str) -> Iterator[str]:
         host, colon, port = server.rpartition(":")
         if not (is_host(host.strip("[]")) and colon and port.isdigit()):
             yield f"{path}.servers: '{server}' is no address; write host:port"
-    for key in ("tls_ca_file", "tls_certificate_file", "tls_key_file", "password_file"):
+    if connection.password_file:
+        try:
+            read(connection.password_file, f"{path}.password_file")
+        except ConfigError as error:
+            yield from error.problems
+    for key in ("tls_ca_file", "tls_certificate_file", "tls_key_file"):
         name: str = getattr(connection, key)
         try:
             if name:
@@ -104,11 +110,11 @@ def settings(connection: Connection, path: str) -> dict[str, Any]:
             "ssl_keyfile": connection.tls_key_file or None,
         }
     if sasl:
-        chosen |= {
-            "sasl_mechanism": connection.sasl,
-            "sasl_plain_username": connection.username,
-            "sasl_plain_password": Path(connection.password_file).read_text(encoding="utf-8").strip(),
-        }
+        from watchkeeper.core.kafka_passwords import asked_for_each_time
+
+        password = PasswordFile(connection.password_file, f"{path}.password_file")
+        chosen["sasl_plain_username"] = connection.username
+        chosen |= asked_for_each_time(connection.sasl, password.newest)
     return chosen
 
 

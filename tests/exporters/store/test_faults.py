@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from functools import partial
 
 import pytest
 from sqlalchemy import select, text
@@ -97,6 +98,30 @@ def test_a_database_that_is_away_at_the_start_is_no_reason_not_to_start_and_is_s
     store.close()
 
     assert told(place) == ["step 0"]
+
+
+def test_a_password_that_changes_is_read_from_its_file_for_the_next_connection(mortal, tmp_path, caplog):
+    place, file = mortal.place, tmp_path / "password"
+    file.write_text("first\n")
+    mortal.server.ask_for("first")
+    place.config = partial(place.config, password_file=str(file))
+    store = place.store()
+    place.tell(store, *steps(place, 0, 1))
+    place.wait_until(lambda: place.tell(store) and len(store._spool) == 0)
+
+    mortal.server.ask_for("second")
+    place.tell(store, *steps(place, 1, 2))
+    place.wait_until(lambda: not place.tell(store))
+    file.write_text("second\n")
+    place.wait_until(lambda: place.tell(store) and len(store._spool) == 0)
+    file.unlink()
+    place.tell(store, *steps(place, 2, 3))
+    store.close()
+    file.write_text("second\n")
+
+    assert told(place) == ["step 0", "step 1", "step 2"]
+    assert "second" not in caplog.text
+    assert caplog.text.count("cannot be read (No such file or directory)") == 1
 
 
 def test_counts_while_the_database_is_away_are_written_when_it_is_back(mortal):

@@ -55,6 +55,18 @@ class PostgresServer:
         self._run("psql", *address, "-d", "postgres", "-qc", f"CREATE DATABASE {name}")
         return f"postgresql://watchkeeper@127.0.0.1:{self._port}/{name}"
 
+    def ask_for(self, password: str) -> None:
+        """Who connects over TCP needs it from now on, and no other. At the first time it is started anew for that."""
+        self._run(
+            "psql", "-h", str(self._folder), "-p", str(self._port), "-U", "watchkeeper", "-d", "postgres",
+            "-qc", f"ALTER USER watchkeeper PASSWORD '{password}'",
+        )  # fmt: skip
+        file, rules = self._data / "pg_hba.conf", "local all all trust\nhost all all all scram-sha-256\n"
+        if file.read_text() != rules:
+            self.stop()
+            file.write_text(rules)
+            self.start()
+
     def start(self) -> None:
         address = (f"port={self._port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={self._folder}")
         options = " ".join(f"-c {setting}" for setting in (*_SETTINGS, *address))
