@@ -9,7 +9,7 @@ from typing import Protocol
 from collector._pages.address import CertificateFiles
 from watchkeeper.core.errors import ConfigError
 
-_log = logging.getLogger("watchkeeper.source.engines")
+_log = logging.getLogger("watchkeeper.files")
 
 _Stamp = tuple[tuple[int, int, int] | None, ...]
 
