@@ -375,6 +375,28 @@ def test_settings_go_into_the_environment_or_into_a_configmap_that_is_mounted(ch
     assert mounting["spec"]["template"]["metadata"]["annotations"]["watchkeeper.dev/config"]
 
 
+@pytest.mark.parametrize("helm", ["helm3", "helm4"])
+@pytest.mark.parametrize(
+    ("sidecar", "says"),
+    [
+        ({"image": None}, "watchkeeper-sidecar.image: has nothing below it, which takes its defaults away"),
+        (
+            {"resources": {"requests": {"memory": "1.5Gi"}}},
+            "watchkeeper-sidecar.resources.requests.memory: 1.5Gi is above the limit, 512Mi; lower it, or raise ",
+        ),
+    ],
+)
+def test_what_would_show_in_the_models_pods_alone_is_refused_with_a_sentence(
+    sidecar: Manifest, says: str, helm: str, charts: Path, request: pytest.FixtureRequest
+) -> None:
+    given = json.dumps({"watchkeeper-sidecar": sidecar})
+    command = [request.getfixturevalue(helm), "template", "m", str(charts / "vllm"), "--values", "-"]
+    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode != 0
+    assert [line for line in done.stderr.splitlines() if line.startswith(says)], done.stderr
+
+
 def test_annotations_for_scraping_are_there_only_when_asked_for(charts: Path, helm4: str) -> None:
     asked: Manifest = {"scrapeAnnotations": True, "config": {"web": {"port": 9999}}}
     [with_them] = template(helm4, charts / "vllm", asked)

@@ -1,7 +1,7 @@
 """
 What Kubernetes does not change of what stands is refused before anything is sent, where helm can ask the cluster: here
-an API server that knows the kinds of the chart's objects. Without one (`helm template`, as in all other tests) nothing is
-said.
+an API server that knows the kinds of the chart's objects. Without one (`helm template`, as in all other tests)
+nothing is said.
 """
 
 import copy

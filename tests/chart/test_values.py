@@ -114,6 +114,62 @@ RELATIONS: Final = [
     ("gateway.extraEnv[0].name=WATCHKEEPER__WEB__PORT", "gateway.extraEnv", "gateway.config; set it there"),
     ("gateway.resources.limits.memory=512m", "gateway.resources.limits.memory", "write Mi"),
     ("fullnameOverride=1st", "fullnameOverride", "set one"),
+    (
+        "gateway.resources.requests.memory=1Gi",
+        "gateway.resources.requests.memory",
+        "is above the limit, 768Mi; lower it",
+    ),
+    (
+        "test.resources.requests.cpu=1.5,test.resources.limits.cpu=1400m",
+        "test.resources.requests.cpu",
+        "1.5 is above the limit, 1400m; lower it",
+    ),
+    ("gateway.config.kafka.enabled=true", "gateway.config.kafka.enabled", "set kafka.servers, or leave it out"),
+    (
+        "gateway.config.kafka.enabled=true,gateway.config.kafka.connection.servers={kafka:9092}",
+        "gateway.config.kafka.ticks",
+        "set it to false",
+    ),
+    (f"{FLEET},detector.config.kafka.enabled=false", "detector.config.kafka.enabled", "leave it out"),
+    ("config.exporters.kafka.enabled=true", "gateway.config.exporters.kafka.enabled", "set kafka.servers"),
+    ("gateway.config.kafka.connection.servers={kafka:65536}", "kafka.servers", "the port from 1 to 65535"),
+    ("config.state_folder=/data", "config.state_folder", "/data is on no volume"),
+    ("config.state_folder=/var/lib/watchkeeper/../data", "config.state_folder", "is on no volume"),
+    ("gateway.config.state_folder=state", "gateway.config.state_folder", "take a place below /var/lib/watchkeeper"),
+    (
+        "gateway.config.control.enabled=true,gateway.config.control.socket=/s",
+        "gateway.config.control.socket",
+        "on no volume",
+    ),
+    ("config.checks.secrets.canaries_file=/run/c", "gateway.config", "canaries_file, /run/c, is on no volume"),
+    ("node.hostLibraries={/opt/a,/opt/a/}", "node.hostLibraries", "is mounted at /opt/a already"),
+    ("node.hostLibraries={/tmp}", "node.hostLibraries", "is mounted at /tmp already"),
+    ("gateway.extraVolumes[0].name=state", "gateway.extraVolumes", "the name state is the chart's own"),
+    (
+        "node.hostLibraries={/opt/a},node.extraVolumes[0].name=library-0",
+        "node.extraVolumes",
+        "the name library-0 is the chart's own",
+    ),
+    (
+        "gateway.extraVolumes[0].name=a,gateway.extraVolumeMounts[0].name=a,gateway.extraVolumeMounts[0].mountPath=/tmp/",
+        "gateway.extraVolumeMounts",
+        "is mounted at /tmp already",
+    ),
+    (
+        "gateway.extraVolumeMounts[0].name=a,gateway.extraVolumeMounts[0].mountPath=/a",
+        "gateway.extraVolumeMounts",
+        "is no volume of the pod; add it to gateway.extraVolumes",
+    ),
+    (
+        "gateway.extraInitContainers[0].name=watchkeeper",
+        "gateway.extraContainers, extraInitContainers",
+        "the name watchkeeper is the chart's own",
+    ),
+    (
+        "gateway.extraContainers[0].name=a,gateway.extraContainers[0].ports[0].containerPort=4317",
+        "gateway.extraContainers",
+        "a has port 4317, which the program has",
+    ),
     ("config.engines[0].url=http://vllm:8000", "config.engines", "name them in engines.config.engines"),
     ("gateway.config.engines[0].url=http://vllm:8000", "gateway.config.engines", "name them in engines.config.engines"),
     ("detector.config.engines[0].url=http://vllm:8000", "detector.config.engines", "where each is read once"),
@@ -161,6 +217,28 @@ def test_values_that_contradict_each_other_are_refused_with_the_way_out(
     [line] = [line for line in said.splitlines() if line.startswith(f"{key}: ")]
     assert says in line
     assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"config": {"state_folder": "/data/of/it"}, "gateway": {
+            "extraVolumes": [{"name": "data", "emptyDir": {}}],
+            "extraVolumeMounts": [{"name": "data", "mountPath": "/data/"}],
+        }, "node": {"enabled": False}},
+        {"config": {"capture": {"share": 0.1, "path": "/var/lib/watchkeeper/calls"}, "state_folder": ""}},
+        {"config": {"checks": {"secrets": {"canaries_file": "/run/canaries/list"}}}, "gateway": {
+            "extraVolumes": [{"name": "canaries", "secret": {"secretName": "{{ .Release.Name }}-canaries"}}],
+            "extraVolumeMounts": [{"name": "canaries", "mountPath": "/run/canaries", "readOnly": True}],
+        }},
+        {"node": {"config": {"engines": [{"url": "https://vllm:8000", "ca_file": "/etc/ssl/certs/ca.pem"}]}}},
+        {"gateway": {"resources": {"requests": {"memory": "768Mi"}, "limits": {"cpu": 2, "ephemeral-storage": "1G"}}}},
+        {"gateway": {"resources": {"requests": {"cpu": 0.5, "memory": 805306368}, "limits": {"cpu": "500m"}}}},
+        {"gateway": {"extraContainers": [{"name": "side", "image": "a:1", "ports": [{"containerPort": 8080}]}]}},
+    ],
+)  # fmt: skip
+def test_values_that_go_together_are_taken(given: dict[str, Any], render: Any) -> None:
+    assert render(given=given)
 
 
 def test_all_that_contradicts_is_told_at_once(refusal: Any) -> None:

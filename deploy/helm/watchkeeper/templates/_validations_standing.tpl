@@ -50,8 +50,8 @@ more annotations, and may grow. Takes {claim, persistence, stands}.
 {{- $wanted := include "watchkeeper.claim" .persistence | fromYaml -}}
 {{- $spec := .claim.spec -}}
 {{- $changes := list -}}
-{{- $size := include "watchkeeper.quantity" $spec.resources.requests.storage | float64 -}}
-{{- $asked := include "watchkeeper.quantity" .persistence.size | float64 -}}
+{{- $size := include "watchkeeper-sidecar.quantity" $spec.resources.requests.storage | float64 -}}
+{{- $asked := include "watchkeeper-sidecar.quantity" .persistence.size | float64 -}}
 {{- if or (lt $asked $size) (and (gt $asked $size) (not $stands)) -}}
 {{- $changes = append $changes (dict "key" "size" "has" (toString $spec.resources.requests.storage)) -}}
 {{- end -}}
@@ -66,13 +66,4 @@ more annotations, and may grow. Takes {claim, persistence, stands}.
 {{- $changes = append $changes (dict "key" "annotations" "has" (toJson (default dict .claim.metadata.annotations))) -}}
 {{- end -}}
 {{- toJson $changes -}}
-{{- end -}}
-
-{{/* A quantity of Kubernetes' as a number: 10Gi, 1.5, 500m. */}}
-{{- define "watchkeeper.quantity" -}}
-{{- $text := toString . -}}
-{{- if kindIs "float64" . }}{{ $text = printf "%f" . }}{{ end -}}
-{{- $number := regexFind "^[0-9]+([.][0-9]+)?" $text -}}
-{{- $units := dict "" 1.0 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "E" 1e18 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 "Pi" 1125899906842624.0 "Ei" 1152921504606846976.0 -}}
-{{- mulf (float64 $number) (get $units (trimPrefix $number $text)) -}}
 {{- end -}}

@@ -8,11 +8,14 @@ What is below them takes the values of this chart, as `watchkeeper-sidecar.value
 */}}
 
 {{/*
-As YAML; what is set to nothing counts as empty. Before Kubernetes 1.29 an init container that should go on running would be
-waited for without end.
+As YAML; what is set to nothing counts as empty, but for the image, which has to have a name. Before Kubernetes 1.29 an init
+container that should go on running would be waited for without end.
 */}}
 {{- define "watchkeeper-sidecar.values" -}}
-{{- $values := deepCopy (index .Values "watchkeeper-sidecar") -}}
+{{- $values := deepCopy (default dict (index .Values "watchkeeper-sidecar")) -}}
+{{- if not $values }}{{ fail "\n\nwatchkeeper-sidecar: has nothing below it, which takes its defaults away; leave the key out, or write {}\n" }}{{ end -}}
+{{- if not (kindIs "map" $values.image) }}{{ fail "\n\nwatchkeeper-sidecar.image: has nothing below it, which takes its defaults away; leave the key out, or write {}\n" }}{{ end -}}
+{{- with include "watchkeeper-sidecar.overLimits" (dict "resources" $values.resources "name" "watchkeeper-sidecar.resources") }}{{ fail (printf "\n\n%s\n" .) }}{{ end -}}
 {{- range tuple "config" "engine" "state" }}{{ $_ := set $values . (default dict (get $values .)) }}{{ end -}}
 {{- $knows := semverCompare ">=1.29.0-0" .Capabilities.KubeVersion.Version -}}
 {{- set $values "native" (and $values.native $knows) | toYaml -}}

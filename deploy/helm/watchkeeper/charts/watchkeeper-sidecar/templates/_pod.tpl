@@ -29,7 +29,7 @@ than its limit has the whole pod evicted. The one for the state has no limit for
 
 {{/* Labels of the pod: a PodMonitor of the chart watchkeeper selects by them. */}}
 {{- define "watchkeeper-sidecar.podLabels" -}}
-{{- if (index .Values "watchkeeper-sidecar").enabled -}}
+{{- if (include "watchkeeper-sidecar.values" . | fromYaml).enabled -}}
 watchkeeper.dev/sidecar: "true"
 {{- end -}}
 {{- end -}}
