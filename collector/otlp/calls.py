@@ -12,7 +12,7 @@ from typing import Final
 from collector.otlp.links import Links
 from collector.otlp.one_call import SLACK_SECONDS, Call, Lone, call_of
 from collector.otlp.one_trace import SLICE, Span, Trace, grown, length
-from watchkeeper.core.records import Completion
+from watchkeeper.core.records import Completion, Vantage
 
 MAX_TRACES: Final = 20_000
 """the newest are kept, and at least half as many"""
@@ -20,6 +20,8 @@ MAX_SPANS: Final = 60_000
 MAX_AGE_SECONDS: Final = 120.0
 MAX_RESPONSES: Final = 8192
 _MAX_CALLS_PER_RESPONSE: Final = 8
+
+_ENGINE: Final = Vantage.ENGINE
 
 SPAN: Final = 1
 LOG: Final = 2
@@ -181,8 +183,11 @@ class Calls:
             else:  # it was taken for something else before
                 span.call = call
                 span.signals |= signal
-            trace.vantages.add(seen.vantage)
             trace.cover(parent_id, call, links)
+            if seen.vantage is _ENGINE:
+                trace.has_engines = True
+            else:
+                trace.has_clients = True
         if not new:
             call.join(seen, start)
         if self._answered_by_logs:

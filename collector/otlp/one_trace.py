@@ -31,8 +31,9 @@ class Trace(msgspec.Struct, gc=False, eq=False):
     spans: dict[bytes, Span]
     covered: dict[bytes, Call]
     """spans, arrived or not, that have a call below them"""
-    vantages: set[Vantage]
-    """whose calls there are"""
+    has_clients: bool
+    has_engines: bool
+    """who told of its calls"""
 
     def cover(self, span_id: bytes, call: Call, links: Parents) -> None:
         """Everything above a call, as far up as the chain is known."""
@@ -77,9 +78,9 @@ class Trace(msgspec.Struct, gc=False, eq=False):
         The one call of this trace that this observation completes by its time: an engine's span lies within its
         client's. None when there is none, or a choice.
         """
-        found = None
-        if self.vantages <= {Vantage.ENGINE if engine else Vantage.CLIENT}:
+        if not (self.has_clients if engine else self.has_engines):
             return None
+        found = None
         newest = islice(reversed(self.spans.values()), MAX_CANDIDATES)
         for call in {span.call for span in newest if span.call is not None}:
             if engine:
@@ -96,10 +97,11 @@ class Trace(msgspec.Struct, gc=False, eq=False):
 def grown(lone: Lone, links: Parents) -> Trace:
     """A trace of which more than this one span is known."""
     call = lone if isinstance(lone, Call) else None
-    trace = Trace(lone.touched_at, {lone.span_id: Span(lone.parent_id, call, lone.signals)}, {}, set())
-    if call is not None:
-        trace.vantages.add(Vantage.CLIENT if call.client else Vantage.ENGINE)
-        trace.cover(lone.parent_id, call, links)
+    spans = {lone.span_id: Span(lone.parent_id, call, lone.signals)}
+    if call is None:
+        return Trace(lone.touched_at, spans, {}, False, False)
+    trace = Trace(lone.touched_at, spans, {}, call.client, call.engine)
+    trace.cover(lone.parent_id, call, links)
     return trace
 
 
