@@ -45,6 +45,8 @@ Target = fields.Slot | fields.Indexed | _Style | None
 _KEY_TAG: Final = 0x0A
 _VALUE_TAG: Final = 0x12
 _LEAST_BYTES: Final = 3
+_LEAST_VALUE_BYTES: Final = 2
+"""its tag and its length"""
 _double = struct.Struct("<d").unpack_from
 
 
@@ -89,7 +91,13 @@ class Attributes:
                 at = raw[1] + 2 if size > _LEAST_BYTES else 0  # where the key ends, when it is short and comes first
                 key = raw[2:at]
                 slot = wanted(key)
-                if slot is None or raw[at] != _VALUE_TAG or raw[at + 1] != size - at - 2 or raw[0] != _KEY_TAG:
+                if (
+                    slot is None
+                    or size - at < _LEAST_VALUE_BYTES
+                    or raw[at] != _VALUE_TAG
+                    or raw[at + 1] != size - at - 2
+                    or raw[0] != _KEY_TAG
+                ):
                     if slot is not None or key not in unread:
                         self._read(raw, found, ranks)
                     continue

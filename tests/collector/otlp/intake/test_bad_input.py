@@ -177,6 +177,20 @@ class TestOneBrokenItem:
         assert taken.message == "rejected: undecodable 2"
         assert len(protobuf.read().completions) == 1
 
+    def test_an_attribute_without_a_value_costs_nothing(self, protobuf: Any) -> None:
+        good = protobuf.span(CHAT).SerializeToString()
+        valueless = protobuf.span(CHAT).SerializeToString() + _field(9, _field(1, b"gen_ai.request.model"))
+
+        assert send(protobuf, valueless, good).rejected == 0
+        assert [call.request_model for call in protobuf.read().completions] == ["", ""]
+
+    @pytest.mark.parametrize("cut", [b"\x0a\x0aerror.type\x12", b"\x0a\x0berror.type", b"\x0a\xffserver.port"],
+                             ids=["after the value's tag", "in the key", "long before the key's end"])  # fmt: skip
+    def test_an_attribute_cut_off_costs_its_span(self, protobuf: Any, cut: bytes) -> None:
+        good = protobuf.span(CHAT).SerializeToString()
+
+        assert send(protobuf, good + _field(9, cut), good).message == "rejected: undecodable 1"
+
     @pytest.mark.parametrize(
         ("broken", "reason"),
         [
