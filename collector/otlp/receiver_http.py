@@ -17,7 +17,8 @@ from collector.otlp.answers import Declined, Refusal
 from collector.otlp.config import OtlpConfig
 from collector.otlp.intake import Encoding, Intake, Refused, Signal
 from collector.otlp.refusal_log import RefusalLog
-from watchkeeper.core.bounded_http import BoundedServer, Bounds, SparingLog
+from watchkeeper.core.bounded_http import BoundedServer, Bounds
+from watchkeeper.core.sparing_log import SparingLog
 from watchkeeper.core.tls import ServerTls
 from watchkeeper.core.tokens import Admission
 

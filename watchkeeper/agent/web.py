@@ -12,9 +12,10 @@ from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import Response, StreamResponse
 
 from watchkeeper.agent.control import LOOPBACK, is_loopback
-from watchkeeper.core.bounded_http import BoundedServer, Bounds, SparingLog
+from watchkeeper.core.bounded_http import BoundedServer, Bounds
 from watchkeeper.core.interfaces import Answer, Request
 from watchkeeper.core.listening import listening, shown
+from watchkeeper.core.sparing_log import SparingLog
 from watchkeeper.core.tls import ServerTls
 from watchkeeper.core.tokens import Admission
 

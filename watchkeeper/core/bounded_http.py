@@ -1,13 +1,8 @@
 """aiohttp's server with what it lacks: a bound on connections, deadlines for peers, calm without descriptors."""
 
 import asyncio
-import errno
-import logging
-import os
 import socket
 import struct
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final, Protocol
@@ -18,14 +13,12 @@ from aiohttp.web_request import BaseRequest
 from aiohttp.web_response import StreamResponse
 from aiohttp.web_server import Server
 
+from watchkeeper.core.accepting import Acceptor
+from watchkeeper.core.sparing_log import SparingLog
 from watchkeeper.core.tls import ServerTls
 
 _LINGER_SECONDS: Final = 2.0
 """how long the rest of a refused body is read and thrown away, so that the sender gets to see the answer"""
-_HANDSHAKES_SHARE: Final = 0.25
-"""of the connections: as many TLS handshakes may be under way"""
-_ACCEPTED_AT_ONCE: Final = 64
-_ACCEPT_AGAIN_SECONDS: Final = 1.0
 _RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER that drops what was not sent yet"""
 
@@ -64,29 +57,6 @@ class Service(Protocol):
         ...
 
 
-class SparingLog:
-    """A line about the same thing once in a while, with how often it happened since the last. Not thread-safe."""
-
-    def __init__(
-        self, log: logging.Logger, interval_seconds: float = 60.0, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._log = log
-        self._interval_seconds = interval_seconds
-        self._monotonic = monotonic
-        self._said: dict[str, tuple[float, int]] = {}
-
-    def error(self, what: str, detail: str) -> None:
-        """:param what: one of few, as it is remembered"""
-        now = self._monotonic()
-        said_at, unsaid = self._said.get(what, (float("-inf"), 0))
-        if now - said_at < self._interval_seconds:
-            self._said[what] = (said_at, unsaid + 1)
-            return
-        self._said[what] = (now, 0)
-        more = f" ({unsaid} times more in between)" if unsaid else ""
-        self._log.error("%s: %s%s", what, detail, more)
-
-
 class BoundedServer:
     """Answers one listening socket on the running loop."""
 
@@ -95,83 +65,33 @@ class BoundedServer:
     ) -> None:
         """:param listener: is closed by `stop`"""
         self._bounds = bounds
-        self._listener = listener
-        self._tls = tls
-        self._log = log
         self._loop = asyncio.get_running_loop()
         self._connections = _Connections(service, bounds)
-        self._opening: dict[asyncio.Task[None], None] = {}  # the oldest first
-        self._most_opening = max(_ACCEPTED_AT_ONCE, int(bounds.max_connections * _HANDSHAKES_SHARE))
-        self._again: asyncio.TimerHandle | None = None
+        self._acceptor = Acceptor(
+            self._connections,
+            listener,
+            tls,
+            log,
+            max_connections=bounds.max_connections,
+            handshake_seconds=bounds.head_seconds,
+            shutdown_seconds=_LINGER_SECONDS,
+        )
         self._sweeper: asyncio.Task[None]
 
     def start(self) -> None:
-        self._listener.setblocking(False)
-        self._listen()
+        self._acceptor.start()
         self._sweeper = self._loop.create_task(self._sweep())
 
     async def stop(self, timeout_seconds: float) -> None:
         """Close the socket, then every connection; requests being answered have `timeout_seconds`."""
-        if self._again is not None:
-            self._again.cancel()
-        self._loop.remove_reader(self._listener)
-        self._listener.close()
-        for task in (self._sweeper, *self._opening):
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        await self._acceptor.stop()
+        self._sweeper.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._sweeper
         open_ = self._connections.all()
         await self._connections.shutdown(timeout_seconds)
         for connection in open_:
             connection.abort()
-
-    def _listen(self) -> None:
-        self._loop.add_reader(self._listener, self._accept)
-
-    def _accept(self) -> None:
-        """
-        Not left to asyncio, which on running out of descriptors logs a traceback for each connection that waits, and
-        multiplies its tries.
-        """
-        for _ in range(_ACCEPTED_AT_ONCE):
-            try:
-                accepted, _ = self._listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                self._log.error("no connection can be accepted", _accept_advice(error))
-                self._loop.remove_reader(self._listener)
-                self._again = self._loop.call_later(_ACCEPT_AGAIN_SECONDS, self._listen)
-                return
-            task = self._loop.create_task(self._open(accepted))
-            self._opening[task] = None
-            task.add_done_callback(self._opened)
-            if self._tls is not None and len(self._opening) > self._most_opening:
-                self._crowd_out(self._tls)
-
-    def _opened(self, task: asyncio.Task[None]) -> None:
-        self._opening.pop(task, None)
-
-    def _crowd_out(self, tls: ServerTls) -> None:
-        """End the oldest handshake: of those who mean it none takes long, and who floods holds the old ones."""
-        oldest = next(iter(self._opening))
-        del self._opening[oldest]
-        oldest.cancel()
-        tls.count("crowded_out")
-
-    async def _open(self, accepted: socket.socket) -> None:
-        try:
-            await self._loop.connect_accepted_socket(
-                self._connections,
-                accepted,
-                ssl=self._tls.context if self._tls else None,
-                ssl_handshake_timeout=self._bounds.head_seconds if self._tls else None,
-                ssl_shutdown_timeout=_LINGER_SECONDS if self._tls else None,
-            )
-        except OSError as error:  # the peer has gone, or TLS cannot be agreed on
-            if self._tls is not None:
-                self._tls.failed(error)
-            accepted.close()
 
     async def _sweep(self) -> None:
         """Until cancelled, close the connections that are overdue."""
@@ -179,13 +99,6 @@ class BoundedServer:
         while True:
             await asyncio.sleep(seconds)
             self._connections.close_overdue(self._loop.time())
-
-
-def _accept_advice(error: OSError) -> str:
-    why = os.strerror(error.errno or 0)
-    if error.errno in (errno.EMFILE, errno.ENFILE):
-        return f"{why}; raise the limit on open files (ulimit -n, LimitNOFILE=), or find who opens so many connections"
-    return f"{why}; tried again every second"
 
 
 class _Connection(RequestHandler):

@@ -1,8 +1,10 @@
 """TLS between clients and the tap: clients that must show a certificate, files that change while it runs."""
 
+import socket
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import trustme
 
 from watchkeeper.core.rereading import CHECK_SECONDS
 from watchkeeper.core.tls import Tls
+from watchkeeper.core.vocabulary import listeners
 
 Make = Callable[..., Any]
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -24,6 +27,58 @@ def write(authority: trustme.CA, folder: Path) -> Tls:
     certificate.private_key_pem.write_to_path(names["key"])
     authority.cert_pem.write_to_path(names["clients"])
     return Tls(names["certificate"], names["key"], names["clients"])
+
+
+def shakes_hands(
+    signer: trustme.CA | None = None, newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3
+) -> Callable[[socket.socket, trustme.CA], None]:
+    """:param signer: of the client's certificate; None: it has none"""
+
+    def shake(connection: socket.socket, authority: trustme.CA) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.maximum_version = newest
+        authority.configure_trust(context)
+        if signer is not None:
+            signer.issue_cert("client").configure_cert(context)
+        with suppress(ssl.SSLError, ConnectionError):
+            context.wrap_socket(connection, server_hostname="127.0.0.1").recv(1)
+
+    return shake
+
+
+def says(what: bytes) -> Callable[[socket.socket, trustme.CA], None]:
+    return lambda connection, _: connection.sendall(what)
+
+
+def half_a_greeting(connection: socket.socket, _: trustme.CA) -> None:
+    connection.sendall(b"\x16\x03\x01")
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("client", "reason"),
+    [
+        (shakes_hands(), "no_certificate"),
+        (shakes_hands(signer=trustme.CA()), "bad_certificate"),
+        (shakes_hands(newest=ssl.TLSVersion.TLSv1_2), "version"),
+        (says(REQUEST), "not_tls"),
+        (half_a_greeting, "gone"),
+        (says(b"\x16\x03\x01"), "timeout"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_handshakes_that_come_to_nothing_are_counted_by_why(
+    upstream: Make, tap: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: Any, reason: str
+) -> None:
+    monkeypatch.setattr("collector.tap.source._HANDSHAKE_SECONDS", 0.5 if reason == "timeout" else 30.0)
+    authority = trustme.CA()
+    between = tap(upstream(ANSWER), tls=write(authority, tmp_path))
+
+    with between.connect() as connection:
+        client(connection, authority)
+        between.wait_for(listeners.HANDSHAKE_FAILURES, listener="tap[0]", reason=reason)
+
+    assert between.count(listeners.HANDSHAKE_FAILURES) == 1
 
 
 def test_a_new_certificate_and_authority_hold_from_the_next_handshake_on(

@@ -9,10 +9,10 @@ from typing import Final
 import msgspec
 
 from exporters.store import StoreConfig, database, queries
-from watchkeeper.core.bounded_http import SparingLog
 from watchkeeper.core.errors import ConfigError, Unavailable
 from watchkeeper.core.memory import Deed, Did, Kept, Recollection
 from watchkeeper.core.records import Finding, Severity
+from watchkeeper.core.sparing_log import SparingLog
 
 _LOG: Final = logging.getLogger("watchkeeper.control")
 FRESH_SECONDS: Final = 2.0

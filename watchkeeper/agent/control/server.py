@@ -23,9 +23,10 @@ from watchkeeper.agent.control import ControlConfig, is_loopback
 from watchkeeper.agent.control.openapi import describe
 from watchkeeper.agent.control.operations import OPERATIONS, Call, Handler, Operation
 from watchkeeper.agent.control.refusals import CONTENT_TYPE, RefusedError, encode
-from watchkeeper.core.bounded_http import BoundedServer, Bounds, SparingLog
+from watchkeeper.core.bounded_http import BoundedServer, Bounds
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.listening import listening, shown
+from watchkeeper.core.sparing_log import SparingLog
 from watchkeeper.core.tls import ServerTls
 from watchkeeper.core.tokens import Admission
 
