@@ -40,6 +40,8 @@ ASKED = (
     "/v1/audit/verification",
 )  # fmt: skip
 CAPTURING = ("sidecar",)
+FOLLOWING, TELLING = 4, 8
+"""letters of another page after a name that was cut, at most; letters of the name before them, at least"""
 PAGE = "text/plain; version=0.0.4"
 RUNS_IN = {plugin.name: plugin.roles for plugin in collector.PLUGINS}
 SHOWN_IN = {plugin.name: plugin.roles for plugin in exporters.PLUGINS}
@@ -311,9 +313,23 @@ def waiting(file: Path) -> set[str]:
 
 
 def is_name(found: str, where: str, names: set[str]) -> bool:
-    """A database cuts what stands at the end of a page."""
-    is_database = ".db" in where or ".sqlite" in where
-    return found in names or (is_database and any(name.startswith(found) for name in names))
+    """A database cuts what stands at the end of a page, and some letters may follow that are another page's."""
+    if found in names:
+        return True
+    if ".db" not in where and ".sqlite" not in where:
+        return False
+    cuts = [found, *(found[:-letters] for letters in range(1, FOLLOWING + 1) if len(found) - letters >= TELLING)]
+    return any(name.startswith(cut) for name in names for cut in cuts)
+
+
+def test_in_a_database_a_name_may_be_cut_and_anything_else_is_found() -> None:
+    names = {"gen_ai_evaluation_name", "gen_ai_tool_name"}
+
+    assert is_name("gen_ai_evalud", "state/watchkeeper.db", names)
+    assert is_name("gen_", "state/watchkeeper.db", names)
+    assert not is_name("gen_ai_evalud", "/metrics", names)
+    assert not is_name("gen_ai_tool_call_arguments", "state/watchkeeper.db", names)
+    assert not is_name("gen_x", "state/watchkeeper.db", names)
 
 
 def wanted(role: str) -> set[str]:
