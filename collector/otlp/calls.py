@@ -14,7 +14,7 @@ from collector.otlp.one_call import SLACK_SECONDS, Call, Lone, call_of
 from collector.otlp.one_trace import SLICE, Span, Trace, grown, length
 from watchkeeper.core.records import Completion, Vantage
 
-MAX_TRACES: Final = 20_000
+MAX_TRACES: Final = 40_000
 """the newest are kept, and at least half as many"""
 MAX_SPANS: Final = 60_000
 MAX_AGE_SECONDS: Final = 120.0
