@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watchkeeper.agent.aggregate import GAUGE_IDLE_SECONDS, Aggregate
+from watchkeeper.agent.aggregate import GAUGE_IDLE_SECONDS, Aggregate, HistogramSeries, Series, Twins
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Kind, Metric
-from watchkeeper.core.records import Distribution, Gap, HistogramValue, Reason, Sample
+from watchkeeper.core.records import Completion, Distribution, Gap, HistogramValue, Reason, Sample
 from watchkeeper.core.vocabulary import devices, health
 
 COUNTER = Metric("test.count", Kind.COUNTER, "", "A count.", ("model",))
@@ -46,6 +46,51 @@ def test_an_observation_on_a_bound_belongs_to_that_bucket(aggregate: Aggregate) 
     [point] = aggregate.changed()[0]
 
     assert point.value == HistogramValue((1.0, 2.0), (1, 1, 1), 101.5)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.lists(st.sampled_from([0.5, 1.0, 1.5, 2.0, 4.0]), min_size=1, unique=True), min_size=1, max_size=3),
+    st.lists(
+        st.tuples(st.one_of(st.none(), st.sampled_from([0.5, 1.0, 4.0]), st.floats(0, 5)), st.booleans()), min_size=1
+    ),
+)
+def test_twins_say_what_each_of_them_would_have_said_alone(
+    bounds: list[list[float]], given_values: list[tuple[float | None, bool]]
+) -> None:
+    changed: list[Series] = []
+    metrics = [Metric("test.time", Kind.HISTOGRAM, "s", "A time.", (), tuple(sorted(own))) for own in bounds]
+    alone, together = ([HistogramSeries(metric, (), changed) for metric in metrics] for _ in range(2))
+    given_values = sorted(given_values, key=lambda pair: pair[1])
+    values = [value for value, _ in given_values]
+    calls = [
+        Completion(at=float(number), trace_id=b"t" * 16 if is_traced else b"", span_id=number.to_bytes(8, "big"))
+        for number, (_, is_traced) in enumerate(given_values)
+    ]
+
+    Twins(*together).observe_all(values, calls, 9.0)
+    for series in alone:
+        for value, call in zip(values, calls, strict=True):
+            if value is not None:
+                series.observe(value, call.at, call.trace_id, call.span_id)
+
+    for one, twin in zip(alone, together, strict=True):
+        assert (twin.counts, twin.exemplars, twin.touched_at) == (one.counts, one.exemplars, 9.0)
+        assert twin.sum == pytest.approx(one.sum)
+        assert twin in changed
+
+
+def test_whole_numbers_are_in_the_buckets_they_would_be_in_alone() -> None:
+    metric = Metric("test.size", Kind.HISTOGRAM, "", "A size.", (), (1.0, 2.5, 4.0, 4095.0, 4096.0, 1e6))
+    sizes = [-1, 0, 1, 2, 3, 4, 5, 4094, 4095, 4096, 4097, 10**6, 10**9]
+    alone, together = HistogramSeries(metric, (), []), HistogramSeries(metric, (), [])
+
+    together.count_all(sizes, sum(sizes), 7.0)
+    for size in sizes:
+        alone.observe(size, 7.0)
+
+    assert together.point() == alone.point()
+    assert together.touched_at == 7.0
 
 
 def test_only_what_changed_is_handed_over(aggregate: Aggregate) -> None:

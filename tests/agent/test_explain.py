@@ -5,7 +5,10 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from detectors.causes.scope import Place
 from watchkeeper.agent.aggregate import Aggregate
 from watchkeeper.agent.explain import Explainer
 from watchkeeper.agent.pipeline import Pipeline
@@ -191,3 +194,20 @@ def test_explaining_needs_no_numpy():
 
     assert "detectors.causes.history" in loaded
     assert "numpy" not in loaded.split()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.sampled_from(["", "a", "b"]), st.sampled_from(["", "1", "2"])), max_size=6))
+def test_versions_of_calls_that_come_together_are_seen_as_if_each_came_alone(told):
+    together, alone = Explainer(Ledger()), Explainer(Ledger())
+    calls = [Completion(at=1.0, service=service, service_version=version) for service, version in told]
+    together.see_all(calls, 1.0)
+    for call in calls:
+        alone.see_all([call], 1.0)
+    later = [Completion(at=900.0, service=service, service_version="3") for service in ("", "a", "b")]
+    for explainer in (together, alone):
+        explainer.see_all(later, 900.0)
+
+    assert together.versions_of_services() == alone.versions_of_services()
+    places = {Place("", "", service, "", "") for service in ("", "a", "b")}
+    assert list(together._versions.around(900.0, 10.0, places)) == list(alone._versions.around(900.0, 10.0, places))

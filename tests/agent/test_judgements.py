@@ -36,7 +36,7 @@ class Bench:
             "trace_id": TRACE,
             "span_id": SPAN,
         }
-        self.judgements.remember(Completion(at=NOW, **{**given, **fields}))
+        self.judgements.remember_all([Completion(at=NOW, **{**given, **fields})])
 
     def judge(self, now: float = NOW, **fields: Any) -> None:
         given: dict[str, Any] = {

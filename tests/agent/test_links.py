@@ -6,6 +6,7 @@ from watchkeeper.agent.aggregate import Aggregate
 from watchkeeper.agent.links import LinkMeter
 from watchkeeper.agent.once import Once
 from watchkeeper.agent.pipeline import Pipeline
+from watchkeeper.agent.requests import grouped
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Batch, Completion, HistogramValue, Outcome, Reading, Text, Vantage
 from watchkeeper.core.vocabulary import links
@@ -25,7 +26,7 @@ class Told:
     values: dict = field(default_factory=dict)
 
     def take(self, *calls: Completion, now: float = 101.0, source: str = "otlp") -> "Told":
-        self.meter.take(source, calls, now)
+        self.meter.take(source, grouped(calls).values(), now)
         for sample in self.meter.drain(now):
             self.aggregate.apply(sample)
         points, _ = self.aggregate.changed()

@@ -12,7 +12,7 @@ from watchkeeper.agent import registry
 from watchkeeper.agent.aggregate import Aggregate
 from watchkeeper.agent.config import load, mistakes, price_list, root_type
 from watchkeeper.agent.prices import CostConfig, PerMillion, Price, PriceList
-from watchkeeper.agent.requests import RequestMeter
+from watchkeeper.agent.requests import RequestMeter, grouped
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Completion
@@ -30,7 +30,7 @@ def counted(prices: tuple[Price, ...], *calls: Completion) -> dict[tuple[str, ..
     """Cost by (type, currency), unpriced tokens by (type,)."""
     aggregate = Aggregate(Ledger(), max_series=1000, max_values_per_label=100)
     meter = RequestMeter(aggregate, PriceList(prices))
-    meter.record(calls)
+    meter.record(grouped(calls))
     found: dict[tuple[str, ...], float] = {}
     for point in aggregate.changed()[0]:
         labels = dict(point.labels)

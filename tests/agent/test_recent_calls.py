@@ -17,7 +17,7 @@ def call(trace: int = 0, span: int = 0, service: str = "a", **fields: Any) -> Co
 
 def test_a_call_is_found_by_its_span_its_answer_and_its_trace() -> None:
     calls = RecentCalls()
-    calls.add(call(1, 2, response_id="r"))
+    calls.add_all([call(1, 2, response_id="r")])
 
     assert calls.of_span(call(1, 2).trace_id, call(1, 2).span_id) == A
     assert (calls.of_answer("r"), calls.of_trace(call(1).trace_id)) == (A, A)
@@ -26,9 +26,9 @@ def test_a_call_is_found_by_its_span_its_answer_and_its_trace() -> None:
 
 def test_calls_that_come_after_a_question_are_found_too() -> None:
     calls = RecentCalls()
-    calls.add(call(1, 1))
+    calls.add_all([call(1, 1)])
     assert calls.of_answer("r") is None
-    calls.add(call(1, 2, "b", response_id="r"))
+    calls.add_all([call(1, 2, "b", response_id="r")])
 
     assert (calls.of_answer("r"), calls.of_trace(call(1).trace_id)) == (B, B)
 
@@ -38,7 +38,7 @@ def test_the_caller_stands_before_its_engine_in_any_order() -> None:
         calls = RecentCalls()
         told = [call(1, 1, "a", response_id="r"), call(1, 2, "b", response_id="r", vantage=Vantage.ENGINE)]
         for one in told[::order]:
-            calls.add(one)
+            calls.add_all([one])
 
         assert (calls.of_answer("r"), calls.of_trace(told[0].trace_id)) == (A, A)
         assert calls.of_span(told[1].trace_id, told[1].span_id) == B
@@ -46,17 +46,26 @@ def test_the_caller_stands_before_its_engine_in_any_order() -> None:
 
 def test_a_call_without_an_id_is_not_kept() -> None:
     calls = RecentCalls()
-    calls.add(call())
+    calls.add_all([call()])
 
     assert calls.added == 0
 
 
+def test_a_call_without_an_id_among_others_leaves_theirs_alone() -> None:
+    calls = RecentCalls()
+    calls.add_all([call(1, 1), call(), call(service="b", response_id="r")])
+
+    assert calls.added == 2
+    assert (calls.of_trace(call(1).trace_id), calls.of_answer("r")) == (A, B)
+
+
 @settings(deadline=None, max_examples=30)
-@given(number=st.integers(1, 60), most=st.integers(2, 20))
-def test_the_newest_half_is_always_there_and_no_more_than_the_most(number: int, most: int) -> None:
+@given(number=st.integers(1, 60), most=st.integers(2, 20), at_once=st.integers(1, 60))
+def test_the_newest_half_is_always_there_and_no_more_than_the_most(number: int, most: int, at_once: int) -> None:
     calls = RecentCalls(most)
-    for span in range(1, number + 1):
-        calls.add(call(span, span))
+    told = [call(span, span) for span in range(1, number + 1)]
+    for begin in range(0, number, at_once):
+        calls.add_all(told[begin : begin + at_once])
     found = [n for n in range(1, number + 1) if calls.of_span(call(n, n).trace_id, call(n, n).span_id)]
 
     assert len(found) <= most
@@ -66,7 +75,9 @@ def test_the_newest_half_is_always_there_and_no_more_than_the_most(number: int, 
 
 def test_no_text_is_kept() -> None:
     calls = RecentCalls()
-    calls.add(call(1, 1, text=Text("MARKER", "MARKER")))
+    calls.add_all([call(1, 1, text=Text("MARKER", "MARKER"))])
     calls.of_answer("r")
 
-    assert "MARKER" not in repr([(part.rows, part.spans) for part in (calls._newer, calls._older)])
+    kept = [getattr(part, name) for part in (calls._newer, calls._older) for name in part.__slots__]
+    assert call(1, 1).trace_id in kept[kept.index([call(1, 1).trace_id])]
+    assert "MARKER" not in repr(kept)

@@ -92,7 +92,7 @@ def test_versions_of_services_are_told_once_a_minute_with_when_they_were_seen(tm
     record.tick(AT)
     for at, version in ((AT + 1, "1.4"), (AT + 2, "1.5")):
         call = Completion(at=at, namespace="shop", service="chat", service_version=version, request_model="qwen")
-        explainer.see(call, at)
+        explainer.see_all([call], at)
 
     assert record.tick(AT + 30)[1] == ()
     assert record.tick(AT + 60)[1] == (Seen(AT + 1, "shop", "chat", "1.4"), Seen(AT + 2, "shop", "chat", "1.5"))

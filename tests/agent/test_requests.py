@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from watchkeeper.agent.aggregate import Aggregate
-from watchkeeper.agent.requests import RequestMeter
+from watchkeeper.agent.requests import RequestMeter, grouped
 from watchkeeper.core.ledger import Ledger
-from watchkeeper.core.records import Completion, HistogramValue, Outcome, Vantage
+from watchkeeper.core.records import Completion, Distribution, HistogramValue, Outcome, Sample, Vantage
 from watchkeeper.core.vocabulary import engines, requests
 
 CALL: dict[str, Any] = {
@@ -46,7 +46,7 @@ class Meter:
     def __init__(self, *calls: Completion) -> None:
         self.aggregate = Aggregate(Ledger(), max_series=1000, max_values_per_label=100)
         self.meter = RequestMeter(self.aggregate)
-        self.meter.record(calls)
+        self.meter.record(grouped(calls))
         self.points, _ = self.aggregate.changed()
 
     def value(self, metric: Any, **labels: str) -> Any:
@@ -163,11 +163,31 @@ def test_the_newest_observation_of_a_bucket_that_has_a_trace_is_shown() -> None:
 def test_calls_that_come_together_count_as_one_after_the_other(calls: list[Completion], size: int) -> None:
     alone, together = Meter(), Meter()
     for call in calls:
-        alone.meter.record((call,))
+        alone.meter.record(grouped((call,)))
     for start in range(0, len(calls), size):
-        together.meter.record(calls[start : start + size])
+        together.meter.record(grouped(calls[start : start + size]))
 
     assert shown(together) == shown(alone)
+
+
+def test_a_histogram_that_somebody_brought_with_other_bounds_takes_calls_on_those() -> None:
+    meter = Meter()
+    labels = tuple((name, value) for name, value in (
+        ("service.name", "chat"), ("gen_ai.operation.name", "chat"), ("gen_ai.provider.name", "openai"),
+        ("gen_ai.request.model", "m"), ("gen_ai.response.model", "m-1"),
+    ))  # fmt: skip
+    brought = Distribution((1.05, 1.15), (0.0, 1.0, 0.0), 1.12)
+    meter.aggregate.apply(Sample(requests.CLIENT_DURATION, brought, 1.0, labels))
+
+    meter.meter.record(grouped([Completion(**CALL), Completion(**CALL | {"duration_seconds": 1.2})]))
+    meter.points, _ = meter.aggregate.changed()
+
+    value = meter.value(requests.CLIENT_DURATION)
+    assert (value.bounds, value.counts) == ((1.05, 1.15), (0.0, 2.0, 1.0))
+    assert [kept.value for kept in value.exemplars if kept] == [1.1, 1.2]
+    server = meter.value(requests.SERVER_DURATION)
+    assert (server.bounds, sum(server.counts)) == (requests.SERVER_DURATION.buckets, 2)
+    assert [kept.value for kept in server.exemplars if kept] == [1.2]
 
 
 def test_no_label_of_a_request_series_is_outside_its_metric() -> None:
@@ -186,7 +206,7 @@ def test_calls_go_on_counting_after_their_series_were_removed() -> None:
     meter.aggregate.sweep(1e9)
     meter.aggregate.changed()
 
-    meter.meter.record((Completion(**CALL),))
+    meter.meter.record(grouped((Completion(**CALL),)))
 
     points, _ = meter.aggregate.changed()
     assert any(point.metric == requests.REQUESTS and point.value == 1 for point in points)

@@ -4,19 +4,33 @@ import logging
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from math import isfinite
+from functools import lru_cache
+from math import inf, isfinite
+from operator import itemgetter
 from typing import Final, TypeVar
 
 from watchkeeper.core.labels import ENUMERATED, OTHER, LabelBounds, clean
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.metric import Kind, Metric
-from watchkeeper.core.records import Distribution, Exemplar, Gap, HistogramValue, Labels, Point, Sample, SeriesKey
+from watchkeeper.core.records import (
+    Completion,
+    Distribution,
+    Exemplar,
+    Gap,
+    HistogramValue,
+    Labels,
+    Point,
+    Sample,
+    SeriesKey,
+)
 from watchkeeper.core.vocabulary import health
 
 GAUGE_IDLE_SECONDS: Final = 300.0
 """a gauge nobody has set for so long is gone, not frozen"""
 SERIES_IDLE_SECONDS: Final = 86_400.0
 """a counter or histogram nobody has added to for so long makes room"""
+_KNOWN_SIZES: Final = 4_096
+"""sizes below it have their buckets kept"""
 
 
 Observation = tuple[float, float, bytes, bytes]
@@ -75,21 +89,20 @@ class HistogramSeries:
         self._changed = changed
 
     def observe(self, value: float, at: float, trace_id: bytes = b"", span_id: bytes = b"") -> None:
-        self.observe_all(((value, at, trace_id, span_id),))
+        bucket = bisect_left(self.bounds, value)
+        self.counts[bucket] += 1
+        self.sum += value
+        if trace_id:
+            self.exemplars[bucket] = (value, at, trace_id, span_id)
+        self.touch(at)
 
-    def observe_all(self, many: Sequence[Observation]) -> None:
-        """At least one, the newest last. The hot path: for many at a time, since most of one is the call."""
-        bounds, counts, exemplars = self.bounds, self.counts, self.exemplars
-        total = 0.0
-        for observation in many:
-            value = observation[0]
-            bucket = bisect_left(bounds, value)
-            counts[bucket] += 1
-            total += value
-            if observation[2]:
-                exemplars[bucket] = observation
+    def count_all(self, sizes: Sequence[int], total: int, at: float) -> None:
+        """Whole numbers, of which none is shown. :param total: their sum"""
+        bounds, counts, known = self.bounds, self.counts, _buckets_of_sizes(self.bounds)
+        for size in sizes:
+            counts[known[size] if 0 <= size < _KNOWN_SIZES else bisect_left(bounds, size)] += 1
         self.sum += total
-        self.touch(many[-1][1])
+        self.touch(at)
 
     def merge(self, many: Distribution, at: float) -> None:
         """Add observations that came already bucketed. On other bounds than held, a fresh series takes those."""
@@ -116,6 +129,53 @@ class HistogramSeries:
             kept = map(self.exemplars.get, range(len(self.counts)))
             exemplars = tuple(Exemplar(*newest) if newest else None for newest in kept)
         return Point(self.metric, self.labels, HistogramValue(self.bounds, tuple(self.counts), self.sum, exemplars))
+
+
+class Twins:
+    """Histograms that take the same values, each on bounds of its own: a value's place is looked up once for all."""
+
+    __slots__ = ("_bounds", "_twins")
+
+    def __init__(self, *series: HistogramSeries) -> None:
+        """:param series: each observes at once, so that nobody else sets its bounds later"""
+        self._bounds = tuple(sorted({bound for one in series for bound in one.bounds}))
+        uppers = (*self._bounds, inf)
+        self._twins = tuple((one, tuple(bisect_left(one.bounds, upper) for upper in uppers)) for one in series)
+        """each with its own bucket for every bucket between the bounds of all"""
+
+    def observe_all(self, values: Sequence[float | None], calls: Sequence[Completion], at: float) -> None:
+        """
+        The hot path. Of each bucket the last value is shown, unless its call has no trace.
+
+        :param values: one a call, None where it has none
+        :param at: unix seconds
+        """
+        bounds = self._bounds
+        counts = [0] * (len(bounds) + 1)
+        newest: dict[int, int] = {}
+        total = 0.0
+        for index, value in enumerate(values):
+            if value is not None:
+                bucket = bisect_left(bounds, value)
+                counts[bucket] += 1
+                total += value
+                newest[bucket] = index
+        for series, _ in self._twins:
+            series.sum += total
+            series.touch(at)
+        for bucket, index in sorted(newest.items(), key=itemgetter(1)):  # one bucket of a twin may be several of these
+            value, call = values[index], calls[index]
+            for series, buckets in self._twins:
+                own = buckets[bucket]
+                series.counts[own] += counts[bucket]
+                if call.trace_id and value is not None:
+                    series.exemplars[own] = (value, call.at, call.trace_id, call.span_id)
+
+
+@lru_cache(maxsize=16)
+def _buckets_of_sizes(bounds: tuple[float, ...]) -> Sequence[int]:
+    """Of those from 0 on: to compare a whole number with floats takes longer than all else that is done with it."""
+    return [bisect_left(bounds, size) for size in range(_KNOWN_SIZES)]
 
 
 _LOG = logging.getLogger("watchkeeper.aggregate")

@@ -1,6 +1,6 @@
 """Findings get their probable causes: every tick is remembered, and what moved with a finding is ranked."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -35,8 +35,15 @@ class Explainer:
         self._waiting: dict[str, tuple[float, Finding]] = {}
         """by subject: until when, and what"""
 
-    def see(self, call: Completion, now: float) -> None:
-        self._versions.see(call, now)
+    def see_all(self, calls: Iterable[Completion], now: float) -> None:
+        """In the order in which they came: only another version than the last one's tells something."""
+        last = None
+        for call in calls:
+            if call.service_version:
+                seen = (call.namespace, call.service, call.service_version)
+                if seen != last:
+                    self._versions.see(call, now)
+                    last = seen
 
     def versions_of_services(self) -> tuple[Seen, ...]:
         """All that are known, with when a call last had them."""

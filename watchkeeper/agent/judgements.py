@@ -1,7 +1,7 @@
 """What others say of answers: joined to the call that it is about, to series of its segment and to who watches them."""
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from watchkeeper.agent.aggregate import Aggregate
@@ -38,7 +38,7 @@ class Judgements:
         self._ledger = ledger
         self._watch = watch
         self._calls = RecentCalls()
-        self.remember: Callable[[Completion], None] = self._calls.add
+        self.remember_all: Callable[[Sequence[Completion]], None] = self._calls.add_all
         """what a judgement may be about"""
         self._waiting: deque[tuple[float, Judgement]] = deque()
         self._looked_at = 0

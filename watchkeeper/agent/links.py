@@ -34,39 +34,20 @@ class LinkMeter:
     def __init__(self) -> None:
         self._counts: dict[_Key, _Counts] = {}
 
-    def take(self, source: str, calls: Iterable[Completion], now: float) -> None:
+    def take(self, source: str, groups: Iterable[Sequence[Completion]], now: float) -> None:
         """
         Records as they came, before anything is left out of them.
 
+        :param groups: at least one record each, all of one namespace, service and model
         :param now: unix seconds
         """
-        counts = self._counts
-        for call in calls:
+        for calls in groups:
+            call = calls[0]
             key = (source, call.namespace, call.service, call.request_model)
-            told = counts.get(key)
+            told = self._counts.get(key)
             if told is None:
-                told = counts[key] = _Counts()
-            late = now - call.at
-            if 0.0 <= late <= _FIRST:
-                told.soon += 1
-                told.seconds += late
-            else:
-                _note(told, late)
-            outcome = call.outcome
-            if outcome is not _OK and outcome is not None:
-                continue
-            if call.counts:
-                told.calls += 1
-                if call.input_tokens is None:
-                    told.inputs -= 1
-                if call.output_tokens is None:
-                    told.outputs -= 1
-                if not call.finish_reasons:
-                    told.reasons -= 1
-                if call.text is None:
-                    told.texts -= 1
-            else:
-                _add(told, call)
+                told = self._counts[key] = _Counts()
+            _count(told, calls, now)
 
     def drain(self, now: float) -> Sequence[Sample]:
         """What was counted since the last drain, as samples at `now`."""
@@ -74,6 +55,37 @@ class LinkMeter:
             return ()
         counts, self._counts = self._counts, {}
         return [sample for key, told in counts.items() for sample in _samples(key, told, now)]
+
+
+def _count(told: _Counts, calls: Sequence[Completion], now: float) -> None:
+    soon = whole = textless = 0
+    seconds = 0.0
+    for call in calls:
+        late = now - call.at
+        if 0.0 <= late <= _FIRST:
+            soon += 1
+            seconds += late
+        else:
+            _note(told, late)
+        outcome = call.outcome
+        if outcome is not _OK and outcome is not None:
+            continue
+        if call.counts:
+            whole += 1
+            if call.input_tokens is None:
+                told.inputs -= 1
+            if call.output_tokens is None:
+                told.outputs -= 1
+            if not call.finish_reasons:
+                told.reasons -= 1
+            if call.text is None:
+                textless += 1
+        else:
+            _add(told, call)
+    told.soon += soon
+    told.seconds += seconds
+    told.calls += whole
+    told.texts -= textless
 
 
 def _add(told: _Counts, call: Completion) -> None:

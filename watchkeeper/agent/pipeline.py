@@ -16,10 +16,10 @@ from watchkeeper.agent.once import Once
 from watchkeeper.agent.pod import PodConfig, placed
 from watchkeeper.agent.prices import PriceList
 from watchkeeper.agent.record import Record
-from watchkeeper.agent.requests import RequestMeter
+from watchkeeper.agent.requests import RequestMeter, grouped
 from watchkeeper.agent.signals import Changes, Watched
 from watchkeeper.core.ledger import Ledger
-from watchkeeper.core.records import Batch, Finding, Labels, Reading
+from watchkeeper.core.records import Batch, Completion, Finding, Labels, Reading
 from watchkeeper.core.vocabulary import health
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from watchkeeper.agent.fleet.fleet import Fleet
 
 _SWEEP_SECONDS: Final = 60.0
+_AT_ONCE: Final = 4_096
+"""calls that go through all steps together: a processor's cache holds about as many"""
 
 Write = Callable[[Batch], None]
 
@@ -78,7 +80,8 @@ class Pipeline:
             reading = placed(reading, self._pod)
         try:
             with self._ledger.steps.timed(f"fold {source}", (*label, ("items", reading.items))):
-                self._links.take(source, reading.completions, now)
+                for start in range(0, len(reading.completions), _AT_ONCE):
+                    self._take_calls(source, reading.completions[start : start + _AT_ONCE], now)
                 self._fold(reading, label, now)
         except BaseException:
             self._ledger.add(health.DROPPED, reading.items, (*label, ("reason", "fault")))
@@ -88,20 +91,26 @@ class Pipeline:
         if reading.items or reading.completions:
             self._ledger.set(health.LAST_RECORD, now, label)
 
-    def _fold(self, reading: Reading, label: Labels, now: float) -> None:
-        calls = reading.completions
+    def _take_calls(self, source: str, calls: Sequence[Completion], now: float) -> None:
+        alike = grouped(calls)
+        self._links.take(source, alike.values(), now)
         if self._once is not None:
-            calls = tuple(self._once.of(call, now) for call in calls)
-        self._meter.record(calls)
+            calls = [self._once.of(call, now) for call in calls]
+            alike = grouped(calls)
+        self._meter.record(alike)
+        self._judgements.remember_all(calls)
+        if self._explainer is not None:
+            self._explainer.see_all(calls, now)
+        if self._drift is None:  # which alone is told of calls without an answer
+            calls = [call for call in calls if call.text is not None or call.token_logprobs]
         for call in calls:
-            self._judgements.remember(call)
-            if self._explainer is not None:
-                self._explainer.see(call, now)
             scores = self._checks.read(call) if self._checks is not None else ()
             if self._capture is not None:
                 self._capture.take(call, scores)
             if self._drift is not None:
                 self._drift.observe(call, scores, now)
+
+    def _fold(self, reading: Reading, label: Labels, now: float) -> None:
         for judgement in reading.judgements:
             self._judgements.take(judgement, now)
         if self._fleet is not None and reading.log:

@@ -3,10 +3,11 @@ Completions to the request metrics. The hot path: calls that share every label g
 series are looked up once and kept.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from watchkeeper.agent.aggregate import Aggregate, CounterSeries, HistogramSeries, Observation
+from watchkeeper.agent.aggregate import Aggregate, CounterSeries, HistogramSeries, Twins
 from watchkeeper.agent.costs import Charge
 from watchkeeper.agent.prices import PriceList
 from watchkeeper.core.metric import Metric
@@ -17,6 +18,8 @@ _MAX_KINDS: Final = 4_096
 _CLIENT: Final = Vantage.CLIENT
 _OK: Final = Outcome.OK
 _Labels = tuple[str, ...]
+Alike = Mapping[_Labels, Sequence[Completion]]
+"""records of calls that share every label of their series"""
 _Usage = tuple[CounterSeries, HistogramSeries]
 """tokens of a type in all, and by call"""
 _CALL_FIELDS: Final = (
@@ -33,6 +36,27 @@ _CALL_FIELDS: Final = (
 )
 
 
+def grouped(calls: Iterable[Completion]) -> Alike:
+    """Those of a group stay in the order in which they came."""
+    alike: defaultdict[_Labels, list[Completion]] = defaultdict(list)
+    for call in calls:
+        alike[
+            call.request_model,
+            call.response_model,
+            call.service,
+            call.pod,
+            call.operation,
+            call.provider,
+            call.server_address,
+            call.server_port,
+            call.tenant,
+            call.namespace,
+            call.vantage._value_,  # an enum's own hash is slow
+            call.error_type,
+        ].append(call)
+    return alike
+
+
 class RequestMeter:
     """Adds every Completion to the series of an Aggregate. Without prices no cost is counted."""
 
@@ -42,28 +66,8 @@ class RequestMeter:
         self._generation = aggregate.generation
         self._kinds: dict[_Labels, _Kind] = {}
 
-    def record(self, calls: Iterable[Completion]) -> None:
-        """Records of calls, in the order in which they came."""
-        alike: dict[_Labels, list[Completion]] = {}
-        for call in calls:
-            labels: _Labels = (
-                call.request_model,
-                call.response_model,
-                call.service,
-                call.pod,
-                call.operation,
-                call.provider,
-                call.server_address,
-                call.server_port,
-                call.tenant,
-                call.namespace,
-                call.vantage._value_,  # an enum's own hash is slow
-                call.error_type,
-            )
-            if labels in alike:
-                alike[labels].append(call)
-            else:
-                alike[labels] = [call]
+    def record(self, alike: Alike) -> None:
+        """Records of calls, `grouped`."""
         if self._generation != self._aggregate.generation:
             self._kinds.clear()
             self._generation = self._aggregate.generation
@@ -89,9 +93,9 @@ class _Kind:
         self._vantage = (*self._call, (requests.VANTAGE, str(call.vantage)))
         self._error: Labels = ((requests.ERROR_TYPE, call.error_type),) if call.error_type else ()
         self._is_client = call.vantage is _CLIENT
-        self._durations: tuple[HistogramSeries, ...] = ()
-        self._first_tokens: tuple[HistogramSeries, ...] = ()
-        self._pace: HistogramSeries | None = None
+        self._durations: Twins | None = None
+        self._first_tokens: Twins | None = None
+        self._pace: Twins | None = None
         self._phases: dict[Metric, HistogramSeries] = {}
         self._totals: dict[str, CounterSeries] = {}
         self._usages: dict[str, _Usage] = {}
@@ -112,8 +116,8 @@ class _Kind:
         """Requests and tokens: once a call."""
         at = calls[-1].at
         fine = cache_read = cache_write = reasoning = 0
-        inputs: list[Observation] = []
-        outputs: list[Observation] = []
+        inputs: list[int] = []
+        outputs: list[int] = []
         for call in calls:
             if not call.counts:
                 continue
@@ -122,9 +126,9 @@ class _Kind:
             else:
                 self._outcome(call.outcome, at).add(1, at)
             if call.input_tokens is not None:
-                inputs.append((call.input_tokens, call.at, b"", b""))
+                inputs.append(call.input_tokens)
             if call.output_tokens is not None:
-                outputs.append((call.output_tokens, call.at, b"", b""))
+                outputs.append(call.output_tokens)
                 if call.tokens_estimated:
                     self._estimate(call.output_tokens, call.at)
             cache_read += call.cached_input_tokens or 0
@@ -145,50 +149,41 @@ class _Kind:
         if reasoning:
             self._total("reasoning").add(reasoning, at)
 
-    def _use(self, token_type: str, sizes: Sequence[Observation], at: float) -> None:
+    def _use(self, token_type: str, sizes: Sequence[int], at: float) -> None:
         total, size = self._usages.get(token_type) or self._make_usage(token_type)
-        total.add(sum([seen[0] for seen in sizes]), at)
-        size.observe_all(sizes)
+        tokens = sum(sizes)
+        total.add(tokens, at)
+        size.count_all(sizes, tokens, at)
 
     def _finish(self, calls: Sequence[Completion]) -> None:
         """Finish reasons, whichever record of the call brings them."""
+        counts: dict[str, int] = {}
         for call in calls:
             for reason in call.finish_reasons:
-                finished = self._finish_reasons.get(reason)
-                if finished is None:
-                    labels = (*self._call, ("gen_ai.response.finish_reason", reason))
-                    finished = self._finish_reasons[reason] = self._aggregate.counter(requests.FINISH_REASONS, labels)
-                finished.add(1, call.at)
+                counts[reason] = counts[reason] + 1 if reason in counts else 1
+        for reason, count in counts.items():
+            finished = self._finish_reasons.get(reason)
+            if finished is None:
+                labels = (*self._call, ("gen_ai.response.finish_reason", reason))
+                finished = self._finish_reasons[reason] = self._aggregate.counter(requests.FINISH_REASONS, labels)
+            finished.add(count, calls[-1].at)
 
     def _time(self, calls: Sequence[Completion]) -> None:
         """Durations, from this observer's vantage. First token and pace are of successful calls only."""
-        durations: list[Observation] = []
-        firsts: list[Observation] = []
-        paces: list[Observation] = []
-        for call in calls:
-            duration, first, pace = call.duration_seconds, call.time_to_first_token_seconds, call.pace_seconds
-            at, trace_id, span_id = call.at, call.trace_id, call.span_id
-            if duration is not None:
-                durations.append((duration, at, trace_id, span_id))
-            if call.error_type:
-                continue
-            if first is not None:
-                firsts.append((first, at, trace_id, span_id))
-                tokens = None if call.tokens_estimated else call.output_tokens
-                if duration is not None and tokens is not None and tokens > 1 and duration >= first:
-                    paces.append(((duration - first) / (tokens - 1), at, trace_id, span_id))
-            if pace is not None:
-                paces.append((pace, at, trace_id, span_id))
-        if durations:
-            for series in self._durations or self._make_durations():
-                series.observe_all(durations)
-        if firsts:
-            for series in self._first_tokens or self._make_first_tokens():
-                series.observe_all(firsts)
-        if paces:
-            if self._pace is None:
-                self._pace = self._aggregate.histogram(requests.SERVER_PER_TOKEN, self._vantage)
-            self._pace.observe_all(paces)
+        at = calls[-1].at
+        if not all([call.trace_id for call in calls]):  # noqa: C419 - a list is faster
+            calls = sorted(calls, key=_has_trace)  # of each bucket the last is shown
+        durations = [call.duration_seconds for call in calls]
+        if _some(durations):
+            (self._durations or self._make_durations()).observe_all(durations, calls, at)
+        if self._error:
+            return
+        firsts = [call.time_to_first_token_seconds for call in calls]
+        if _some(firsts):
+            (self._first_tokens or self._make_first_tokens()).observe_all(firsts, calls, at)
+        paces = _paces(calls)
+        if _some(paces):
+            (self._pace or self._make_pace()).observe_all(paces, calls, at)
 
     def _time_phases(self, call: Completion) -> None:
         for metric, seconds in (
@@ -228,19 +223,42 @@ class _Kind:
                 self._outcomes[each] = series
         return self._outcomes[outcome]
 
-    def _make_durations(self) -> tuple[HistogramSeries, ...]:
-        server = self._aggregate.histogram(requests.SERVER_DURATION, (*self._vantage, *self._error))
+    def _make_durations(self) -> Twins:
+        series = [self._aggregate.histogram(requests.SERVER_DURATION, (*self._vantage, *self._error))]
         if self._is_client:
-            client = self._aggregate.histogram(requests.CLIENT_DURATION, (*self._call, *self._error))
-            self._durations = (client, server)
-        else:
-            self._durations = (server,)
+            series.append(self._aggregate.histogram(requests.CLIENT_DURATION, (*self._call, *self._error)))
+        self._durations = Twins(*series)
         return self._durations
 
-    def _make_first_tokens(self) -> tuple[HistogramSeries, ...]:
-        server = self._aggregate.histogram(requests.SERVER_FIRST_TOKEN, self._vantage)
+    def _make_first_tokens(self) -> Twins:
+        series = [self._aggregate.histogram(requests.SERVER_FIRST_TOKEN, self._vantage)]
         if self._is_client:
-            self._first_tokens = (self._aggregate.histogram(requests.CLIENT_FIRST_CHUNK, self._call), server)
-        else:
-            self._first_tokens = (server,)
+            series.append(self._aggregate.histogram(requests.CLIENT_FIRST_CHUNK, self._call))
+        self._first_tokens = Twins(*series)
         return self._first_tokens
+
+    def _make_pace(self) -> Twins:
+        self._pace = Twins(self._aggregate.histogram(requests.SERVER_PER_TOKEN, self._vantage))
+        return self._pace
+
+
+def _has_trace(call: Completion) -> bool:
+    return call.trace_id != b""
+
+
+def _some(values: Sequence[float | None]) -> bool:
+    """Whether one of them is known."""
+    return values.count(None) < len(values)
+
+
+def _paces(calls: Sequence[Completion]) -> list[float | None]:
+    """Seconds per token after the first, one a call; None where that means nothing."""
+    paces: list[float | None] = []
+    for call in calls:
+        pace = call.pace_seconds
+        if pace is None and not call.tokens_estimated:
+            duration, first, tokens = call.duration_seconds, call.time_to_first_token_seconds, call.output_tokens
+            if duration is not None and first is not None and tokens is not None and tokens > 1 and duration >= first:
+                pace = (duration - first) / (tokens - 1)
+        paces.append(pace)
+    return paces

@@ -142,7 +142,7 @@ class Estate:
         call = Completion(
             at=self.at, namespace="shop", service="chat", request_model="qwen", service_version=version
         )  # fmt: skip
-        self.explainer.see(call, self.at)
+        self.explainer.see_all([call], self.at)
 
 
 @pytest.fixture(scope="session")

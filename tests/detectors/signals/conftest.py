@@ -107,7 +107,7 @@ class Way:
         """Calls that end well, of service ml/chat and model m unless told otherwise; `late` is their delay."""
         whole = {"namespace": "ml", "service": "chat", "request_model": "m", "input_tokens": 5, "output_tokens": 9}
         call = Completion(at=self.at - late, **(whole | {"finish_reasons": ("stop",), "text": Text("a", "b")} | told))
-        self._meter.take(source, (call,) * number, self.at)
+        self._meter.take(source, [(call,) * number] if number else (), self.at)
 
     def add(self, metric: Metric, amount: float, **labels: str):
         """A counter's increment, or a gauge's value; `__` for a dot."""
