@@ -316,6 +316,21 @@ def test_dashboards_are_the_shipped_ones_to_the_letter(language: str, render: An
         assert len(json.dumps(each)) < 1 << 20
 
 
+def test_in_a_namespace_of_grafanas_dashboards_of_two_releases_have_names_of_their_own(render: Any) -> None:
+    """Releases are told apart by name and namespace; in their own namespace by name alone."""
+
+    def names(*sets: str) -> set[str]:
+        manifests = render("dashboards.enabled=true", *sets)
+        return {each["metadata"]["name"] for each in manifests if "grafana_dashboard" in labels(each)}
+
+    here = names("dashboards.namespace=grafana")
+    there = names("dashboards.namespace=grafana", "namespaceOverride=shop")
+
+    assert here & there == set()
+    assert "wk-watchkeeper-obs-wk-fleet" in here
+    assert "wk-watchkeeper-wk-fleet" in names() & names("dashboards.namespace=obs")
+
+
 def test_the_routing_of_the_example_is_the_shipped_one(render: Any) -> None:
     example = one(render("alertmanagerExample.enabled=true"), "ConfigMap", "alertmanager-example")
 

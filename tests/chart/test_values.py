@@ -4,6 +4,7 @@ by values.schema.json, how values go together by templates/_validations.tpl.
 """
 
 import re
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -170,6 +171,42 @@ RELATIONS: Final = [
         "gateway.extraContainers",
         "a has port 4317, which the program has",
     ),
+    ("commonLabels.a b=x", "commonLabels", "'a b' is no key of a label"),
+    (r"gateway.podLabels.Shop\.com/a=x", "gateway.podLabels", "is no key of a label"),
+    ("gateway.podLabels.a=x y", "gateway.podLabels.a", "'x y' is no value of a label"),
+    ("node.nodeSelector.-a=x", "node.nodeSelector", "is no key of a label"),
+    ("node.podAnnotations.a/b/c=x", "node.podAnnotations", "'a/b/c' is no key of an annotation"),
+    ("gateway.persistence.annotations.a_=x", "gateway.persistence.annotations", "is no key of an annotation"),
+    ("dashboards.label=grafana dashboard", "dashboards.label", "is no key of a label"),
+    ("metrics.prometheusRule.alertLabels.on-call=ml", "metrics.prometheusRule.alertLabels", "'on-call' is no label"),
+    ("store.url=postgresql://a%zz@db/watchkeeper", "store.url", "write %25 for the sign itself"),
+    ("store.url=postgresql://a@db/watchkeeper%", "store.url", "write %25 for the sign itself"),
+    ("store.url=postgresql://a@db:65536/watchkeeper", "store.url", "65536 is no port"),
+    ("store.url=postgresql://a@db:pg/watchkeeper", "store.url", "its host and port cannot be read"),
+    ("otlpExport.endpoint=http://[::1", "otlpExport.endpoint", "an IPv6 address in [ ]"),
+    (
+        "gateway.config.tap[0].port=80,gateway.config.tap[0].upstream=http://vllm:0",
+        "gateway.config.tap[0].upstream",
+        "0 is no port; write one from 1 to 65535",
+    ),
+    (
+        "node.serviceAccount.name=wk-watchkeeper-gateway",
+        "gateway.serviceAccount.name",
+        "is made for node, too; set gateway.serviceAccount.create=false",
+    ),
+    (
+        "gateway.service.nodePorts.otlp-http=30001,gateway.service.nodePorts.otlp-grpc=30001",
+        "gateway.service.nodePorts",
+        "otlp-grpc and otlp-http have the same port of the node, 30001",
+    ),
+    ("report.schedule=61 5 1 * *", "report.schedule", "'61' is no minute; write numbers from 0 to 59"),
+    ("report.schedule=1 5 0 * *", "report.schedule", "'0' is no day of the month"),
+    ("report.schedule=1 5 1 JUNE *", "report.schedule", "'JUNE' is no month"),
+    ("report.schedule=1 5 1 * 7", "report.schedule", "'7' is no day of the week; write numbers from 0 to 6"),
+    ("report.schedule=*/0 5 1 * *", "report.schedule", "'*/0' is no minute"),
+    ("report.schedule=1 5 28-2 * *", "report.schedule", "'28-2' ends before it begins"),
+    ("report.schedule=@never", "report.schedule", "is none of @yearly"),
+    ("report.timeZone=Local", "report.timeZone", "there is no 'Local'"),
     ("config.engines[0].url=http://vllm:8000", "config.engines", "name them in engines.config.engines"),
     ("gateway.config.engines[0].url=http://vllm:8000", "gateway.config.engines", "name them in engines.config.engines"),
     ("detector.config.engines[0].url=http://vllm:8000", "detector.config.engines", "where each is read once"),
@@ -234,11 +271,31 @@ def test_values_that_contradict_each_other_are_refused_with_the_way_out(
         {"node": {"config": {"engines": [{"url": "https://vllm:8000", "ca_file": "/etc/ssl/certs/ca.pem"}]}}},
         {"gateway": {"resources": {"requests": {"memory": "768Mi"}, "limits": {"cpu": 2, "ephemeral-storage": "1G"}}}},
         {"gateway": {"resources": {"requests": {"cpu": 0.5, "memory": 805306368}, "limits": {"cpu": "500m"}}}},
+        {"commonLabels": {"a.b/C_d": "{{ .Release.Name }}", "e": ""}, "commonAnnotations": {"Shop.com/a": "a / b"}},
+        {"store": {"url": "postgresql://a%40b@[fd00::1]:5432,db-1:5432/watchkeeper?sslmode=verify-full"}},
+        {"store": {"url": "postgresql:///watchkeeper?host=db"}, "otlpExport": {"endpoint": "https://a.b/otlp%20in"}},
+        {"report": {"schedule": "*/15,08-9/2 ? 08 jan,Feb-MAR mon-FRI", "timeZone": "Asia/Kolkata"}},
+        {"report": {"schedule": "@daily", "timeZone": "UTC"}},
+        {"node": {"serviceAccount": {"name": "a"}}, "gateway": {"serviceAccount": {"name": "a", "create": False}}},
         {"gateway": {"extraContainers": [{"name": "side", "image": "a:1", "ports": [{"containerPort": 8080}]}]}},
     ],
 )  # fmt: skip
 def test_values_that_go_together_are_taken(given: dict[str, Any], render: Any) -> None:
     assert render(given=given)
+
+
+@pytest.mark.parametrize("helm", ["helm3", "helm4"])
+def test_a_time_zone_that_this_machine_does_not_know_is_refused_where_it_knows_any(helm: str, refusal: Any) -> None:
+    if not Path("/usr/share/zoneinfo/Asia/Tokyo").exists():
+        pytest.skip("this machine has no list of time zones; install tzdata")
+
+    assert "report.timeZone: there is no 'Mars/Olympus'; write a name" in refusal(
+        "report.timeZone=Mars/Olympus", helm=helm
+    )
+
+
+def test_no_address_is_shown_when_it_is_refused(refusal: Any) -> None:
+    assert "hunter2" not in refusal("store.url=postgresql://a@db/x?password=hunter2%")
 
 
 def test_all_that_contradicts_is_told_at_once(refusal: Any) -> None:
