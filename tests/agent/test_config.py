@@ -193,6 +193,22 @@ def test_a_listener_on_every_address_is_on_the_others_too_also_where_a_part_has_
     )
 
 
+class Engine(msgspec.Struct, frozen=True):
+    url: str = ""
+
+    @property
+    def host(self) -> str:
+        return self.url
+
+
+def test_what_is_read_is_no_listener() -> None:
+    """An engine that is looked for has no host, and opens no port."""
+    engines = Plugin(name="engines", summary="", config=tuple[Engine, ...], build=lambda *_: None)
+    root = root_type((engines,), ())
+
+    assert mistakes(msgspec.convert({"engines": [{}]}, root), (engines,), ()) == ()
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1:9464", "http://a", "", "a b"])
 def test_a_host_that_is_none_is_refused(tmp_path: Path, host: str) -> None:
     [problem] = problems(tmp_path, f"web: {{host: '{host}'}}")

@@ -253,10 +253,10 @@ def price_list(cost: CostConfig) -> tuple[Price, ...]:
 
 
 def _listeners(name: str, section: Any) -> Iterator[tuple[str, Any]]:
-    """What of a part's section may listen, with the path to it."""
+    """What of a part's section may listen, with the path to it. What is read has a host that follows from its url."""
     parts = enumerate(section) if isinstance(section, tuple) else ()
     for path, one in [(name, section), *((f"{name}[{index}]", part) for index, part in parts)]:
-        if hasattr(one, "host"):
+        if "host" in getattr(one, "__struct_fields__", ()):
             yield path, one
 
 
