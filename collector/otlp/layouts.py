@@ -39,8 +39,12 @@ _HEADS: Final = {
 }
 """fields of a span that differ: what they are called here, how they are written, their bytes, and `struct`'s code"""
 _NEEDED: Final = frozenset((1, 2, 7, 8))
-_SAME: Final = frozenset((5, 6, 10, 12, 14, 15, 16))
-"""name, kind, what was dropped, status, flags: they stay"""
+_NAME: Final = 5
+_STATUS: Final = 15
+_STATUS_BYTES: Final = 2
+"""of a status that is nothing but its code; its message is not kept"""
+_NUMBERS: Final = frozenset((6, 10, 12, 14, 16))
+"""kind, what was dropped, flags: they stay, as the name and the status do"""
 _UNREAD: Final = frozenset((3, 13))
 """trace state, links"""
 _ATTRIBUTE: Final = 9
@@ -68,7 +72,7 @@ class _Leaf(NamedTuple):
 
 
 class _Known(NamedTuple):
-    """What spans have in common whose other bytes are the same. Fields that differ hold what the first one had."""
+    """What spans have in common whose other bytes are the same. Fields that differ are there, without a value."""
 
     name: str
     status: int
@@ -151,7 +155,7 @@ class Layouts:
             leaves = self._leaves(raw)
         except wire.Malformed:  # protobuf's parser passes over what nobody writes any more
             return
-        if leaves is None:
+        if leaves is None or not all(leaf.field in seen.found for leaf in leaves if leaf.read):
             return
         if self._known >= MAX_KNOWN:
             self._by_size.clear()
@@ -165,7 +169,8 @@ class Layouts:
             alike.append(layout)
         between = layout.between(layout.unpack(raw))
         self._known += between not in layout.known
-        layout.known[between] = _Known(seen.name, seen.status, seen.found.copy())
+        common = seen.found | dict.fromkeys(field for _, field, _ in layout.read)
+        layout.known[between] = _Known(seen.name, seen.status, common)
 
     def _leaves(self, raw: bytes) -> tuple[_Leaf, ...] | None:
         """Of a span that the general decoder could read; None where it has what a layout might read otherwise."""
@@ -186,7 +191,11 @@ class Layouts:
                 leaves.append(leaf)
             elif number in _UNREAD and wire_type == wire.BYTES:
                 leaves.append(_unread(start, end))
-            elif number not in _SAME:
+            elif not (
+                number == _NAME
+                or (number == _STATUS and end - start <= _STATUS_BYTES)
+                or (number in _NUMBERS and wire_type != wire.BYTES)
+            ):
                 return None
         return tuple(leaf for leaf in leaves if leaf.code) if once >= _NEEDED else None
 

@@ -246,6 +246,33 @@ def test_an_engines_whole_milliseconds_become_seconds() -> None:
     assert seen.found["dynamo_first_token"] == 0.25
 
 
+@pytest.mark.parametrize("name", ["gen_ai.latency.e2e", "gen_ai.response.time_to_first_chunk"])
+def test_a_span_that_says_that_a_value_is_not_given_is_not_learned_from(name: str) -> None:
+    """It lacks what the name alone tells of spans that give one: that they are an engine's."""
+    raw = span(CALL | {name: "null"})
+
+    assert learned(raw).read(span(CALL | {name: "0.25"})) is None
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        span(CALL | {"gen_ai.tool.definitions": "a secret"}),
+        span(CALL | {"deployment.cell": "a secret"}),
+        span(CALL, trace_state="a=a secret"),
+        span(CALL) + Span(status=Status(code=Status.STATUS_CODE_ERROR, message="a secret")).SerializeToString(),
+        span(CALL) + b"\x52\x08a secret",
+    ],
+    ids=["tools offered", "an attribute nobody reads", "trace state", "why it failed", "a number written as text"],
+)
+def test_nothing_is_kept_of_what_was_said(raw: bytes) -> None:
+    found = learned(raw)
+
+    kept = [layout.known for alike in found._by_size.values() for layout in alike]
+
+    assert "secret" not in str(kept)
+
+
 def test_a_field_written_twice_is_not_learned_from() -> None:
     raw = span(CALL) + Span(start_time_unix_nano=5).SerializeToString()
 
