@@ -463,6 +463,31 @@ def test_notes_say_who_reads_engines(notes: Any) -> None:
     assert "  wk-watchkeeper-engines, reads 2 engines by address\n" in said
 
 
+def test_notes_tell_where_the_control_api_is(notes: Any) -> None:
+    store = "store.enabled=true,store.url=postgresql://watchkeeper@db/watchkeeper"
+    control = f"{store},control.enabled=true,control.existingSecret=tokens"
+
+    assert "the control API of the gateway:\n    http://wk-watchkeeper-control.obs.svc:9465/v1/health\n" in notes(
+        control
+    )
+    said = notes(FLEET, control, "tls.existingSecret=a", "config.control.port=9999")
+    assert "the control API of the detector:\n    https://wk-watchkeeper-control.obs.svc:9999/v1/health\n" in said
+    assert "control API" not in notes()
+
+
+def test_notes_name_the_topics_that_have_to_be_there(notes: Any) -> None:
+    def topics(*sets: str) -> list[str]:
+        part = notes(*sets).partition("Topics of Kafka")[2].partition("\n\n")[0]
+        return [line.strip().partition(",")[0] for line in part.splitlines()[1:]]
+
+    fleet = [f"watchkeeper.{name}" for name in ("ticks", "findings", "state", "dead")]
+    assert topics(FLEET) == fleet
+    assert topics("kafka.servers={kafka:9092}") == ["watchkeeper.findings"]
+    assert topics() == []
+    eu = "config.exporters.kafka.findings_topic=eu.findings,detector.config.kafka.state_topic=eu.state"
+    assert topics(FLEET, eu) == ["watchkeeper.ticks", "eu.findings", "eu.state", "watchkeeper.dead"]
+
+
 def test_notes_of_a_fleet_with_everything_set_warn_of_little(notes: Any) -> None:
     sets = (FLEET, "kafka.tls.enabled=true", "metrics.scrapeAnnotations=true", "node.enabled=false", "image.registry=r")
 

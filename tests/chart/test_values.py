@@ -131,6 +131,7 @@ RELATIONS: Final = [
         "gateway.config.kafka.ticks",
         "set it to false",
     ),
+    ("kafka.servers={kafka:9092},gateway.config.kafka.enabled=true", "gateway.config.kafka.calls", "name one"),
     (f"{FLEET},detector.config.kafka.enabled=false", "detector.config.kafka.enabled", "leave it out"),
     ("config.exporters.kafka.enabled=true", "gateway.config.exporters.kafka.enabled", "set kafka.servers"),
     ("gateway.config.kafka.connection.servers={kafka:65536}", "kafka.servers", "the port from 1 to 65535"),

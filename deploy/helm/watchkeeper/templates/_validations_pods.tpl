@@ -134,6 +134,8 @@ of the image's own authorities, and only those that the component reads.
 {{- $found = append $found (printf "%s.config.kafka.enabled: no brokers are named; set kafka.servers, or leave it out" .component) -}}
 {{- else if and (eq .component "gateway") (dig "ticks" true $reads) -}}
 {{- $found = append $found "gateway.config.kafka.ticks: only a detector judges counts; set it to false" -}}
+{{- else if and (eq .component "gateway") (not $reads.calls) -}}
+{{- $found = append $found "gateway.config.kafka.calls: reading is on and no topic is named; name one, or set kafka.enabled=false" -}}
 {{- end -}}
 {{- end -}}
 {{- if and (eq .component "detector") (not $reads.enabled) -}}

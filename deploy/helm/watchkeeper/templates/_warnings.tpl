@@ -1,3 +1,30 @@
+{{/* Topics that the components read and write, each with what it is for: {topics: […]}. */}}
+{{- define "watchkeeper.topics" -}}
+{{- $topics := list -}}
+{{- range $component := (include "watchkeeper.components" . | fromJson).on -}}
+{{- if ne $component "node" -}}
+{{- $config := include "watchkeeper.config" (dict "root" $ "component" $component) | fromYaml -}}
+{{- $sends := dig "exporters" "kafka" dict $config -}}
+{{- $reads := dig "kafka" dict $config -}}
+{{- if and $sends.enabled (dig "ticks" true $sends) (eq $component "gateway") -}}
+{{- $topics = append $topics (printf "%s, counts, from gateways to detectors" (dig "ticks_topic" "watchkeeper.ticks" $sends)) -}}
+{{- end -}}
+{{- if eq $component "detector" -}}
+{{- $topics = append $topics (printf "%s, counts, from gateways to detectors" (dig "ticks_topic" "watchkeeper.ticks" $reads)) -}}
+{{- $topics = append $topics (printf "%s, what detectors keep: compacted, with as many partitions" (dig "state_topic" "watchkeeper.state" $reads)) -}}
+{{- end -}}
+{{- if and $reads.enabled (ne $component "engines") -}}
+{{- $topics = append $topics (printf "%s, what could not be read" (dig "dead_topic" "watchkeeper.dead" $reads)) -}}
+{{- range dig "calls" list $reads }}{{ $topics = append $topics (printf "%s, calls that others write" .topic) }}{{ end -}}
+{{- end -}}
+{{- if and $sends.enabled (dig "findings" true $sends) -}}
+{{- $topics = append $topics (printf "%s, findings" (dig "findings_topic" "watchkeeper.findings" $sends)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- dict "topics" (uniq $topics) | toJson -}}
+{{- end -}}
+
 {{/* What an operator should know of these values, a line or two each; told after the installation. */}}
 {{- define "watchkeeper.warnings" -}}
 {{- $values := .Values -}}
