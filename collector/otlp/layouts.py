@@ -22,13 +22,26 @@ from collector.otlp.observed import NO_SPAN, NO_TRACE, Observed
 from collector.otlp.values import INVALID, Parse
 
 MAX_SPAN_BYTES: Final = 2048
-MAX_KNOWN: Final = 4096
-"""combinations of bytes that stay, at 2 kB each; all are forgotten when there are more"""
+MAX_BYTES: Final = 8 << 20
+"""
+held in all, as counted: some 3000 combinations of bytes that stay; all are forgotten when there are more. Long names
+with a character beyond 16 bits take twice what is counted.
+"""
 MAX_ALIKE: Final = 4
-"""layouts of spans of one length, since each is tried; the oldest is forgotten when there are more"""
-LEARNING_EVERY: Final = 16
-"""spans that were not known, for one that is learned from, which costs as much as reading seven"""
-_MAX_SAVED: Final = 64 * LEARNING_EVERY
+"""layouts of spans of one length; the one that read the least is forgotten when there are more"""
+MAX_IN_VAIN: Final = 16
+"""
+layouts of one length tried in vain, each at a fifth of what reading costs, until those that read less than half as many
+spans lose one. The first of a length is tried for nothing: it may know more soon.
+"""
+LEARNING_EVERY: Final = 128
+"""spans that were not known, for one that is learned from, which costs as much as reading ten"""
+_LEARNED_AT_ONCE: Final = 64
+"""the first ones that were not known"""
+_KNOWN_BYTES: Final = 1024
+_LEAF_BYTES: Final = 256
+_BETWEEN_BYTES: Final = 48
+"""of what is held, beside the bytes of the span themselves"""
 
 _HEADS: Final = {
     1: ("trace", wire.BYTES, 16, "16s"),
@@ -82,7 +95,7 @@ class _Known(NamedTuple):
 class _Layout:
     """How spans of one length are built: unpacked, they are leaves and what lies between."""
 
-    __slots__ = ("between", "heads", "known", "leaves", "parent", "read", "unpack")
+    __slots__ = ("between", "heads", "hits", "known", "leaves", "parent", "read", "size_bytes", "unpack")
 
     def __init__(self, leaves: tuple[_Leaf, ...], size: int) -> None:
         code, between = ["<"], []
@@ -107,6 +120,33 @@ class _Layout:
         self.heads = itemgetter(heads["trace"], heads["span"], heads["start"], heads["end"])
         self.parent = heads.get("parent", -1)
         self.known: dict[_Parts, _Known] = {}
+        self.hits = 0
+        """spans read since the tries in vain were last counted from 0"""
+        self.size_bytes = _KNOWN_BYTES + _LEAF_BYTES * len(leaves)
+        """about what it takes in memory"""
+
+    def keep(self, between: _Parts, known: _Known, size: int) -> int:
+        """From a span of so many bytes: how many bytes more it takes now."""
+        more = 0 if between in self.known else _KNOWN_BYTES + 2 * size + _BETWEEN_BYTES * len(between)
+        self.known[between] = known
+        self.size_bytes += more
+        return more
+
+
+class _Alike:
+    """The layouts of spans of one length, and how many tries in vain they have to pay for."""
+
+    __slots__ = ("in_vain", "layouts")
+
+    def __init__(self) -> None:
+        self.layouts: list[_Layout] = []
+        self.in_vain = 0
+
+    def least(self) -> _Layout:
+        """Taken out: the one that read the least, the oldest of several."""
+        least = min(self.layouts, key=lambda layout: layout.hits)
+        self.layouts.remove(least)
+        return least
 
 
 class Layouts:
@@ -114,18 +154,23 @@ class Layouts:
 
     def __init__(self, attributes: Attributes) -> None:
         self._attributes = attributes
-        self._by_size: dict[int, list[_Layout]] = {}
-        self._known = 0
-        self._saved = _MAX_SAVED
+        self._by_size: dict[int, _Alike] = {}
+        self._held_bytes = 0
+        self._saved = _LEARNED_AT_ONCE * LEARNING_EVERY
 
     def read(self, raw: bytes) -> Observed | None:
         """A serialised span; None where the general decoder has to read it."""
-        for layout in self._by_size.get(len(raw), ()):
+        alike = self._by_size.get(len(raw))
+        if alike is None:
+            return None
+        for layout in alike.layouts:
             parts = layout.unpack(raw)
             known = layout.known.get(layout.between(parts))
             if known is not None:
                 break
         else:
+            if len(alike.layouts) > 1:
+                self._in_vain(alike, len(alike.layouts) - 1)
             return None
         trace_id, span_id, start_ns, end_ns = layout.heads(parts)
         if trace_id == NO_TRACE or span_id == NO_SPAN:
@@ -136,18 +181,22 @@ class Layouts:
             for at, field, read in layout.read:
                 value = read(parts[at])
                 if value is None or value is INVALID:
-                    return None
+                    break
                 found[field] = value
+            else:
+                layout.hits += 1
+                parent_id = parts[layout.parent] if layout.parent >= 0 else b""
+                return Observed(trace_id, span_id, parent_id, name, start_ns, end_ns, status, found)
         except (UnicodeDecodeError, wire.Malformed):
-            return None
-        parent_id = parts[layout.parent] if layout.parent >= 0 else b""
-        return Observed(trace_id, span_id, parent_id, name, start_ns, end_ns, status, found)
+            pass
+        self._in_vain(alike, 1)
+        return None
 
     def learn(self, raw: bytes, seen: Observed) -> None:
         """From a span that was left to the general decoder, which counted nothing wrong, and what it made of it."""
-        if len(raw) > MAX_SPAN_BYTES:
+        if len(raw) > MAX_SPAN_BYTES or not _OTHERWISE.isdisjoint(seen.found):
             return
-        self._saved = min(self._saved + 1, _MAX_SAVED)
+        self._saved += 1
         if self._saved < LEARNING_EVERY:
             return
         self._saved -= LEARNING_EVERY
@@ -157,20 +206,34 @@ class Layouts:
             return
         if leaves is None or not all(leaf.field in seen.found for leaf in leaves if leaf.read):
             return
-        if self._known >= MAX_KNOWN:
-            self._by_size.clear()
-            self._known = 0
-        alike = self._by_size.setdefault(len(raw), [])
-        layout = next((one for one in alike if one.leaves == leaves), None)
-        if layout is None:
-            if len(alike) >= MAX_ALIKE:
-                self._known -= len(alike.pop(0).known)
-            layout = _Layout(leaves, len(raw))
-            alike.append(layout)
-        between = layout.between(layout.unpack(raw))
-        self._known += between not in layout.known
+        layout = self._layout(leaves, len(raw))
         common = seen.found | dict.fromkeys(field for _, field, _ in layout.read)
-        layout.known[between] = _Known(seen.name, seen.status, common)
+        known = _Known(seen.name, seen.status, common)
+        self._held_bytes += layout.keep(layout.between(layout.unpack(raw)), known, len(raw))
+
+    def _in_vain(self, alike: _Alike, tries: int) -> None:
+        """So many that have to be paid for by what the layouts of this length read."""
+        alike.in_vain += tries
+        if alike.in_vain >= MAX_IN_VAIN:
+            if 2 * sum(layout.hits for layout in alike.layouts) < alike.in_vain:
+                self._held_bytes -= alike.least().size_bytes
+            alike.in_vain = 0
+            for layout in alike.layouts:
+                layout.hits = 0
+
+    def _layout(self, leaves: tuple[_Leaf, ...], size: int) -> _Layout:
+        if self._held_bytes >= MAX_BYTES:
+            self._by_size.clear()
+            self._held_bytes = 0
+        alike = self._by_size.setdefault(size, _Alike())
+        layout = next((one for one in alike.layouts if one.leaves == leaves), None)
+        if layout is None:
+            if len(alike.layouts) >= MAX_ALIKE:
+                self._held_bytes -= alike.least().size_bytes
+            layout = _Layout(leaves, size)
+            alike.layouts.append(layout)
+            self._held_bytes += layout.size_bytes
+        return layout
 
     def _leaves(self, raw: bytes) -> tuple[_Leaf, ...] | None:
         """Of a span that the general decoder could read; None where it has what a layout might read otherwise."""

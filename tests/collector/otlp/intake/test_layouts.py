@@ -1,6 +1,7 @@
 """Whatever a layout reads, the general decoder would have read the same."""
 
 import random
+import tracemalloc
 from collections.abc import Mapping
 
 import pytest
@@ -268,7 +269,7 @@ def test_a_span_that_says_that_a_value_is_not_given_is_not_learned_from(name: st
 def test_nothing_is_kept_of_what_was_said(raw: bytes) -> None:
     found = learned(raw)
 
-    kept = [layout.known for alike in found._by_size.values() for layout in alike]
+    kept = [layout.known for alike in found._by_size.values() for layout in alike.layouts]
 
     assert "secret" not in str(kept)
 
@@ -321,21 +322,84 @@ def test_what_one_span_said_never_reaches_another() -> None:
     assert found.read(other) == generally(other, Attributes())
 
 
-def test_of_one_length_the_newest_layouts_are_kept() -> None:
-    """An attribute that nobody reads, whose name grows as its value shrinks: alike in length, never in places."""
-    names = ["x" * size for size in range(1, layouts.MAX_ALIKE + 2)]
-    raws = [span(CALL | {name: "y" * (20 - len(name))}) for name in names]
+def test_of_one_length_the_layouts_that_read_the_least_are_forgotten_the_oldest_first() -> None:
+    first, *others, last = _places(layouts.MAX_ALIKE + 1)
+    found = learned(first, *others)
+    found.read(first)
+    found.learn(last, generally(last, Attributes()))
+
+    kept = [found.read(raw) is not None for raw in (first, *others, last)]
+
+    assert kept == [True, False] + [True] * (layouts.MAX_ALIKE - 1)
+
+
+def _models(many: int) -> list[bytes]:
+    """Spans of one layout, no two alike."""
+    return [span(CALL | {"gen_ai.request.model": f"m-{number:06}"}) for number in range(many)]
+
+
+def test_when_the_room_is_full_all_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    raws = _models(4)
+    monkeypatch.setattr(layouts, "MAX_BYTES", learned(*raws[:3])._held_bytes)
     found = learned(*raws)
 
-    assert [found.read(raw) is not None for raw in raws] == [False] + [True] * layouts.MAX_ALIKE
+    assert [found.read(raw) is not None for raw in raws] == [False, False, False, True]
 
 
-def test_no_more_is_remembered_than_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layouts, "MAX_KNOWN", 3)
-    raws = [span(CALL | {"gen_ai.request.model": f"m-{number}"}) for number in (0, 1, 1, 2, 3)]
+@pytest.mark.parametrize("attributes", [1, 160])
+def test_no_more_memory_is_held_than_is_counted(attributes: int) -> None:
+    known = Attributes()
+    seen = []
+    for number in range(layouts._LEARNED_AT_ONCE):
+        raw = span({f"{at}": "" for at in range(attributes)}, name="\U0001f600" + "x" * number)
+        seen.append((raw, generally(raw, known)))
+    found = Layouts(known)
+    tracemalloc.start()
+    for raw, one in seen:
+        found.learn(raw, one)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert all(found.read(raw) is not None for raw, _ in seen)
+    assert held < found._held_bytes
+
+
+def _places(many: int) -> list[bytes]:
+    """
+    Spans with an attribute that nobody reads, whose name grows as its value shrinks: alike in length, never in places.
+    """
+    return [span(CALL | {"x" * size: "y" * (20 - size)}) for size in range(1, many + 1)]
+
+
+def test_layouts_of_one_length_that_read_nothing_are_forgotten_but_for_one() -> None:
+    """Else each span of their length would be tried with all of them."""
+    raws = _places(layouts.MAX_ALIKE)
     found = learned(*raws)
+    stranger = span(CALL | {"gen_ai.request.model": "m-giant", "x" * 20: ""})
+    assert len(stranger) == len(raws[0])
 
-    assert [found.read(raw) is not None for raw in raws] == [False, False, False, False, True]
+    for _ in range(layouts.MAX_ALIKE * layouts.MAX_IN_VAIN):
+        found.read(stranger)
+
+    assert [found.read(raw) is not None for raw in raws] == [False] * (layouts.MAX_ALIKE - 1) + [True]
+
+
+def test_layouts_of_one_length_that_read_most_of_its_spans_stay() -> None:
+    raws = _places(layouts.MAX_ALIKE)
+    found = learned(*raws)
+    stranger = span(CALL | {"gen_ai.request.model": "m-giant", "x" * 20: ""})
+
+    for _ in range(layouts.MAX_IN_VAIN):
+        assert [found.read(raw) is not None for raw in (*raws, stranger)] == [True] * len(raws) + [False]
+
+
+def test_a_layout_whose_spans_are_left_to_the_general_decoder_is_forgotten() -> None:
+    found = learned(span(CALL | {"gen_ai.response.id": "abcd"}))
+    for _ in range(layouts.MAX_IN_VAIN):
+        found.read(span(CALL | {"gen_ai.response.id": "null"}))
+
+    assert found.read(span(CALL | {"gen_ai.response.id": "abcd"})) is None
+    assert found._held_bytes == 0
 
 
 def test_where_nothing_repeats_one_span_in_so_many_is_learned_from() -> None:
@@ -345,7 +409,7 @@ def test_where_nothing_repeats_one_span_in_so_many_is_learned_from() -> None:
 
     known = sum(found.read(raw) is not None for raw in raws)
 
-    assert many / layouts.LEARNING_EVERY <= known <= many / layouts.LEARNING_EVERY + 64
+    assert many / layouts.LEARNING_EVERY <= known <= many / layouts.LEARNING_EVERY + layouts._LEARNED_AT_ONCE
 
 
 NAMES = st.sampled_from(sorted(fields.slots())) | st.sampled_from(["x", "gen_ai.prompt.0.content", "llm.prompts"])
