@@ -39,6 +39,9 @@ MODEL: Final = "qwen"
 DEVICE: Final = "GPU-00000000-0000-0000-0000-00000000000{}"
 TOPICS: Final = {"watchkeeper.ticks": 4, "watchkeeper.state": 4, "watchkeeper.findings": 1, "watchkeeper.dead": 1}
 REPLICAS: Final = ("vllm-0", "vllm-1", "vllm-2")
+OUTSIDE: Final = "llm.example.org"
+"""an engine without a sidecar, at OUTSIDE_ADDRESS as a name server would say"""
+OUTSIDE_ADDRESS: Final = "127.0.1.200"
 PATIENCE_SECONDS: Final = 60.0
 
 Manifest = dict[str, Any]
@@ -186,7 +189,7 @@ class Pod:
         for mount in sorted(mounts, key=len, reverse=True):
             text = text.replace(f"{mount}/", f"{self.path(mount)}/").replace(f"{mount}\n", f"{self.path(mount)}\n")
             text = str(self.path(mount)) if text == mount else text.replace(f'{mount}"', f'{self.path(mount)}"')
-        return text.replace("0.0.0.0", self.address)
+        return text.replace("0.0.0.0", self.address).replace(OUTSIDE, OUTSIDE_ADDRESS)
 
 
 class Engine:
@@ -242,6 +245,7 @@ class Cluster:
             [container] = [one for one in template["spec"]["initContainers"] if one["name"] == "watchkeeper"]
             pod = self._add(name, "models", template, container)
             self.engines[name] = Engine(pod.address)
+        self.engines[OUTSIDE] = Engine(OUTSIDE_ADDRESS)
 
     def _next_address(self) -> str:
         return f"127.0.1.{len(self.pods) + 10}"
@@ -375,6 +379,10 @@ def cluster(render: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
             "node": {
                 "podResources": {"enabled": True}, "config": {"accelerators": {"placement": {"interval_seconds": 1}}},
             },
+            "gateway": {"replicas": 2},
+            "engines": {
+                "enabled": True, "config": {"engines": [{"url": f"http://{OUTSIDE}:8000", "interval_seconds": 1}]},
+            },
             "metrics": {name: {"enabled": True} for name in ("podMonitor", "sidecarMonitor", "prometheusRule")},
         })  # fmt: skip
         chart = folder / "vllm"
@@ -447,6 +455,24 @@ def test_a_request_to_an_engine_meets_its_pods_device_in_one_query(
     assert (labels["gen_ai_request_model"], labels["hw_id"]) == (MODEL, DEVICE.format(place))
 
 
+def test_what_an_engine_without_a_sidecar_counts_is_counted_once_in_the_whole_cluster(
+    cluster: Cluster, prometheus: PrometheusServer
+) -> None:
+    told = {"server_address": OUTSIDE_ADDRESS, "gen_ai_token_type": "input"}
+    counted = f'watchkeeper_engine_tokens_total{{server_address="{OUTSIDE_ADDRESS}",gen_ai_token_type="input"}}'
+    [reader] = cluster.of("engines")
+    prometheus.wait_for(
+        f'count(watchkeeper_engine_up{{server_address="{OUTSIDE_ADDRESS}"}} == 1) == 1', PATIENCE_SECONDS
+    )
+    before = reader.total("watchkeeper_engine_tokens_total", **told)
+
+    assert all(cluster.engines[OUTSIDE].answers() for _ in range(7))
+
+    prometheus.wait_for(f"sum({counted}) == {before + 700}", PATIENCE_SECONDS)
+    [row] = prometheus.query(f"count by (pod) ({counted})")
+    assert row["metric"] == {"pod": "wk-watchkeeper-engines-0"}
+
+
 def test_calls_told_to_a_sidecar_are_counted_with_its_pod_and_model(
     cluster: Cluster, prometheus: PrometheusServer
 ) -> None:
@@ -481,7 +507,7 @@ def test_what_sidecars_counted_reaches_the_detectors_which_share_the_partitions(
 def test_the_pod_of_helm_test_finds_its_call_in_the_gateways_metrics(cluster: Cluster) -> None:
     [manifest] = [one for one in cluster.manifests if one["kind"] == "Pod"]
     [container] = manifest["spec"]["containers"]
-    [gateway] = cluster.of("gateway")
+    gateway = cluster.of("gateway")[0]
     [host] = {one.split("://")[1].rpartition(":")[0] for one in container["args"] if "://" in one}
     assert host.startswith(f"{gateway.name}.")
     arguments = [one.replace(host, gateway.address) for one in container["args"]]
@@ -491,7 +517,7 @@ def test_the_pod_of_helm_test_finds_its_call_in_the_gateways_metrics(cluster: Cl
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("killed", ["node", "sidecar", "gateway", "detector"])
+@pytest.mark.parametrize("killed", ["node", "sidecar", "gateway", "engines", "detector"])
 def test_one_that_is_killed_is_noticed_by_the_shipped_alert_and_goes_on_when_it_is_started_again(
     killed: str, cluster: Cluster, prometheus: PrometheusServer
 ) -> None:
@@ -550,7 +576,8 @@ def test_a_broker_that_is_killed_is_noticed_by_the_shipped_alert_and_what_waited
         tell(pod, 10)
     noticed = 'ALERTS{alertname="WatchkeeperBrokersUnreachable"}'
     prometheus.wait_for(
-        f'count({noticed} and on (instance) watchkeeper_build_info{{role="sidecar"}}) == 3', PATIENCE_SECONDS
+        f'count({noticed} and on (instance) watchkeeper_build_info{{role="sidecar",namespace="models"}}) == 3',
+        PATIENCE_SECONDS,
     )
     assert all(pod.is_running for pod in cluster.pods.values())
     cluster.broker.start()

@@ -12,8 +12,7 @@ As YAML; what is set to nothing counts as empty, but for the image, which has to
 container that should go on running would be waited for without end.
 */}}
 {{- define "watchkeeper-sidecar.values" -}}
-{{- $values := deepCopy (default dict (index .Values "watchkeeper-sidecar")) -}}
-{{- if not $values }}{{ fail "\n\nwatchkeeper-sidecar: has nothing below it, which takes its defaults away; leave the key out, or write {}\n" }}{{ end -}}
+{{- $values := deepCopy (index .Values "watchkeeper-sidecar") -}}
 {{- if not (kindIs "map" $values.image) }}{{ fail "\n\nwatchkeeper-sidecar.image: has nothing below it, which takes its defaults away; leave the key out, or write {}\n" }}{{ end -}}
 {{- with include "watchkeeper-sidecar.overLimits" (dict "resources" $values.resources "name" "watchkeeper-sidecar.resources") }}{{ fail (printf "\n\n%s\n" .) }}{{ end -}}
 {{- range tuple "config" "engine" "state" }}{{ $_ := set $values . (default dict (get $values .)) }}{{ end -}}
