@@ -34,9 +34,9 @@ MAX_IN_VAIN: Final = 16
 layouts of one length tried in vain, each at a fifth of what reading costs, until those that read less than half as many
 spans lose one. The first of a length is tried for nothing: it may know more soon.
 """
-LEARNING_EVERY: Final = 128
+LEARNING_EVERY: Final = 64
 """spans that were not known, for one that is learned from, which costs as much as reading ten"""
-_LEARNED_AT_ONCE: Final = 64
+_LEARNED_AT_ONCE: Final = 256
 """the first ones that were not known"""
 _KNOWN_BYTES: Final = 1024
 _LEAF_BYTES: Final = 256

@@ -350,7 +350,7 @@ def test_when_the_room_is_full_all_are_forgotten(monkeypatch: pytest.MonkeyPatch
 def test_no_more_memory_is_held_than_is_counted(attributes: int) -> None:
     known = Attributes()
     seen = []
-    for number in range(layouts._LEARNED_AT_ONCE):
+    for number in range(64):
         raw = span({f"{at}": "" for at in range(attributes)}, name="\U0001f600" + "x" * number)
         seen.append((raw, generally(raw, known)))
     found = Layouts(known)
