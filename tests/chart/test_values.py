@@ -267,7 +267,7 @@ def test_values_that_contradict_each_other_are_refused_with_the_way_out(
         {"config": {"capture": {"share": 0.1, "path": "/var/lib/watchkeeper/calls"}, "state_folder": ""}},
         {"config": {"checks": {"secrets": {"canaries_file": "/run/canaries/list"}}}, "gateway": {
             "extraVolumes": [{"name": "canaries", "secret": {"secretName": "{{ .Release.Name }}-canaries"}}],
-            "extraVolumeMounts": [{"name": "canaries", "mountPath": "/run/canaries", "readOnly": True}],
+            "extraVolumeMounts": [{"name": "canaries", "mountPath": "/var/run/canaries", "readOnly": True}],
         }},
         {"node": {"config": {"engines": [{"url": "https://vllm:8000", "ca_file": "/etc/ssl/certs/ca.pem"}]}}},
         {"gateway": {"resources": {"requests": {"memory": "768Mi"}, "limits": {"cpu": 2, "ephemeral-storage": "1G"}}}},
@@ -278,6 +278,10 @@ def test_values_that_contradict_each_other_are_refused_with_the_way_out(
         {"report": {"schedule": "*/15,08-9/2 ? 08 jan,Feb-MAR mon-FRI", "timeZone": "Asia/Kolkata"}},
         {"report": {"schedule": "@daily", "timeZone": "UTC"}},
         {"node": {"serviceAccount": {"name": "a"}}, "gateway": {"serviceAccount": {"name": "a", "create": False}}},
+        {"gateway": {"service": {"annotations": {"dns": "{{ of another }}"}}}},
+        {"config": {"cost": {"prices_file": "/opt/prices.yaml"}}},
+        {"auth": {"web": {"existingSecret": "web"}},
+            "config": {"web": {"token_file": "/var/run/secrets/watchkeeper/auth-web/token"}}},
         {"gateway": {"extraContainers": [{"name": "side", "image": "a:1", "ports": [{"containerPort": 8080}]}]}},
     ],
 )  # fmt: skip

@@ -81,8 +81,8 @@
 {{- end -}}
 
 {{/*
-Paths of the configuration that are on no mount. The root cannot be written; files are looked for in mounts, but for those
-of the image's own authorities, and only those that the component reads.
+Paths of the configuration that are on no mount. The root cannot be written; of files that are read, those in /run can be on a
+mount alone, while an image may have others, and only those count that the component reads.
 */}}
 {{- define "watchkeeper.pathMistakes" -}}
 {{- $found := list -}}
@@ -108,20 +108,20 @@ of the image's own authorities, and only those that the component reads.
 {{- if eq .component "node" }}{{ $read = omit $read "otlp" "tap" "kafka" "checks" "drift" }}{{ end -}}
 {{- if eq .component "detector" }}{{ $read = omit $read "otlp" "tap" }}{{ end -}}
 {{- if eq .component "report" }}{{ $read = pick $read "exporters" }}{{ end -}}
-{{- range regexFindAll "\"[a-z_]+_(file|folder)\":\"/[^\"]+\"" ($read | toJson) -1 -}}
+{{- range regexFindAll "\"[a-z_]+_(file|folder)\":\"/(var/)?run/[^\"]+\"" ($read | toJson) -1 -}}
 {{- $key := regexFind "[a-z_]+" . -}}
 {{- $path := regexFind "/[^\"]+" . -}}
-{{- if not (include "watchkeeper.isBelow" (dict "path" $path "folders" (concat $mounts (list "/etc/ssl" "/etc/pki" "/usr")))) -}}
+{{- if not (include "watchkeeper.isBelow" (dict "path" $path "folders" $mounts)) -}}
 {{- $found = append $found (printf "%s.config: %s, %s, is on no volume, so nothing would be there; mount it with extraVolumes and extraVolumeMounts" $.component $key $path) -}}
 {{- end -}}
 {{- end -}}
 {{- join "\n" $found -}}
 {{- end -}}
 
-{{/* Whether a path is one of these folders, or in one: text or nothing. Takes {path, folders}. */}}
+{{/* Whether a path is one of these folders, or in one: text or nothing. /var/run is /run. Takes {path, folders}. */}}
 {{- define "watchkeeper.isBelow" -}}
-{{- $path := clean .path -}}
-{{- range .folders }}{{ if or (eq $path .) (hasPrefix (printf "%s/" .) $path) }}yes{{ end }}{{ end -}}
+{{- $path := clean .path | replace "/var/run/" "/run/" -}}
+{{- range .folders }}{{ $folder := . | replace "/var/run/" "/run/" }}{{ if or (eq $path $folder) (hasPrefix (printf "%s/" $folder) $path) }}yes{{ end }}{{ end -}}
 {{- end -}}
 
 {{/* Kafka as the program would refuse it at its start. */}}

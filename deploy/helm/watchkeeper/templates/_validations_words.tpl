@@ -7,7 +7,7 @@
 {{- join "\n" (uniq $found) -}}
 {{- end -}}
 
-{{/* Keys of labels and annotations, and values of labels, as they are after their templates were evaluated. */}}
+{{/* Keys of labels and annotations, and values of labels; after their templates were evaluated, where they are templates. */}}
 {{- define "watchkeeper.keyMistakes" -}}
 {{- $values := .Values -}}
 {{- $found := list -}}
@@ -34,7 +34,9 @@
 {{- range $sets -}}
 {{- $path := index . 0 -}}
 {{- $isLabel := eq (index . 1) "label" -}}
-{{- range $key, $value := tpl (toYaml (default dict (index . 2))) $ | fromYaml -}}
+{{- $words := default dict (index . 2) -}}
+{{- if regexMatch "(^common|[.]pod)(Labels|Annotations)$" $path }}{{ $words = tpl (toYaml $words) $ | fromYaml }}{{ end -}}
+{{- range $key, $value := $words -}}
 {{- $prefix := ternary (splitList "/" $key | first) "a" (contains "/" $key) -}}
 {{- if or (not (regexMatch "^([^/]+/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$" $key)) (not (regexMatch (printf "^%s(\\.%s)*$" $part $part) (ternary $prefix (lower $prefix) $isLabel))) (gt (len $prefix) 253) -}}
 {{- $found = append $found (printf "%s: '%s' is no key of %s; write at most 63 letters, digits, - _ and . that begin and end with a letter or digit, after a DNS name and / where you like" $path $key (ternary "a label" "an annotation" $isLabel)) -}}
