@@ -6,16 +6,17 @@ kafka-python calls back within `poll`, in the thread that reads: all of this bel
 """
 
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from threading import Lock
 from typing import Any, Final
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError
 
 from collector.kafka import KafkaConfig
 from collector.kafka.calls import Calls
+from collector.kafka.group import Group
 from collector.kafka.keeper import Keeper
 from collector.kafka.log import Log
 from collector.kafka.states import newest
@@ -31,9 +32,6 @@ _LOG: Final = logging.getLogger("watchkeeper.source.kafka")
 _POLL_SECONDS: Final = 0.25
 _AT_ONCE: Final = 64
 """records in a reading: so many readings wait for the pipeline at most that memory stays small in a burst"""
-_FETCH_BYTES: Final = 1 << 20
-_FETCH_WAIT_MILLISECONDS: Final = 100
-"""that a broker waits for more: some wait while one of several partitions is at its end, and hold up the others"""
 _WATCH_SECONDS: Final = 2.0
 _CLIENT: Final = (("client", "source"),)
 _QUEUE: Final = (("queue", "kafka.read"),)
@@ -42,8 +40,8 @@ _QUEUE: Final = (("queue", "kafka.read"),)
 class KafkaSource:
     def __init__(self, config: KafkaConfig, settings: dict[str, Any], ledger: Ledger) -> None:
         self._config = config
-        self._settings = settings
         self._ledger = ledger
+        self._group = Group(config, settings, ledger)
         self._keeper = Keeper(settings, config.state_topic, config.dead_topic, ledger)
         self._log = Log(settings)
         self._calls = {one.topic: Calls(one, ledger) for one in config.calls}
@@ -78,6 +76,7 @@ class KafkaSource:
                 self._resume(consumer, partition)
             self._watch(consumer, now)
             reading = self._reading(consumer.poll(timeout_ms=int(_POLL_SECONDS * 1000), max_records=_AT_ONCE))
+            self._join_anew_where_shut_out(consumer)
         except (KafkaError, OSError, ValueError) as error:
             raise self._failed(error) from None
         self._ledger.set(kafka.CONNECTED, 1.0, _CLIENT)
@@ -107,21 +106,7 @@ class KafkaSource:
     def _connected(self) -> Any:
         if self._consumer is not None:
             return self._consumer
-        config = self._config
-        consumer = KafkaConsumer(
-            **self._settings,
-            group_id=config.group,
-            group_instance_id=config.member or None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-            partition_assignment_strategy=[CooperativeStickyAssignor],
-            session_timeout_ms=int(config.session_seconds * 1000),
-            heartbeat_interval_ms=int(config.session_seconds * 100),  # so late the others hear of one that is gone
-            fetch_max_wait_ms=_FETCH_WAIT_MILLISECONDS,
-            max_partition_fetch_bytes=_FETCH_BYTES,
-            fetch_max_bytes=8 * _FETCH_BYTES,
-        )
+        consumer = self._group.consumer(time.monotonic())
         try:
             self._check_topics(consumer, self._topics)
             consumer.subscribe(self._topics, listener=_Listener(self))
@@ -129,7 +114,14 @@ class KafkaSource:
             consumer.close(timeout_ms=500)
             raise
         self._consumer = consumer
+        self._count_owned()
         return consumer
+
+    def _join_anew_where_shut_out(self, consumer: Any) -> None:
+        state, has_partitions = consumer.group_metadata().state, bool(self._owned or self._fresh)
+        if self._group.is_shut_out(state, time.monotonic(), has_partitions=has_partitions):
+            self._consumer = None
+            consumer.close(timeout_ms=500)
 
     def _check_topics(self, consumer: Any, topics: Sequence[str]) -> None:
         """:raises Retryable: one is not there, or states would have no place"""
@@ -154,6 +146,8 @@ class KafkaSource:
         self._count_owned()
 
     def left(self, partitions: Iterable[TopicPartition], event: str) -> None:
+        if event == "lost":
+            self._group.forget_claims()
         for partition in partitions:
             self._ledger.add(kafka.REBALANCES, 1, (("event", event),))
             self._fresh.discard(partition)
@@ -166,9 +160,9 @@ class KafkaSource:
         self._count_owned()
 
     def _count_owned(self) -> None:
-        for topic in (self._config.ticks_topic, *self._calls):
+        for topic in self._topics:
             count = sum(partition.topic == topic for partition in self._owned)
-            self._ledger.set(kafka.PARTITIONS, count, (("topic", topic),))
+            self._ledger.set(kafka.PARTITIONS, count, (("group", self._config.group), ("topic", topic)))
 
     def _resume(self, consumer: Any, partition: TopicPartition) -> None:
         """:raises KafkaError: what was kept cannot be read now; the partition waits"""
@@ -257,6 +251,9 @@ class KafkaSource:
         if 0 <= now - self._watched_at < _WATCH_SECONDS:
             return
         self._watched_at = now
+        for topic in self._topics:
+            count = len(consumer.partitions_for_topic(topic) or ())
+            self._ledger.set(kafka.TOPIC_PARTITIONS, count, (("group", self._config.group), ("topic", topic)))
         behind, age = 0, 0.0
         # who has no partitions asks all the same: the client is silent about brokers that are away
         asked = list(self._next) or [TopicPartition(self._topics[0], 0)]

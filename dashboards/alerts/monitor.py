@@ -16,7 +16,7 @@ def alerts(values: Values) -> tuple[Alert, ...]:
     scope = scope_of(values)
     return (
         _watchdog(), _down(scope, values), _collector(scope), _engine(scope), _dropped(scope, values), _exporter(scope),
-        _limits(scope), _failing(scope), _evidence(scope), _brokers(scope), _kafka(scope),
+        _limits(scope), _failing(scope), _evidence(scope), _brokers(scope), _unread(scope), _kafka(scope),
         _certificate(scope, values), _stale(scope),
     )  # fmt: skip
 
@@ -293,6 +293,42 @@ def _brokers(scope: Scope) -> Alert:
             case("away", "20m", given(kafka.CONNECTED, "1x3 0x30", client="exporter", instance="a"),
                  fires=fires("warning", {"client": "exporter", "instance": "a"}, "0", 240)),
             case("a broker is started anew", "20m", given(kafka.CONNECTED, "1x3 0x5 1x30", client="exporter", instance="a")),
+        ),
+    )  # fmt: skip
+
+
+def _unread(scope: Scope) -> Alert:
+    labels = (*scope.extra, "group", "topic")
+    read = f"sum by ({listed(labels)}) ({m(kafka.PARTITIONS)})"
+    ticks = {"group": "watchkeeper", "topic": "watchkeeper.ticks"}
+    return Alert(
+        name="WatchkeeperPartitionsUnread",
+        area="monitor",
+        rules=(Rule("warning", f"max by ({listed(labels)}) ({m(kafka.TOPIC_PARTITIONS)}) - {read} > 0", "10m"),),
+        labels=labels,
+        title=Text("Partitions are read by nobody", "有分区无人读取"),
+        summary=Text("{value} partitions of {topic} are read by no member of {group} since {since}", "{topic} 有 {value} 个分区没有 {group} 的成员读取，自 {since}"),
+        detail=Text("What is written to them waits, and is deleted after the topic's retention.", "写入这些分区的消息在等待，超过 topic 保留期即被删除。"),
+        show=COUNT,
+        runbook=Runbook(
+            meaning=Text("Segments whose counts lie there are judged late; nobody reports their lag. Nothing is lost before `retention.ms`.",
+                         "落在其中的 segment 会推迟判断，也没有人报告其积压；在 `retention.ms` 之前不会丢失。"),
+            first=Text("Every detector up (WatchkeeperAgentDown)? Then who has what: `watchkeeper_kafka_partitions` by instance. Start the one that has none again.",
+                       "所有检测器是否在线（WatchkeeperAgentDown）？再按实例看 `watchkeeper_kafka_partitions`，重启没有分区的实例。"),
+            false_alarm=Text("A detector that reads a large `watchkeeper.state` before it begins.", "检测器开始前正在读取很大的 `watchkeeper.state`。"),
+            next=Text("`kafka-consumer-groups.sh --describe --state --group` of the group; `watchkeeper_kafka_errors_total{reason=\"ShutOut\"}`; `watchkeeper_kafka_rebalances_total`.",
+                      "对该组执行 `kafka-consumer-groups.sh --describe --state --group`；`watchkeeper_kafka_errors_total{reason=\"ShutOut\"}`；`watchkeeper_kafka_rebalances_total`。"),
+            dashboard="wk-monitor",
+        ),
+        cases=(
+            case("one of two has none", "20m", given(kafka.TOPIC_PARTITIONS, "4x30", **ticks, instance="a"),
+                 given(kafka.PARTITIONS, "2x30", **ticks, instance="a"), given(kafka.PARTITIONS, "2x3 0x30", **ticks, instance="b"),
+                 fires=fires("warning", ticks, "2", 240)),
+            case("one hands over to another", "20m", given(kafka.TOPIC_PARTITIONS, "4x30", **ticks, instance="a"),
+                 given(kafka.PARTITIONS, "4x3 0x30", **ticks, instance="a"), given(kafka.PARTITIONS, "0x5 4x30", **ticks, instance="b")),
+            case("another group reads it too", "20m", given(kafka.TOPIC_PARTITIONS, "4x30", **ticks, instance="a"),
+                 given(kafka.PARTITIONS, "3x30", **ticks, instance="a"), given(kafka.PARTITIONS, "4x30", **(ticks | {"group": "mine"}), instance="b"),
+                 fires=fires("warning", ticks, "1", 0)),
         ),
     )  # fmt: skip
 

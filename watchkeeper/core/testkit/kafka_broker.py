@@ -5,6 +5,11 @@ What Apache Kafka does otherwise: a broker that was killed has lost what it held
 partitions; nothing is compacted; reading past the end is answered with nothing instead of an error; the end of a
 partition is listed as the first record of its last batch, not the last. Tests that this touches say so.
 
+A member with a name of its own (`group.instance.id`) waits 3 s for the answer to its joining and 3 s for its
+partitions, and neither counts as a sign of life, nor does a heartbeat during a rebalance: with a short session it is
+thrown out as soon as it is in. A leader that is thrown out stays the leader: no later generation has an assignment, and
+no client can mend that. So who is killed in a test under its name has a long session, and is back before it is over.
+
 `KeepingKafkaBroker` is another one, noida-db: it takes no message above a mebibyte, and after `stop` and `start` it has
 what it held. It lets no dead member of a group go, so groups are tested with the first.
 """

@@ -27,7 +27,12 @@ LAG: Final = Metric(
     ("topic", "partition"),
 )  # fmt: skip
 PARTITIONS: Final = Metric(
-    "watchkeeper.kafka.partitions", Kind.GAUGE, "{partition}", "Partitions that are read here.", ("topic",),
+    "watchkeeper.kafka.partitions", Kind.GAUGE, "{partition}", "Partitions that are read here.", ("group", "topic"),
+)  # fmt: skip
+TOPIC_PARTITIONS: Final = Metric(
+    "watchkeeper.kafka.topic.partitions", Kind.GAUGE, "{partition}",
+    "Partitions that the topic has: the members of the group read so many together, or some are read by nobody.",
+    ("group", "topic"),
 )  # fmt: skip
 REBALANCES: Final = Metric(
     "watchkeeper.kafka.rebalances", Kind.COUNTER, "{partition}",
@@ -43,7 +48,7 @@ MISSED: Final = Metric(
 )  # fmt: skip
 
 EXPORTED: Final = (SENT, SENT_SIZE, DROPPED, CONNECTED, ERRORS)
-READ: Final = (CONNECTED, ERRORS, LAG, PARTITIONS, REBALANCES, DEAD, MISSED)
+READ: Final = (CONNECTED, ERRORS, LAG, PARTITIONS, TOPIC_PARTITIONS, REBALANCES, DEAD, MISSED)
 METRICS: Final = (
-    SENT, SENT_SIZE, DROPPED, CONNECTED, ERRORS, LAG, PARTITIONS, REBALANCES, DEAD, MISSED,
+    SENT, SENT_SIZE, DROPPED, CONNECTED, ERRORS, LAG, PARTITIONS, TOPIC_PARTITIONS, REBALANCES, DEAD, MISSED,
 )  # fmt: skip
