@@ -58,12 +58,17 @@ class Group:
             max_partition_fetch_bytes=_FETCH_BYTES,
             fetch_max_bytes=8 * _FETCH_BYTES,
         )
-        self._assignor, self._stable_since, self._kept_at = assignor, None, now
+        self._assignor = assignor
+        self.begin_patience(now)
         return consumer
 
     def forget_claims(self) -> None:
         """The group threw us out: what was ours is nobody's, or another's."""
         self._assignor.member_assignment = None
+
+    def begin_patience(self, now: float) -> None:
+        """The brokers are away: what passes meanwhile says nothing of the group."""
+        self._stable_since, self._kept_at = None, now
 
     def is_shut_out(self, state: str, now: float, *, has_partitions: bool) -> bool:
         """

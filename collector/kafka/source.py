@@ -78,6 +78,7 @@ class KafkaSource:
             reading = self._reading(consumer.poll(timeout_ms=int(_POLL_SECONDS * 1000), max_records=_AT_ONCE))
             self._join_anew_where_shut_out(consumer)
         except (KafkaError, OSError, ValueError) as error:
+            self._group.begin_patience(time.monotonic())
             raise self._failed(error) from None
         self._ledger.set(kafka.CONNECTED, 1.0, _CLIENT)
         return reading

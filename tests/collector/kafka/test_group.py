@@ -135,3 +135,11 @@ def test_who_has_partitions_reads_on_whatever_becomes_of_the_group() -> None:
 
     assert shut_out(joining, JOINING, 0, 600, has_partitions=True) == []
     assert not ledger.drain(0.0)
+
+
+def test_the_time_in_which_brokers_were_away_is_not_held_against_the_group() -> None:
+    joining, _ = group()
+
+    assert shut_out(joining, IN, 0, 100) == []
+    joining.begin_patience(500.0)
+    assert shut_out(joining, JOINING, 501, 540)[0] == 530
