@@ -33,7 +33,8 @@ class Group:
         self._config = config
         self._settings = settings
         self._ledger = ledger
-        self._member = config.member
+        self.member = config.member
+        """name that we join with; empty: none, or given up"""
         self._assignor: Any = None
         self._stable_since: float | None = None
         self._kept_at = 0.0
@@ -47,7 +48,7 @@ class Group:
         consumer = KafkaConsumer(
             **self._settings,
             group_id=self._config.group,
-            group_instance_id=self._member or None,
+            group_instance_id=self.member or None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
@@ -90,7 +91,7 @@ class Group:
             return False
         self._ledger.add(kafka.ERRORS, 1, (("client", "source"), ("reason", "ShutOut")))
         self._tell(is_shut_out=True)
-        self._member = ""
+        self.member = ""
         return True
 
     def _tell(self, *, is_shut_out: bool) -> None:
@@ -102,5 +103,5 @@ class Group:
             _LOG.warning("group %s has this member again", group)
             return
         seconds = _PATIENCE_SESSIONS * self._config.session_seconds
-        name = f" without its name {self._member}" if self._member else ""
+        name = f" without its name {self.member}" if self.member else ""
         _LOG.warning("group %s did not keep this member for %g s; it joins anew%s", group, seconds, name)

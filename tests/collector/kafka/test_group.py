@@ -103,7 +103,10 @@ def shut_out(joining: Group, state: str, begin: int, end: int, *, has_partitions
 def test_who_is_not_let_in_for_three_sessions_joins_anew_without_its_name(caplog: pytest.LogCaptureFixture) -> None:
     joining, ledger = group()
     with caplog.at_level(logging.WARNING):
-        assert shut_out(joining, JOINING, 0, 33) == [30, 31, 32]
+        assert shut_out(joining, JOINING, 0, 30) == []
+        assert joining.member == "detector-0"
+        assert shut_out(joining, JOINING, 30, 33) == [30, 31, 32]
+        assert joining.member == ""
         assert shut_out(joining, IN, 33, 50) == []
 
     [counted] = ledger.drain(0.0)
