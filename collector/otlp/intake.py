@@ -106,7 +106,7 @@ class Intake:
         self._lock = Lock()
         self._closed = False
         self._inbox: Inbox[Reading] = Inbox(config.queue_capacity_bytes)
-        self._queue_length = 0
+        self._queue_length = self._taken_length = 0
         attributes, origins = Attributes(config.tenant_attribute), Origins(config.tenant_attribute)
         self._pending = Pending(int(config.queue_capacity_bytes * _PENDING_SHARE))
         self._calls, self._messages = Calls(), Messages(MAX_TEXT_CHARACTERS)
@@ -127,8 +127,8 @@ class Intake:
 
     @property
     def queue_length(self) -> int:
-        """Accepted items held."""
-        return self._queue_length + len(self._pending)
+        """Accepted items held, until they are folded."""
+        return self._taken_length + self._queue_length + len(self._pending)
 
     @property
     def queue_size_bytes(self) -> int:
@@ -159,7 +159,7 @@ class Intake:
         """Everything taken since the last call, but for metrics that wait for their sender to be known."""
         with self._lock:
             held = self._inbox.take()
-            self._queue_length = 0
+            self._taken_length, self._queue_length = self._taken_length + self._queue_length, 0
             self._held_since = None
             released = self._release(now)
             silent = self._metrics.silent(now)
@@ -172,6 +172,12 @@ class Intake:
             items=sum(reading.items for reading in held) + len(released),
             judgements=tuple(judged for reading in held for judged in reading.judgements),
         )
+
+    def folded(self) -> None:
+        """What was read is counted, and no longer held."""
+        with self._lock:
+            self._taken_length = 0
+            self._inbox.release()
 
     def close(self) -> None:
         """Refuse from now on; what is held can still be read."""

@@ -79,6 +79,9 @@ class OtlpSource:
         self._report(now)  # before it is emptied: afterwards it is always empty
         return self._intake.read(now)
 
+    def folded(self) -> None:
+        self._intake.folded()
+
     def close(self) -> None:
         """Tell senders to come back later for the time of grace, then stop listening."""
         self._closed = True

@@ -101,6 +101,9 @@ class TapSource:
         samples = [Sample(engines.INTER_TOKEN_LATENCY, many, now, labels) for labels, many in gaps.items()]
         return Reading((*samples, *self._requests_in_flight(now)), (), tuple(calls), len(calls))
 
+    def folded(self) -> None:
+        self._inbox.release()
+
     def close(self) -> None:
         """Stop listening, let open requests end within `drain_seconds`, end the rest."""
         self._closed = True

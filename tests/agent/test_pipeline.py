@@ -27,7 +27,7 @@ from watchkeeper.core.records import (
     Text,
     Vantage,
 )
-from watchkeeper.core.vocabulary import engines, health, requests
+from watchkeeper.core.vocabulary import engines, health, outputs, requests
 
 CALL: dict[str, Any] = {
     "at": 1000.0, "service": "chat", "request_model": "m", "duration_seconds": 1.5, "input_tokens": 7,
@@ -156,6 +156,30 @@ def test_a_check_reads_text_and_probabilities_among_calls_that_have_neither() ->
     pipeline.accept("otlp", Reading(completions=(Completion(at=5.0), text, probabilities)), 6.0)
 
     assert reader.read == [text, probabilities]
+
+
+def test_when_there_is_no_more_time_calls_are_counted_and_their_answers_not_read() -> None:
+    ledger, batches = Ledger(), list[Batch]()
+    aggregate = Aggregate(ledger, max_series=500, max_values_per_label=50)
+
+    class Slow:
+        def score(self, call: Any) -> tuple[()]:
+            pipeline.give_up_checking()
+            return ()
+
+    checks = Checks(aggregate, ledger, [Running("slow", Slow())])
+    pipeline = Pipeline(aggregate, ledger, [batches.append], checks=checks)
+    calls = (Completion(at=5.0), *(Completion(at=5.0, text=Text("asked", "said")) for _ in range(3)))
+
+    pipeline.accept("otlp", Reading(completions=calls, items=4), 6.0)
+    pipeline.accept("otlp", Reading(completions=calls, items=4), 6.0)
+    pipeline.tick(7.0)
+
+    found = values(batches)
+    assert found[requests.REQUESTS.name, (("gen_ai.operation.name", "chat"), ("outcome", "ok"))] == 8
+    assert found[health.EXPORTED.name, (("source", "otlp"),)] == 8
+    assert found[outputs.DROPPED.name, (("check", "slow"), ("reason", "shutdown"))] == 5
+    assert pipeline.unchecked == 5
 
 
 def test_what_the_tap_brought_of_a_call_is_counted_once_and_seen_from_both_sides() -> None:

@@ -3,6 +3,7 @@
 import http.client
 import http.server
 import json
+import random
 import socket
 import subprocess
 import sys
@@ -178,15 +179,8 @@ class _Keep(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def test_what_was_acknowledged_before_sigterm_reaches_the_collector_and_the_exit_is_0(tmp_path: Path) -> None:
-    with Collector() as collector:
-        push = {"enabled": True, "endpoint": f"http://127.0.0.1:{collector.server_port}", "compression": "none"}
-        with RunningWatchkeeper(tmp_path, {"exporters": {"otlp": push | {"interval_seconds": 3600}}}) as running:
-            for number in range(50):
-                assert post(running.http_port, span_request(1 + number).SerializeToString()) == 200
-            code = running.stop()
-        collector.shutdown()
-
+def pushed_requests(collector: Collector) -> float:
+    """By the last push."""
     counted = 0.0
     for path, body in collector.bodies:
         if path.endswith("/v1/metrics"):
@@ -199,7 +193,42 @@ def test_what_was_acknowledged_before_sigterm_reaches_the_collector_and_the_exit
                 if metric.name == "watchkeeper.requests"
                 for point in metric.sum.data_points
             )
-    assert (code, counted) == (0, 50)
+    return counted
+
+
+def test_what_was_acknowledged_before_sigterm_reaches_the_collector_and_the_exit_is_0(tmp_path: Path) -> None:
+    with Collector() as collector:
+        push = {"enabled": True, "endpoint": f"http://127.0.0.1:{collector.server_port}", "compression": "none"}
+        with RunningWatchkeeper(tmp_path, {"exporters": {"otlp": push | {"interval_seconds": 3600}}}) as running:
+            for number in range(50):
+                assert post(running.http_port, span_request(1 + number).SerializeToString()) == 200
+            code = running.stop()
+        collector.shutdown()
+
+    assert (code, pushed_requests(collector)) == (0, 50)
+
+
+def test_a_flood_of_text_that_is_ended_by_sigterm_is_counted_whole(tmp_path: Path) -> None:
+    """Its checks take longer than there is time for."""
+    words, chance = [f"word{number}" for number in range(90)], random.Random(1)
+    bodies = []
+    for number in range(56):
+        body = ExportTraceServiceRequest()
+        for one in range(500):
+            text = {"gen_ai.completion.0.content": " ".join(chance.choices(words, k=150))}
+            body.MergeFrom(span_request(1 + 500 * number + one, **text))
+        bodies.append(body.SerializeToString())
+    with Collector() as collector:
+        push = {"enabled": True, "endpoint": f"http://127.0.0.1:{collector.server_port}", "compression": "none"}
+        otlp = {"shutdown_grace_seconds": 0.1, "queue_capacity_bytes": 100_000_000}
+        with RunningWatchkeeper(
+            tmp_path, {"shutdown_seconds": 4, "otlp": otlp, "exporters": {"otlp": push}}
+        ) as running:
+            assert {post(running.http_port, body) for body in bodies} == {200}
+            code = running.stop()
+        collector.shutdown()
+
+    assert (code, pushed_requests(collector)) == (0, 56 * 500)
 
 
 def test_a_collector_that_never_answers_does_not_hold_up_the_shutdown(tmp_path: Path) -> None:

@@ -33,6 +33,18 @@ class Script:
         self.closed = True
 
 
+class Folding(Readings):
+    """Where whatever is handed over is folded at once."""
+
+    def put(self, item: tuple[str, Reading, threading.Event], block: bool = True, timeout: float | None = None) -> None:
+        super().put(item, block, timeout)
+        item[2].set()
+
+    def next(self) -> tuple[str, Reading]:
+        name, reading, _ = self.get(timeout=5)
+        return name, reading
+
+
 def fails(error: Exception) -> Callable[[], Reading]:
     def step() -> Reading:
         raise error
@@ -115,16 +127,17 @@ def test_a_thread_that_an_error_ends_is_told_by_kind_and_place_without_its_words
 
 
 def test_a_source_that_recovers_is_up_again_and_brings_its_reading() -> None:
-    readings: Readings = queue.Queue()
+    readings = Folding()
     ledger = Ledger()
     source = Script(lambda: READING)
     runner = SourceRunner("x", source, 0.01, readings, ledger)
     runner.start()
 
-    assert readings.get(timeout=5) == ("x", READING)
+    assert readings.next() == ("x", READING)
     runner.report(time.monotonic())
     runner.stop()
-    assert runner.join(5)
+    runner.join(5)
+    assert not runner.is_alive()
 
     assert gauge(ledger, health.SOURCE_UP) == [1.0]
     assert source.closed
@@ -145,7 +158,8 @@ def test_a_source_that_hangs_is_shown_down_and_does_not_hold_up_the_stop() -> No
 
     runner.report(time.monotonic() + 3600)
     runner.stop()
-    assert not runner.join(0.05)
+    runner.join(0.05)
+    assert runner.is_alive()
 
     assert gauge(ledger, health.SOURCE_UP) == [0.0]
     release.set()
@@ -163,7 +177,8 @@ def test_closing_a_source_that_failed_is_not_taken_for_a_recovery(caplog: pytest
     failed.wait(5)
 
     runner.stop()
-    assert runner.join(5)
+    runner.join(5)
+    assert not runner.is_alive()
 
     assert [record.getMessage() for record in caplog.records] == ["x failed (retryable): peer away"]
 
@@ -180,29 +195,67 @@ def test_the_last_read_of_a_source_that_failed_is_not_taken_for_a_recovery(caplo
             raise Retryable("peer away")
 
     ledger = Ledger()
-    readings: Readings = queue.Queue()
+    readings = Folding()
     runner = SourceRunner("x", Away(Reading), 0.0, readings, ledger)
     runner.start()
     failed.wait(5)
 
     runner.stop()
-    assert runner.join(5)
+    runner.join(5)
+    assert not runner.is_alive()
     runner.report(time.monotonic())
 
-    assert readings.get_nowait() == ("x", READING)
+    assert readings.next() == ("x", READING)
     assert caplog.messages == ["x failed (retryable): peer away"]
     assert gauge(ledger, health.SOURCE_UP) == [0.0]
 
 
-def test_what_was_acknowledged_before_the_stop_is_still_read() -> None:
+class Held(Script):
+    """Counts what was read and is not folded."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: READING)
+        self.held = 0
+
+    def read(self, now: float) -> Reading:
+        self.held += 1
+        return super().read(now)
+
+    def folded(self) -> None:
+        self.held = 0
+
+
+def test_a_source_is_read_again_when_what_it_gave_is_folded() -> None:
     readings: Readings = queue.Queue()
+    source = Held()
+    runner = SourceRunner("x", source, 0.0, readings, Ledger())
+    runner.start()
+    _, _, first = readings.get(timeout=5)
+
+    with pytest.raises(queue.Empty):
+        readings.get(timeout=0.1)
+    assert source.held == 1
+
+    first.set()
+    _, _, second = readings.get(timeout=5)
+    assert source.held == 1
+    runner.stop()
+    second.set()
+    readings.get(timeout=5)[2].set()
+    runner.join(5)
+    assert source.held == 0
+
+
+def test_what_was_acknowledged_before_the_stop_is_still_read() -> None:
+    readings = Folding()
     runner = SourceRunner("x", Script(Reading, lambda: READING), 3600, readings, Ledger())
     runner.start()
 
     runner.stop()
 
-    assert runner.join(5)
-    assert readings.get_nowait() == ("x", READING)
+    runner.join(5)
+    assert not runner.is_alive()
+    assert readings.next() == ("x", READING)
 
 
 def test_an_exporter_that_breaks_is_shown_down_and_raises_nothing() -> None:

@@ -17,7 +17,22 @@ def test_a_full_inbox_refuses_and_keeps_what_it_holds() -> None:
 
     assert not inbox.put("refused", 3)
     assert list(inbox.take()) == ["kept"]
-    assert inbox.put("taken after the drain", 3)
+
+
+def test_what_was_taken_counts_until_it_is_released() -> None:
+    inbox: Inbox[str] = Inbox(capacity_bytes=10)
+    inbox.put("being folded", 8)
+
+    inbox.take()
+
+    assert (len(inbox), inbox.size_bytes) == (1, 8)
+    assert not inbox.put("refused", 3)
+    assert inbox.put("meanwhile", 2)
+    assert list(inbox.take()) == ["meanwhile"]
+    assert (len(inbox), inbox.size_bytes) == (2, 10)
+    inbox.release()
+    assert (len(inbox), inbox.size_bytes) == (0, 0)
+    assert inbox.put("after", 3)
 
 
 def test_one_item_larger_than_the_capacity_passes_an_empty_inbox() -> None:
@@ -35,4 +50,5 @@ def test_a_closed_inbox_refuses_but_can_be_emptied() -> None:
 
     assert not inbox.put("after", 1)
     assert list(inbox.take()) == ["before"]
+    inbox.release()
     assert inbox.size_bytes == 0

@@ -7,7 +7,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from watchkeeper import __version__
 from watchkeeper.agent import runbooks
@@ -36,12 +36,23 @@ from watchkeeper.core.vocabulary import health
 
 _LOG = logging.getLogger("watchkeeper")
 _SOURCES_SHARE: Final = 0.5
-_PIPELINE_SHARE: Final = 0.7
-_LOGS_SHARE: Final = 0.85
-"""of shutdown_seconds: by then the sources, the pipeline, and what is kept of logs have to be done"""
+_PIPELINE_SHARE: Final = 0.6
+_COUNTING_SHARE: Final = 0.75
+_LAST_TICK_SHARE: Final = 0.85
+_LOGS_SHARE: Final = 0.9
+"""
+of shutdown_seconds: by then the sources, the pipeline with its checks, what it counts without them, its last tick, and
+what is kept of logs have to be done
+"""
+_LOOK_AGAIN_SECONDS: Final = 0.05
 _STALLED_SECONDS: Final = 60.0
-_READINGS_HELD: Final = 64
-"""readings waiting for the pipeline; past it sources wait, their inboxes fill and senders are refused"""
+
+
+class Stopped(NamedTuple):
+    """How an agent ended: whether all that was acknowledged is counted, and the parts that are still at it."""
+
+    whole: bool
+    late: tuple[str, ...]
 
 
 class Agent:
@@ -61,8 +72,9 @@ class Agent:
     ) -> None:
         self._config = config
         self._ledger = Ledger()
-        self._readings: Readings = queue.Queue(_READINGS_HELD)
+        self._readings: Readings = queue.Queue()
         self._stopping = threading.Event()
+        self._ending = threading.Event()
         self._claim = Claim(config.state_folder)
         problems: list[str] = []
         self._exporters = [
@@ -158,7 +170,7 @@ class Agent:
                 _LOG.info("control API at %s", self._control.url)
             self._web.set_ready(True)
 
-    def stop(self) -> None:
+    def stop(self) -> Stopped:
         """Refuse new work, carry what was acknowledged to the exporters, close. Bounded by shutdown_seconds."""
         started, budget = time.monotonic(), self._shutdown_seconds
 
@@ -171,9 +183,18 @@ class Agent:
         with self._ledger.steps.timed("stop sources", always=True):  # leaves with the last tick, as nothing later can
             for runner in self._runners:
                 runner.stop()
-            late = [runner.name for runner in self._runners if not runner.join(left(_SOURCES_SHARE))]
-        self._stopping.set()
+            self._stopping.set()
+            for runner in self._runners:
+                runner.join(left(_SOURCES_SHARE))
         self._thread.join(left(_PIPELINE_SHARE))
+        if self._thread.is_alive():
+            self._pipeline.give_up_checking()
+            self._thread.join(left(_COUNTING_SHARE))
+            self._ending.set()
+            self._thread.join(left(_LAST_TICK_SHARE))
+        whole = not self._thread.is_alive()
+        late = [] if whole else ["pipeline"]
+        late += [runner.name for runner in self._runners if runner.is_alive()]
         self._judges.close()
         if self._wired.drift is not None:
             self._wired.drift.close(time.time())
@@ -185,16 +206,31 @@ class Agent:
         late += [guard.name for guard in self._exporters if not guard.close(left(1.0))]
         if late:
             _LOG.warning("stopped without waiting for %s: shutdown_seconds (%g) were over", ", ".join(late), budget)
+        if not whole:
+            _LOG.error("part of what was acknowledged is not counted; raise shutdown_seconds")
+        if self._pipeline.unchecked:
+            _LOG.warning(
+                "answers of %d calls were counted and not checked: shutdown_seconds (%g) were over",
+                self._pipeline.unchecked,
+                budget,
+            )
         self._web.stop()
         self._claim.release()
+        return Stopped(whole, tuple(late))
 
     def _run(self) -> None:
-        while not (self._stopping.is_set() and self._readings.empty()):
+        while not self._is_drained():
             self._failures.attempt(self._accept)
             if time.monotonic() >= self._due_at:
                 self._failures.attempt(self._tick)
         self._failures.attempt(lambda: self._pipeline.settle(time.time()))
         self._failures.attempt(self._tick)
+
+    def _is_drained(self) -> bool:
+        """Whether nothing is left, and nothing can come or is waited for: sources may have a last reading to bring."""
+        if not self._stopping.is_set() or not self._readings.empty():
+            return False
+        return self._ending.is_set() or not any(runner.is_alive() for runner in self._runners)
 
     @property
     def _due_at(self) -> float:
@@ -203,11 +239,16 @@ class Agent:
 
     def _accept(self) -> None:
         try:
-            name, reading = self._readings.get(timeout=max(0.0, self._due_at - time.monotonic()))
+            until_due = max(0.0, self._due_at - time.monotonic())
+            most = _LOOK_AGAIN_SECONDS if self._stopping.is_set() else until_due
+            name, reading, done = self._readings.get(timeout=min(until_due, most))
         except queue.Empty:
             return
         self._has_news = True
-        self._pipeline.accept(name, reading, time.time())
+        try:
+            self._pipeline.accept(name, reading, time.time())
+        finally:
+            done.set()
         if reading.reached:
             self._logs[name].reached(reading.reached)
 

@@ -83,6 +83,11 @@ class Checks:
         self._segment(completion).add(scores, completion.at)
         return tuple(scores)
 
+    def skip(self, answers: int) -> None:
+        """So many were not read, for lack of time."""
+        for one in self._of_text:
+            self._ledger.add(outputs.DROPPED, answers, ((outputs.CHECK, one.name), ("reason", "shutdown")))
+
     def tick(self) -> list[tuple[Completion, tuple[Score, ...]]]:
         """The verdicts that came late, added to their series. Never raises."""
         late: list[tuple[Completion, tuple[Score, ...]]] = []

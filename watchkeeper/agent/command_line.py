@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NoReturn, get_args
 
 from watchkeeper import __version__
 from watchkeeper.agent import config as configuration
@@ -238,9 +238,20 @@ def _watch(options: argparse.Namespace) -> int:
     signal.sigwait(_STOP_SIGNALS)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)  # a second one ends the drain at once
     log.info("stopping: draining what was acknowledged")
-    agent.stop()
+    stopped = agent.stop()
     log.info("stopped")
-    return 0
+    code = 0 if stopped.whole else 1
+    if stopped.late:
+        _leave(code)
+    return code
+
+
+def _leave(code: int) -> NoReturn:
+    """At once: the interpreter would end a thread that is still at it inside of a library, which aborts the process."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _check_config(options: argparse.Namespace) -> int:

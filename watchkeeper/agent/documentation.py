@@ -74,7 +74,8 @@ _AGENT_KEYS = {
     "role": "which sources run here: `run` is all of them in one process",
     "log_level": "how much is said on standard error",
     "tick_seconds": "how often exporters are handed what changed",
-    "shutdown_seconds": "at most so long for draining after SIGTERM",
+    "shutdown_seconds": "at most so long for draining after SIGTERM: when six tenths of it are over, calls are still "
+    "counted and their answers no longer checked",
     "web": "the one HTTP port: metrics, page, health",
     "limits": "bounds that keep memory flat whatever arrives",
     "state_folder": "what must survive a restart: evidence, references, observations; of one process alone; "

@@ -72,6 +72,13 @@ class Pipeline:
         self._pod = pod
         self._swept_at = 0.0
         self._counted: tuple[int, int] | None = None
+        self._checks_on = True
+        self.unchecked = 0
+        """calls whose answers there was no time for"""
+
+    def give_up_checking(self) -> None:
+        """There is no more time: calls are counted, their answers are no longer read. For any thread."""
+        self._checks_on = False
 
     def accept(self, source: str, reading: Reading, now: float) -> None:
         """Fold one reading of `source` into the series."""
@@ -103,12 +110,20 @@ class Pipeline:
             self._explainer.see_all(calls, now)
         if self._drift is None:  # which alone is told of calls without an answer
             calls = [call for call in calls if call.text is not None or call.token_logprobs]
-        for call in calls:
+        for at, call in enumerate(calls):
+            if not self._checks_on:
+                self._skip(len(calls) - at)
+                break
             scores = self._checks.read(call) if self._checks is not None else ()
             if self._capture is not None:
                 self._capture.take(call, scores)
             if self._drift is not None:
                 self._drift.observe(call, scores, now)
+
+    def _skip(self, answers: int) -> None:
+        self.unchecked += answers
+        if self._checks is not None:
+            self._checks.skip(answers)
 
     def _fold(self, reading: Reading, label: Labels, now: float) -> None:
         for judgement in reading.judgements:

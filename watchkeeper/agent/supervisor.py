@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from watchkeeper.core.errors import Retryable, Unavailable
-from watchkeeper.core.interfaces import Exporter, Source
+from watchkeeper.core.interfaces import Exporter, Holding, Source
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Batch, Reading
 from watchkeeper.core.vocabulary import health
@@ -19,7 +19,8 @@ HUNG_SECONDS: Final = 60.0
 _BACKOFF_SECONDS: Final = (1.0, 30.0)
 _PARKED_SECONDS: Final = 60.0
 
-Readings = queue.Queue[tuple[str, Reading]]
+Readings = queue.Queue[tuple[str, Reading, threading.Event]]
+"""of each source one at most: it waits until that is folded, and what comes meanwhile waits where it can be refused"""
 
 
 class Failures:
@@ -99,6 +100,7 @@ class SourceRunner:
         self._failures = Failures("source", name, self._count)
         self._stop = threading.Event()
         self._reading_since: float | None = None
+        self._handing_over_seconds = 0.0
         self._thread = threading.Thread(target=self._run, name=f"source-{name}", daemon=True)
 
     def start(self) -> None:
@@ -115,10 +117,13 @@ class SourceRunner:
         self._failures.end()
         threading.Thread(target=self._close, name=f"close-{self.name}", daemon=True).start()
 
-    def join(self, seconds: float) -> bool:
-        """Wait for the end; False when it did not come in time."""
+    def join(self, seconds: float) -> None:
+        """Wait for the end, at most so long."""
         self._thread.join(seconds)
-        return not self._thread.is_alive()
+
+    def is_alive(self) -> bool:
+        """Whether it may still hand something over."""
+        return self._thread.is_alive()
 
     def _close(self) -> None:
         Failures("source", self.name, self._count).attempt(self.source.close)
@@ -127,10 +132,12 @@ class SourceRunner:
     def _run(self) -> None:
         wait_seconds = 0.0
         while not self._stop.wait(wait_seconds):
-            wait_seconds = self._failures.attempt(self._read) + self.interval_seconds
+            wait_seconds = self._failures.attempt(self._read)
+            wait_seconds += max(0.0, self.interval_seconds - self._handing_over_seconds)
         self._failures.attempt(self._read)
 
     def _read(self) -> None:
+        self._handing_over_seconds = 0.0
         self._reading_since = started = time.monotonic()
         try:
             with self._ledger.steps.timed(f"read {self.name}", self._label):
@@ -139,7 +146,15 @@ class SourceRunner:
             self._reading_since = None
             self._ledger.add(health.SOURCE_READ_TIME, time.monotonic() - started, self._label)
         if reading != _NOTHING:
-            self._readings.put((self.name, reading))  # waits when the pipeline is behind: the inbox fills and refuses
+            self._hand_over(reading)
+
+    def _hand_over(self, reading: Reading) -> None:
+        started, done = time.monotonic(), threading.Event()
+        self._readings.put((self.name, reading, done))
+        done.wait()
+        if isinstance(self.source, Holding):
+            self.source.folded()
+        self._handing_over_seconds = time.monotonic() - started
 
     def _count(self, reason: str) -> None:
         self._ledger.add(health.SOURCE_FAILURES, 1, (*self._label, ("reason", reason)))

@@ -10,7 +10,8 @@ Item = TypeVar("Item")
 
 class Inbox(Generic[Item]):
     """
-    Holds what was acknowledged until the pipeline takes it. Bounded in bytes; refuses when full, never drops.
+    Holds what was acknowledged until the pipeline has folded it: what was taken counts until it is released. Bounded in
+    bytes; refuses when full, never drops.
 
     >>> inbox = Inbox(capacity_bytes=10)
     >>> inbox.put("a", size_bytes=8), inbox.put("b", size_bytes=8)
@@ -24,12 +25,14 @@ class Inbox(Generic[Item]):
         self._lock = Lock()
         self._items: deque[tuple[Item, int]] = deque()
         self._size_bytes = 0
+        self._taken: tuple[int, int] = (0, 0)
+        """items and bytes"""
         self._closed = False
 
     def put(self, item: Item, size_bytes: int) -> bool:
         """False when it is full or closed: refuse the sender with a retryable answer."""
         with self._lock:
-            full = self._size_bytes + size_bytes > self.capacity_bytes and bool(self._items)
+            full = bool(len(self)) and self.size_bytes + size_bytes > self.capacity_bytes
             if self._closed or full:
                 return False
             self._items.append((item, size_bytes))
@@ -37,11 +40,18 @@ class Inbox(Generic[Item]):
             return True
 
     def take(self) -> Sequence[Item]:
-        """Everything held, oldest first."""
+        """Everything that waits, oldest first."""
         with self._lock:
             taken, self._items = self._items, deque()
+            items, size_bytes = self._taken
+            self._taken = items + len(taken), size_bytes + self._size_bytes
             self._size_bytes = 0
         return [item for item, _ in taken]
+
+    def release(self) -> None:
+        """What was taken is worked off."""
+        with self._lock:
+            self._taken = 0, 0
 
     def close(self) -> None:
         """Refuse from now on; what is held can still be taken."""
@@ -50,7 +60,7 @@ class Inbox(Generic[Item]):
 
     @property
     def size_bytes(self) -> int:
-        return self._size_bytes
+        return self._size_bytes + self._taken[1]
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._items) + self._taken[0]

@@ -31,6 +31,15 @@ class Source(Protocol):
 
 
 @runtime_checkable
+class Holding(Protocol):
+    """A source whose queue is bounded and counts what `read` gave until that is folded."""
+
+    def folded(self) -> None:
+        """All that was read so far."""
+        ...
+
+
+@runtime_checkable
 class Resumable(Protocol):
     """
     A source that reads a log, and whose reader keeps what it made of it beside the log. Both may be called from any

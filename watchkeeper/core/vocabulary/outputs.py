@@ -114,7 +114,8 @@ FAILURES: Final = Metric(
 )  # fmt: skip
 DROPPED: Final = Metric(
     "watchkeeper.check.dropped", Kind.COUNTER, "{answer}",
-    "Answers that a check which takes long did not judge, by reason: full, failed, timed_out, refused, malformed.",
+    "Answers that a check did not judge, by reason: shutdown; of one that takes long, too: full, failed, timed_out, "
+    "refused, malformed.",
     (CHECK, "reason"),
 )  # fmt: skip
 CPU_TIME: Final = Metric(

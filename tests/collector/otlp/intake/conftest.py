@@ -115,7 +115,9 @@ class Otlp:
         return self.intake.take(signal, self.encoding, body, headers, now)
 
     def read(self, now: float = NOW) -> Reading:
-        return self.intake.read(now)
+        reading = self.intake.read(now)
+        self.intake.folded()
+        return reading
 
     def settled(self) -> Reading:
         """What is there when metrics have waited long enough for calls of the same sender."""
