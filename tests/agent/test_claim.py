@@ -33,6 +33,12 @@ def test_a_second_watchkeeper_on_a_state_folder_ends_with_a_reason_and_a_third_a
             assert third.status("/readyz") == 200
 
 
+def test_a_folder_that_is_made_is_its_owners_alone(tmp_path: Path) -> None:
+    Claim(str(tmp_path / "state")).release()
+
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+
+
 def test_a_folder_that_was_given_back_can_be_had(tmp_path: Path) -> None:
     first = Claim(str(tmp_path / "state"))
     with pytest.raises(ConfigError, match="is in use by another watchkeeper"):

@@ -32,7 +32,7 @@ class Claim:
             return
         path = Path(folder) / _FILE
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         except OSError as error:
             if error.errno == errno.ELOOP and path.is_symlink():  # what it leads to would be written over

@@ -5,11 +5,12 @@ import inspect
 import itertools
 import textwrap
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from typing import Any
 
 import msgspec
+from prometheus_client.utils import floatToGoString
 
 from watchkeeper.core.interfaces import Plugin
 from watchkeeper.core.metric import Metric
@@ -28,10 +29,11 @@ def metrics_page(metrics: Sequence[Metric], parts: Sequence[Plugin]) -> str:
         "| Prometheus name | OpenTelemetry name, unit | kind | meaning | labels | bounds |",
         "|---|---|---|---|---|---|",
     ]
+    le: Callable[[float], str] = floatToGoString
     for metric in sorted(metrics, key=lambda metric: metric.prometheus_name):
         labels = ", ".join(f"`{label}`" for label in metric.prometheus_labels)
         unit = f" ({metric.unit})" if metric.unit else ""
-        bounds = " ".join(f"{bound:g}" for bound in metric.buckets)
+        bounds = " ".join(map(le, metric.buckets))  # as `le` has them
         names = f"`{metric.prometheus_name}` | `{metric.name}`{unit}"
         rows.append(f"| {names} | {metric.kind} | {metric.help} | {labels} | {bounds} |")
     rows += ["", "## Which part fills which", "", "| part | metrics |", "|---|---|"]

@@ -53,3 +53,15 @@ def test_the_table_says_why_an_engine_works_more_tokens_than_the_calls_have():
 
 def test_the_table_calls_the_terms_of_the_ledger_by_their_metrics_names():
     assert "20 accepted = 20 exported + 0 ignored + 0 dropped + 0 held" in table(Page(PAGE), 20.0)
+
+
+def test_a_latency_above_the_highest_bound_is_known_to_be_that_at_least():
+    labels = 'gen_ai_request_model="m",watchkeeper_vantage="client"'
+    bounds = "\n".join(
+        f'gen_ai_server_time_to_first_token_seconds_bucket{{{labels},le="{le}"}} {count}'
+        for le, count in (("5.0", 5), ("10.0", 6), ("+Inf", 9))
+    )
+    page = f"# TYPE gen_ai_server_time_to_first_token_seconds histogram\n{bounds}\n{PAGE}"
+    [line] = [line for line in table(Page(page), 20.0).splitlines() if line.startswith("  first token")]
+
+    assert line.split()[2:-1] == ["4.50", "s", "≥", "10.00", "s"]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchkeeper.agent.demo.promised import PROMISED, Page, missing
+from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Outcome
 from watchkeeper.core.vocabulary import engines, health, requests
 
@@ -25,7 +26,7 @@ def progress(page: Page, elapsed_seconds: float) -> str:
     tokens = page.total(requests.TOKENS, gen_ai_token_type="output")  # noqa: S106 - a label
     pace = tokens / elapsed_seconds if elapsed_seconds else 0.0
     minutes, seconds = divmod(int(elapsed_seconds), 60)
-    first = _seconds(page.quantile(0.5, requests.SERVER_FIRST_TOKEN))
+    first = _quantile(page, 0.5, requests.SERVER_FIRST_TOKEN)
     waiting = page.total(engines.WAITING)
     left = f"  {minutes:3d}:{seconds:02d}  {calls(page):6d}  {first:>15}  {pace:6.1f}  {waiting:7.0f}"
     return f"{left}  {failed}".rstrip()
@@ -64,9 +65,9 @@ def _models(page: Page, elapsed_seconds: float) -> Iterator[str]:
         yield f"  {'':16}  {'p50':>8}  {'p95':>8}  {'calls':>6}"
         for title, metric in _LATENCIES:
             seen = {**here, "watchkeeper_vantage": "client"}
-            middle, high = (page.quantile(share, metric, **seen) for share in (0.5, 0.95))
+            middle, high = (_quantile(page, share, metric, **seen) for share in (0.5, 0.95))
             seen_calls = page.observations(metric, **seen)
-            yield f"  {title:16}  {_seconds(middle):>8}  {_seconds(high):>8}  {seen_calls:6.0f}"
+            yield f"  {title:16}  {middle:>8}  {high:>8}  {seen_calls:6.0f}"
 
 
 def _engines(page: Page) -> Iterator[str]:
@@ -82,7 +83,7 @@ def _engines(page: Page) -> Iterator[str]:
         read, written = tokens.get("input", 0.0) + cached, tokens.get("output", 0.0)
         yield f"  tokens worked      {read:,.0f} in ({cached:,.0f} of them from its cache), {written:,.0f} out"
         if read > page.total(requests.TOKENS, gen_ai_token_type="input"):  # noqa: S106 - a label
-            yield "      more than the calls': it also works for callers that hang up"
+            yield f"  {'':17}  more than the calls had: it works for callers that hang up, too"
 
 
 def _itself(page: Page) -> Iterator[str]:
@@ -101,7 +102,13 @@ def _itself(page: Page) -> Iterator[str]:
     )
 
 
-def _seconds(value: float | None) -> str:
+def _quantile(page: Page, share: float, metric: Metric, **labels: str) -> str:
+    """Above the highest bound only that is known."""
+    value = page.quantile(share, metric, **labels)
     if value is None:
         return "-"
+    return f"≥ {_seconds(value)}" if value >= metric.buckets[-1] else _seconds(value)
+
+
+def _seconds(value: float) -> str:
     return f"{value:.2f} s" if value >= 1 else f"{value * 1000:.{0 if value >= 0.1 else 1}f} ms"
