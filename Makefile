@@ -1,7 +1,7 @@
 # `make demo` shows watchkeeper at work on a real model; `make test` runs every check. Both do their own set-up.
 PYTHON := .venv/bin/python
-# Tests at a time. They wait more than they work: WORKERS=4 is quicker on two cores.
-WORKERS ?= 2
+# Tests at a time: they wait more than they work.
+WORKERS ?= 4
 
 .PHONY: demo test format lock changelog clean
 
