@@ -81,6 +81,8 @@ class OtlpSource:
 
     def folded(self) -> None:
         self._intake.folded()
+        if self._closed:  # no later report would say that nothing is held any more
+            self._report(time.time())
 
     def close(self) -> None:
         """Tell senders to come back later for the time of grace, then stop listening."""

@@ -103,6 +103,8 @@ class TapSource:
 
     def folded(self) -> None:
         self._inbox.release()
+        if self._closed:  # no later report would say that nothing is held any more
+            self._report()
 
     def close(self) -> None:
         """Stop listening, let open requests end within `drain_seconds`, end the rest."""

@@ -44,7 +44,9 @@ class Receiver:
 
     def items(self) -> int:
         """Accepted since the last call."""
-        return self.source.read(time.time()).items
+        items = self.source.read(time.time()).items
+        self.source.folded()
+        return items
 
     def refusals(self) -> dict[str, float]:
         """Reason to requests refused since the start, signals added up; those at 0 left out."""

@@ -83,7 +83,7 @@ def _engines(page: Page) -> Iterator[str]:
         read, written = tokens.get("input", 0.0) + cached, tokens.get("output", 0.0)
         yield f"  tokens worked      {read:,.0f} in ({cached:,.0f} of them from its cache), {written:,.0f} out"
         if read > page.total(requests.TOKENS, gen_ai_token_type="input"):  # noqa: S106 - a label
-            yield f"  {'':17}  more than the calls had: it works for callers that hang up, too"
+            yield f"  {'':17}  more than the calls had: also for callers that hang up"
 
 
 def _itself(page: Page) -> Iterator[str]:
