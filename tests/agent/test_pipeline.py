@@ -169,7 +169,8 @@ def test_when_there_is_no_more_time_calls_are_counted_and_their_answers_not_read
 
     checks = Checks(aggregate, ledger, [Running("slow", Slow())])
     pipeline = Pipeline(aggregate, ledger, [batches.append], checks=checks)
-    calls = (Completion(at=5.0), *(Completion(at=5.0, text=Text("asked", "said")) for _ in range(3)))
+    probabilities = Completion(at=5.0, token_logprobs=(-0.1,))  # which this check does not read
+    calls = (*(Completion(at=5.0, text=Text("asked", "said")) for _ in range(3)), probabilities)
 
     pipeline.accept("otlp", Reading(completions=calls, items=4), 6.0)
     pipeline.accept("otlp", Reading(completions=calls, items=4), 6.0)

@@ -112,7 +112,7 @@ class Pipeline:
             calls = [call for call in calls if call.text is not None or call.token_logprobs]
         for at, call in enumerate(calls):
             if not self._checks_on:
-                self._skip(len(calls) - at)
+                self._skip(calls[at:])
                 break
             scores = self._checks.read(call) if self._checks is not None else ()
             if self._capture is not None:
@@ -120,7 +120,8 @@ class Pipeline:
             if self._drift is not None:
                 self._drift.observe(call, scores, now)
 
-    def _skip(self, answers: int) -> None:
+    def _skip(self, calls: Sequence[Completion]) -> None:
+        answers = sum(call.text is not None for call in calls)
         self.unchecked += answers
         if self._checks is not None:
             self._checks.skip(answers)
