@@ -43,7 +43,7 @@ class OtlpConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shutdown_grace_seconds: Annotated[float, msgspec.Meta(ge=0, le=60)] = 1.0
     """On shutdown, time during which new requests are still answered with "retry elsewhere"."""
     queue_capacity_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 32 * MIB
-    """Bytes of acknowledged records held until the pipeline takes them; when full, senders are told to retry."""
+    """Bytes of acknowledged records held until they are counted; when full, senders are told to retry."""
     max_items_per_request: Count = 50_000
     """Spans, log records or data points in one request; more is refused before it is parsed."""
     tenant_attribute: str = ""

@@ -30,7 +30,7 @@ from watchkeeper.core.vocabulary import engines, health, requests
 from watchkeeper.core.vocabulary import tap as vocabulary
 
 _INBOX_BYTES: Final = 64 << 20
-"""ended calls, with what was kept of their bodies, until the pipeline takes them"""
+"""ended calls, with what was kept of their bodies, until the pipeline has folded them"""
 _OPEN_BYTES: Final = 64 << 20
 """bodies of open calls; past it calls pass with their bodies unread"""
 _STOP_SECONDS: Final = 5.0
