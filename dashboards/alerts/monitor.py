@@ -347,8 +347,8 @@ def _kafka(scope: Scope) -> Alert:
         show=COUNT,
         runbook=Runbook(
             meaning=Text("What detectors and reports see of these calls is less than what was. Nobody's request is touched.", "检测和报告看到的数据少于实际；用户请求不受影响。"),
-            first=Text("`full`: the brokers were away for longer than the spool holds. Deleted: readers are behind retention, add members. Unreadable: see the dead-letter topic.",
-                       "`full`：broker 不可用时间超过本地缓存；被删除：消费落后于保留期，增加成员；无法解析：查看死信 topic。"),
+            first=Text("`full`: the brokers were away for longer than the spool holds. `refused`: larger than the topic's `max.message.bytes`. `shutdown`: stopped without a `state_folder`. Deleted: readers are behind retention, add members. Unreadable: see the dead-letter topic.",
+                       "`full`：broker 不可用时间超过本地缓存；`refused`：大于 topic 的 `max.message.bytes`；`shutdown`：没有 `state_folder` 时停止；被删除：消费落后于保留期，增加成员；无法解析：查看死信 topic。"),
             false_alarm=Text("A topic emptied by hand; a first start in the middle of an old topic.", "人工清空的 topic；首次从旧 topic 中间开始读取。"),
             next=Text("`watchkeeper_kafka_lag` by partition; `watchkeeper_kafka_connected`; `watchkeeper_kafka_errors_total` by reason.", "按分区看 `watchkeeper_kafka_lag`；`watchkeeper_kafka_connected`；按原因看 `watchkeeper_kafka_errors_total`。"),
             dashboard="wk-monitor",

@@ -2,14 +2,14 @@
 
 import logging
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any, Final
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
+from kafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from exporters.kafka.spool import Message, Spool, Waiting
 from watchkeeper.core import wire
@@ -24,12 +24,15 @@ _MOST_UNSPOOLED: Final = 10_000
 _IDLE_SECONDS: Final = 0.2
 _BACKOFF_SECONDS: Final = (0.5, 10.0)
 _DELIVERY_SECONDS: Final = 15.0
+_LAST_TRY_MILLISECONDS: Final = 1000
+"""for brokers to answer, of the few seconds that a stop has"""
 _BACKLOG_SECONDS: Final = 30.0
 _PACE: Final = 20.0
 """
 seconds of a backlog that are sent in one: senders that come back one after another stay near each other, so that a
 detector holds few ticks open
 """
+_TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
 _CLIENT: Final = (("client", "exporter"),)
 _QUEUE: Final = (("queue", "kafka"),)
 
@@ -84,12 +87,21 @@ class Sender:
                     self._send(spool)
                     self._take_in(spool)
                 self._report(spool)
-            self._take_in(spool)
-            if spool.messages and not self.problem:
-                self._send(spool, is_last=True)
+            self._send_last(spool)
         finally:
             self._discard()
             spool.close()
+
+    def _send_last(self, spool: Spool) -> None:
+        """What is in no file gets a last try, though the one before failed: it is lost otherwise."""
+        self._take_in(spool)
+        if not spool.is_kept:
+            self.problem = ""
+        while spool.messages and not self.problem:
+            self._send(spool, is_last=True)
+        if spool.messages and not spool.is_kept:
+            self._dropped("shutdown", spool.messages)
+            _LOG.warning("%d messages waited in memory and are lost: %s", spool.messages, self.problem)
 
     def _take_in(self, spool: Spool) -> None:
         with self._lock:
@@ -110,10 +122,11 @@ class Sender:
         self._well()
         spool.take_off(waiting[-1])
         self._dropped("refused", len(refused))
-        for topic, count in Counter(one.message.topic for one in waiting if one.id not in refused).items():
-            size = sum(len(one.message.value) for one in waiting if one.message.topic == topic)
-            self._ledger.add(kafka.SENT, count, (("topic", topic),))
-            self._ledger.add(kafka.SENT_SIZE, size, (("topic", topic),))
+        for one in waiting:
+            if one.id not in refused:
+                topic = (("topic", one.message.topic),)
+                self._ledger.add(kafka.SENT, 1, topic)
+                self._ledger.add(kafka.SENT_SIZE, len(one.message.value), topic)
         if not is_last and time.time() - waiting[0].message.at > _BACKLOG_SECONDS:
             span = max(0.0, waiting[-1].message.at - waiting[0].message.at)
             self._stop.wait(max(0.0, span / _PACE - (time.monotonic() - started)))
@@ -123,28 +136,36 @@ class Sender:
         :return: ids of messages that the brokers will never take
         :raises KafkaError: not all the others were acknowledged
         """
+        refused = self._deliver_together(waiting)
+        # after one that is too large the client refuses all others, too: each of them is tried alone
+        return {one.id for one in waiting if one.id in refused and self._deliver_together([one])}
+
+    def _deliver_together(self, waiting: Sequence[Waiting]) -> set[int]:
         producer = self._connected()
         refused: set[int] = set()
         futures = []
         for one in waiting:
             try:
                 futures.append((one.id, producer.send(one.message.topic, one.message.value, one.message.key)))
-            except MessageSizeTooLargeError:
+            except _TOO_LARGE:
                 refused.add(one.id)
         producer.flush(_DELIVERY_SECONDS)
         for number, future in futures:
             if not future.is_done:
                 raise KafkaTimeoutError("not acknowledged in time")
-            if isinstance(future.exception, MessageSizeTooLargeError):
+            if isinstance(future.exception, _TOO_LARGE):
                 refused.add(number)
             elif future.exception is not None:
                 raise future.exception
+        if refused:
+            self._discard()
         return refused
 
     def _connected(self) -> Any:
         if self._producer is None:
+            hurry = {"bootstrap_timeout_ms": _LAST_TRY_MILLISECONDS} if self._stop.is_set() else {}
             self._producer = KafkaProducer(
-                **self._settings,
+                **(self._settings | hurry),
                 compression_type=self._compression,
                 linger_ms=5,
                 acks="all",

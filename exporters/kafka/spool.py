@@ -52,6 +52,11 @@ class Spool:
         self.messages = self.size_bytes = 0
         self._to_disk()
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether what waits is there after a restart."""
+        return not self._in_memory
+
     def put(self, messages: Sequence[Message]) -> None:
         if self._in_memory and self._file is not None and time.monotonic() - self._tried_at >= _RETRY_SECONDS:
             self._to_disk()

@@ -144,6 +144,33 @@ def test_what_waited_when_the_process_ended_leaves_after_the_next_start(broker: 
     assert len({record.started for record in ticks(broker)}) == 2
 
 
+def test_what_waits_in_memory_when_the_process_ends_is_counted_and_told(
+    broker: KafkaBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = Ledger()
+    broker.kill()
+    one = exporter(broker, ledger=ledger)
+    tell(one, *(batch(number, number) for number in range(1, 101)))
+    until(lambda: bool(one._sender.problem))
+    one.close()
+
+    said = {(sample.metric.name, sample.labels): sample.value for sample in ledger.drain(0.0)}
+    assert said["watchkeeper.kafka.dropped", (("reason", "shutdown"),)] == 100
+    assert "100 messages waited in memory and are lost" in caplog.text
+
+
+def test_what_waits_in_memory_gets_a_last_try_when_the_process_ends(broker: KafkaBroker) -> None:
+    broker.kill()
+    one = exporter(broker)
+    tell(one, *(batch(number, number) for number in range(1, 101)))
+    until(lambda: bool(one._sender.problem))
+    broker.start()
+    broker.make({"watchkeeper.ticks": 4})
+    one.close()
+
+    assert [record.at for record in ticks(broker)] == [10.0 * number for number in range(1, 101)]
+
+
 def test_a_message_that_no_broker_takes_holds_up_no_other(broker: KafkaBroker) -> None:
     ledger = Ledger()
     one = exporter(broker, ledger=ledger)

@@ -12,7 +12,8 @@ SENT_SIZE: Final = Metric(
 )  # fmt: skip
 DROPPED: Final = Metric(
     "watchkeeper.kafka.dropped", Kind.COUNTER, "{message}",
-    "Messages lost before they were sent, by reason: full (the oldest made room), refused (by the brokers), damaged.",
+    "Messages lost before they were sent, by reason: full (the oldest made room), refused (by the brokers), damaged, "
+    "shutdown (they waited in memory).",
     ("reason",),
 )  # fmt: skip
 CONNECTED: Final = Metric(
