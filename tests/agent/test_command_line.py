@@ -90,3 +90,36 @@ def test_hosts_that_no_resolver_takes_are_refused_wherever_they_stand(
         "checks.classifier.url", "engines[0]", "exporters.kafka.connection.servers", "exporters.otlp.endpoint",
         "otlp.host", "vendor_exporter[0]", "web.host",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["chek-config", "a.yaml"], "no command 'chek-config'; did you mean 'check-config'? (see watchkeeper --help)"),
+        (["frobnicate"], "no command 'frobnicate' (see watchkeeper --help)"),
+        (["reference", "aprove"], "no command 'aprove'; did you mean 'approve'? (see watchkeeper reference --help)"),
+        (
+            ["metrics", "--format", "markdwon"],
+            "argument --format: expected one of text, json, markdown, got 'markdwon'; did you mean 'markdown'? "
+            "(see watchkeeper metrics --help)",
+        ),
+        (["run", "--cofnig", "a"], "no option '--cofnig'; did you mean '--config'? (see watchkeeper run --help)"),
+        (["run", "--rloe=node"], "no option '--rloe'; did you mean '--role'? (see watchkeeper run --help)"),
+        (["--versoin", "version"], "no option '--versoin'; did you mean '--version'? (see watchkeeper --help)"),
+        (["version", "now"], "'now' is one argument too many (see watchkeeper version --help)"),
+        (["check-config"], "the following arguments are required: FILE (see watchkeeper check-config --help)"),
+        ([], "the following arguments are required: COMMAND (see watchkeeper --help)"),
+        (
+            ["ping", "--seconds", "soon"],
+            "argument --seconds: invalid float value: 'soon' (see watchkeeper ping --help)",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_command_line_that_is_none_is_one_line_with_the_nearest_that_is(
+    given: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(given)
+
+    assert (ended.value.code, capsys.readouterr().err) == (2, f"watchkeeper: {told}\n")

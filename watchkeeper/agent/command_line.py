@@ -8,7 +8,6 @@ Only this exits the process.
 import argparse
 import errno
 import gc
-import json
 import logging
 import os
 import signal
@@ -21,8 +20,9 @@ from typing import Any, NoReturn, get_args
 
 from watchkeeper import __version__
 from watchkeeper.agent import config as configuration
-from watchkeeper.agent import registry
+from watchkeeper.agent import listings, registry
 from watchkeeper.agent.boards import arguments as boards
+from watchkeeper.agent.parser import Parser, add_command
 from watchkeeper.agent.references import arguments as references
 from watchkeeper.agent.replay import arguments as replay
 from watchkeeper.agent.report import arguments as report
@@ -82,16 +82,16 @@ def _drop_output() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="watchkeeper",
         description="Observability for language models in production.",
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=24),
+        formatter_class=lambda prog: _ListOfCommands(prog, max_help_position=19),
     )
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.add_argument("--version", action="version", version=__version__, help="print the version")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    run = commands.add_parser("run", help="watch, until SIGTERM")
-    run.add_argument("--config", type=Path, help="YAML file; without it, defaults and the environment")
+    run = add_command(commands, "run", "watch, until SIGTERM")
+    _add_config(run)
     run.add_argument("--role", choices=get_args(configuration.Role), help="overrides the file's role")
     run.add_argument(
         "--retry-seconds",
@@ -101,33 +101,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(command=_run)
 
-    check = commands.add_parser("check-config", help="report every mistake in a configuration file")
-    check.add_argument("file", type=Path)
+    check = add_command(commands, "check-config", "report every mistake in a configuration file")
+    check.add_argument(
+        "file", type=Path, metavar="FILE", help="YAML; environment variables override it as they do for run"
+    )
     check.set_defaults(command=_check_config)
 
-    schema = commands.add_parser("config-schema", help="print the configuration's JSON Schema")
-    schema.add_argument("--format", choices=("json", "markdown"), default="json")
-    schema.set_defaults(command=_config_schema)
-
-    metrics = commands.add_parser("metrics", help="print every metric that watchkeeper emits")
-    metrics.add_argument("--format", choices=("text", "json", "markdown"), default="text")
-    metrics.set_defaults(command=_metrics)
-
-    doctor = commands.add_parser("doctor", help="say what is found here and what to do")
-    doctor.add_argument("--config", type=Path)
+    doctor = add_command(commands, "doctor", "say what is found here and what to do")
+    _add_config(doctor)
     doctor.add_argument("--engine", metavar="URL", help="look at this engine alone; needs no configuration file")
     doctor.set_defaults(command=_doctor)
 
-    health = commands.add_parser("health", help="ask the one that runs here whether it is well; for probes")
-    health.add_argument("--config", type=Path, help="the file it runs with; without it, defaults and the environment")
+    health = add_command(commands, "health", "ask the one that runs here whether it is well; for probes")
+    _add_config(health, "the file it runs with")
     health.add_argument("--ready", action="store_true", help="ask whether it is ready rather than alive")
     health.set_defaults(command=_health)
 
-    about = "send one made-up call over OTLP/HTTP, and look for it in the metrics"
-    ping = commands.add_parser("ping", help=about, description=about)
+    ping = add_command(commands, "ping", "send one made-up call over OTLP/HTTP, and look for it in the metrics")
     ping.add_argument("--otlp", metavar="URL", default="http://127.0.0.1:4318", help="default: %(default)s")
     ping.add_argument("--metrics", metavar="URL", default="http://127.0.0.1:9464", help="default: %(default)s")
-    ping.add_argument("--seconds", type=float, default=30.0, help="how long to try; default: %(default)g")
+    ping.add_argument("--seconds", type=float, metavar="N", default=30.0, help="how long to try; default: %(default)g")
     for option, metavar, what in (
         ("ca-file", "FILE", "who signed their certificates; default: the system's"),
         ("certificate-file", "FILE", "our own certificate, where one is asked for"),
@@ -139,26 +132,18 @@ def _parser() -> argparse.ArgumentParser:
         ping.add_argument(f"--{option}", metavar=metavar, default="", help=what)
     ping.set_defaults(command=_ping)
 
-    engines = commands.add_parser("engines", help="print what is read from each engine, and how to switch it on")
-    engines.add_argument("--format", choices=("text", "markdown"), default="text")
-    engines.set_defaults(command=_engines)
+    listings.add_parsers(commands)
 
-    devices = commands.add_parser("devices", help="print what is read from each vendor's accelerators")
-    devices.add_argument("--format", choices=("text", "markdown"), default="text")
-    devices.set_defaults(command=_devices)
-
-    rules = commands.add_parser("rules", help="make alert rules, their tests, runbooks and routing, and check them")
-    rules.add_argument("action", choices=("build", "check", "list"))
+    rules = add_command(commands, "rules", "make alert rules, their tests, runbooks and routing, and check them")
+    rules.add_argument("action", choices=("build", "check", "list"), help="what to do with them")
     rules.add_argument("--values", type=Path, metavar="FILE", help="YAML: objectives, thresholds, selectors")
     rules.add_argument("--out", type=Path, metavar="DIR", help="default: the folder dashboards/ of this installation")
-    rules.add_argument("--format", choices=("text", "markdown"), default="text", help="of list")
+    rules.add_argument("--format", choices=("text", "markdown"), default="text", help="of list; default: text")
     rules.set_defaults(command=_rules)
 
-    demo = commands.add_parser("demo", help="watch a real model on a real engine under real traffic")
-    demo.add_argument("--seconds", type=float, default=None, help="stop by itself; default: until Ctrl-C")
-    demo.add_argument(
-        "--fault", default=None, metavar="NAME", help="something goes wrong, and is found: loop, slow, ..."
-    )
+    demo = add_command(commands, "demo", "watch a real model on a real engine under real traffic")
+    demo.add_argument("--seconds", type=float, metavar="N", help="stop by itself; default: until Ctrl-C")
+    demo.add_argument("--fault", metavar="NAME", help="something goes wrong, and is found: loop, slow, ...")
     demo.set_defaults(command=_demo)
 
     boards.add_parser(commands)
@@ -168,9 +153,21 @@ def _parser() -> argparse.ArgumentParser:
     stored.add_parser(commands)
     report.add_parsers(commands)
 
-    version = commands.add_parser("version", help="print the version")
+    version = add_command(commands, "version", "print the version")
     version.set_defaults(command=_version)
     return parser
+
+
+class _ListOfCommands(argparse.HelpFormatter):
+    """Argparse 3.11 measures commands without their indent, and folds the longest ones."""
+
+    def __init__(self, prog: str, max_help_position: int) -> None:
+        super().__init__(prog, max_help_position=max_help_position)
+        self._action_max_length = max_help_position
+
+
+def _add_config(parser: argparse.ArgumentParser, what: str = "YAML file") -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help=f"{what}; without it, defaults and the environment")
 
 
 def _root() -> Any:
@@ -260,34 +257,6 @@ def _check_config(options: argparse.Namespace) -> int:
     return 0
 
 
-def _config_schema(options: argparse.Namespace) -> int:
-    if options.format == "markdown":
-        from watchkeeper.agent.documentation import config_page
-
-        parts = registry.sources(), registry.exporters(), registry.signals(), registry.checks()
-        print(config_page(_root(), *parts), end="")
-    else:
-        print(json.dumps(configuration.schema(_root()), indent=2))
-    return 0
-
-
-def _metrics(options: argparse.Namespace) -> int:
-    from watchkeeper.core.vocabulary import METRICS
-
-    if options.format == "markdown":
-        from watchkeeper.agent.documentation import metrics_page
-
-        parts = (*registry.sources(), *registry.checks(), *registry.signals(), *registry.exporters())
-        print(metrics_page(METRICS, parts), end="")
-    elif options.format == "json":
-        fields = ("name", "kind", "unit", "help", "labels", "buckets", "prometheus_name", "prometheus_labels")
-        print(json.dumps([{field: getattr(metric, field) for field in fields} for metric in METRICS], indent=2))
-    else:
-        for metric in METRICS:
-            _print_item(f"{metric.prometheus_name} ({metric.kind})", metric.help, ", ".join(metric.prometheus_labels))
-    return 0
-
-
 def _doctor(options: argparse.Namespace) -> int:
     from watchkeeper.agent.doctor import examine, show, verdict
 
@@ -320,35 +289,6 @@ def _ping(options: argparse.Namespace) -> int:
     return 0 if is_found else 1
 
 
-def _engines(options: argparse.Namespace) -> int:
-    from collector.engines import TABLES
-
-    if options.format == "markdown":
-        from watchkeeper.agent.engines_page import engines_page
-
-        print(engines_page(TABLES), end="")
-    else:
-        for table in TABLES:
-            state = "on by default" if table.on_by_default else "off by default"
-            where = ", ".join(f"port {table.port}, {path}" for path in table.paths)
-            _print_item(f"{table.title}: {where}, {state}", table.switch_on)
-    return 0
-
-
-def _devices(options: argparse.Namespace) -> int:
-    from collector.accelerators import VENDORS
-
-    if options.format == "markdown":
-        from watchkeeper.agent.devices_page import devices_page
-        from watchkeeper.core.vocabulary.devices import METRICS
-
-        print(devices_page(VENDORS, METRICS), end="")
-    else:
-        for vendor in VENDORS:
-            _print_item(f"{vendor.title}: {vendor.library}, {len(vendor.obtained)} metrics", f"needs {vendor.needs}")
-    return 0
-
-
 def _rules(options: argparse.Namespace) -> int:
     from watchkeeper.agent import rules
 
@@ -372,15 +312,6 @@ def _doing(what: str) -> None:
     """On a terminal, in one line that the next one overwrites. :param what: empty: nothing any more"""
     if sys.stderr.isatty():
         print(f"\r\x1b[K{what + ' ...' if what else ''}", end="", file=sys.stderr, flush=True)
-
-
-def _print_item(title: str, *below: str) -> None:
-    """A title, and under it what is said of it, folded to the terminal."""
-    from watchkeeper.agent.doctor import terminal_width, wrap
-
-    print(title)
-    for text in filter(None, below):
-        print("\n".join(f"    {line}" for line in wrap(text, terminal_width() - 4)))
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from watchkeeper.agent.parser import add_command
+
 _WHERE = "where references are: drift.references_folder of the configuration, or `references` in its state_folder"
 
 
-def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser("reference", help="say what is normal: propose, look at and approve references")
+def add_parser(commands: Any) -> None:
+    parser = add_command(commands, "reference", "say what is normal: propose, look at and approve references")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
     propose = _verb(verbs, "propose", "make references out of observed traffic, or of a file")
@@ -51,42 +53,39 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     _deed(propose, why=False)
 
-    show = _verb(verbs, "show", "all that there is to say of references, by id or all")
+    show = _verb(verbs, "show", "print all that there is to say of references, by id or all")
     _choice(show, ids=True)
-    show.add_argument("--json", action="store_true")
+    show.add_argument("--json", action="store_true", help="print all that is known of each as JSON")
 
     approve = _verb(verbs, "approve", "put proposals in force, in place of what was")
     _choice(approve, ids=True)
     approve.add_argument("--all", action="store_true", help="the newest proposal of each signal chosen")
     _deed(approve, why=True)
 
-    listing = _verb(verbs, "list", "a line for each: its state, since when, and of what")
+    listing = _verb(verbs, "list", "print a line for each: its state, since when, and of what")
     _choice(listing)
     listing.add_argument("--all", action="store_true", help="those superseded and retired, too")
-    listing.add_argument("--json", action="store_true")
+    listing.add_argument("--json", action="store_true", help="print all that is known of each as JSON")
 
     retire = _verb(verbs, "retire", "judge by these no more; nothing older comes back by itself")
     _choice(retire, ids=True)
     retire.add_argument("--all", action="store_true", help="all in force or proposed, of the signals chosen")
     _deed(retire, why=True)
 
-    export = _verb(verbs, "export", "to a folder (a ConfigMap takes it), or to one file ending in .jsonl")
-    export.add_argument("destination", type=Path, metavar="FOLDER_OR_FILE")
+    export = _verb(verbs, "export", "write them to a folder (a ConfigMap takes it), or to one file ending in .jsonl")
+    export.add_argument(
+        "destination", type=Path, metavar="FOLDER_OR_FILE", help="written to; made where it is not there"
+    )
     export.add_argument("ids", nargs="*", metavar="ID", help="the beginning of an id; default: all in force")
     _choice(export)
 
-    taking = _verb(verbs, "import", "from what export wrote; approvals are kept, hashes verified")
-    taking.add_argument("source", type=Path, metavar="FOLDER_OR_FILE")
+    taking = _verb(verbs, "import", "take in what export wrote; approvals are kept, hashes verified")
+    taking.add_argument("source", type=Path, metavar="FOLDER_OR_FILE", help="that export wrote")
     _deed(taking, why=False)
 
 
 def _verb(verbs: Any, name: str, about: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = verbs.add_parser(
-        name,
-        help=about,
-        description=about,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=31),
-    )
+    parser = add_command(verbs, name, about)
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--config", type=Path, metavar="FILE", help=_WHERE)
     where.add_argument("--state-folder", type=Path, metavar="FOLDER", help="instead of the configuration's")

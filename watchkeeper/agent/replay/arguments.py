@@ -4,12 +4,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from watchkeeper.agent.parser import add_command
+
 
 def add_parser(commands: Any) -> None:
     about = "run history through checks, drift and signals: what would have alarmed, and when"
-    parser = commands.add_parser(
-        "replay", help=about, description=about, formatter_class=lambda prog: argparse.HelpFormatter(prog, 28)
-    )
+    parser = add_command(commands, "replay", about)
     parser.add_argument("file", type=Path, metavar="FILE", help="calls: CSV, JSON lines, Parquet, OTLP; also as .gz")
     parser.add_argument("--config", type=Path, metavar="FILE", help="thresholds, checks and references to judge by")
     parser.add_argument(
@@ -19,8 +19,10 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--field", action="append", default=[], metavar="NAME=PATH", help="where a file has a part of a call"
     )
-    parser.add_argument("--service", default="replayed", help="of calls that tell none")
-    parser.add_argument("--model", default="", help="of all calls, whatever they tell")
+    parser.add_argument(
+        "--service", default="replayed", metavar="NAME", help="of calls that tell none; default: %(default)s"
+    )
+    parser.add_argument("--model", default="", metavar="NAME", help="of all calls, whatever they tell")
     parser.add_argument(
         "--rate", type=float, default=1.0, metavar="N", help="calls a second where a file has no times (default 1)"
     )

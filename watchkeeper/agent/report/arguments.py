@@ -4,44 +4,43 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from watchkeeper.agent.parser import add_command
 
-def add_parsers(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    report = commands.add_parser("report", help="a period on paper: what drifted, and the governance record")
+
+def add_parsers(commands: Any) -> None:
+    report = add_command(commands, "report", "put a period on paper: what drifted, and the governance record")
     kinds = report.add_subparsers(required=True, metavar="KIND")
 
     drift = _part(
-        kinds, "drift", "each signal beside its reference, with Evidently's page and what its verdict is worth"
+        kinds, "drift", "lay each signal beside its reference, with Evidently's page and what its verdict is worth"
     )
     _read(drift)
     _out(drift)
 
-    governance = _part(kinds, "governance", "what changed, when, how bad, what was done: one page to print, and JSON")
+    governance = _part(
+        kinds, "governance", "write down what changed, when, how bad, what was done: one page to print, and JSON"
+    )
     _read(governance)
     _record(governance)
     _out(governance)
 
-    evidence = commands.add_parser("evidence", help="pack a period's record with all it rests on, and verify a pack")
+    evidence = add_command(commands, "evidence", "pack a period's record with all it rests on, and verify a pack")
     verbs = evidence.add_subparsers(required=True, metavar="VERB")
 
     export = _part(
-        verbs, "export", "record, references, journal, audit entries, findings and configuration in one file"
+        verbs, "export", "pack record, references, journal, audit entries, findings and configuration in one file"
     )
     _read(export)
     _record(export)
-    export.add_argument("--out", type=Path, required=True, metavar="FILE.zip")
+    export.add_argument("--out", type=Path, required=True, metavar="FILE.zip", help="the pack to write")
 
     verify = _part(verbs, "verify", "say what of a pack is not as it was packed")
-    verify.add_argument("file", type=Path, metavar="FILE.zip")
+    verify.add_argument("file", type=Path, metavar="FILE.zip", help="a pack that export wrote")
     verify.add_argument("--manifest", metavar="SHA256", help="that export printed: shows a pack that was made anew")
 
 
 def _part(among: Any, name: str, about: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = among.add_parser(
-        name,
-        help=about,
-        description=about,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=31),
-    )
+    parser = add_command(among, name, about)
 
     def run(options: argparse.Namespace) -> int:
         from watchkeeper.agent.report import command

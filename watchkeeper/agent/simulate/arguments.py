@@ -4,16 +4,26 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from watchkeeper.agent.parser import add_command
+
 
 def add_parser(commands: Any) -> None:
-    parser = commands.add_parser("simulate", help="hours of a made-up estate, to try rules and dashboards on")
+    parser = add_command(commands, "simulate", "make up hours of an estate, to try rules and dashboards on")
     parser.add_argument(
         "--fault", default="", metavar="NAME", help="one of those in docs/dashboards.md; default: all is well"
     )
-    parser.add_argument("--hours", type=float, default=6.0)
-    parser.add_argument("--trouble-hours", type=float, default=1.0, help="the last of them, in which the fault is")
-    parser.add_argument("--step", type=float, default=60.0, help="seconds between two scrapes")
-    parser.add_argument("--end", type=float, metavar="UNIX", help="default: now")
+    parser.add_argument("--hours", type=float, default=6.0, metavar="N", help="how many; default: %(default)g")
+    parser.add_argument(
+        "--trouble-hours",
+        type=float,
+        default=1.0,
+        metavar="N",
+        help="the last of them, in which the fault is; default: %(default)g",
+    )
+    parser.add_argument(
+        "--step", type=float, default=60.0, metavar="SECONDS", help="between two scrapes; default: %(default)g"
+    )
+    parser.add_argument("--end", type=float, metavar="UNIX", help="when they end, in seconds since 1970; default: now")
     parser.add_argument("--values", type=Path, metavar="FILE", help="YAML of the rules")
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument(
