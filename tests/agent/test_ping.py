@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from watchkeeper.agent.command_line import main
-from watchkeeper.agent.ping import Ping, ping
+from watchkeeper.agent.ping import Ping, located, ping
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.testkit import RunningWatchkeeper, free_port
 
@@ -119,6 +119,60 @@ def test_it_asks_with_certificate_token_and_the_name_of_the_service(tmp_path, fi
     assert "certificate is not valid for 'other.obs.svc'" in capsys.readouterr().out
 
 
+def test_where_it_runs_is_read_from_its_configuration_with_its_tokens_and_certificates(tmp_path, files, capsys):
+    """The certificate is for another name than that of this machine, and its authority is nobody's here."""
+    tls = {"certificate_file": str(files / "server.crt"), "key_file": str(files / "server.key")}
+    guarded = {"host": "0.0.0.0", "tls": tls, "token_file": str(files / "token")}
+    web, otlp, grpc = free_port(), free_port(), free_port()
+    config = tmp_path / "watchkeeper.yaml"
+    text = {"web": {"port": web, **guarded}, "otlp": {"http_port": otlp, "grpc_port": grpc, **guarded}}
+    config.write_text(json.dumps(text))
+
+    command = [sys.executable, "-m", "watchkeeper", "run", "--config", str(config)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as watchkeeper:
+        try:
+            codes = [main(["ping", f"--config={config}"])]
+            other = tmp_path / "other.crt"
+            other.write_text((files / "client.crt").read_text() + (files / "ca.crt").read_text())
+            text["web"]["tls"] = tls | {"certificate_file": str(other)}
+            config.write_text(json.dumps(text))
+            codes.append(main(["ping", f"--config={config}", "--seconds=0"]))
+        finally:
+            watchkeeper.terminate()
+    said = capsys.readouterr().out.splitlines()
+    assert codes == [0, 1]
+    assert said[0] == f"a call sent to https://127.0.0.1:{otlp} is in https://127.0.0.1:{web}/metrics"
+    assert "certificate verify failed" in said[1]
+
+
+def test_what_is_given_wins_over_the_configuration_whose_tokens_go_nowhere_else(tmp_path, files):
+    config = tmp_path / "watchkeeper.yaml"
+    config.write_text(json.dumps({"web": {"port": 1, "token_file": str(files / "token")}, "otlp": {"http_port": 2}}))
+    given = Ping("", "http://elsewhere:9", 1.0)
+
+    assert located(given, config, {"WATCHKEEPER__OTLP__HOST": "::"}) == Ping(
+        "http://[::1]:2", "http://elsewhere:9", 1.0
+    )
+    assert located(Ping("http://h:1", "http://h:2", 1.0), None, {"WATCHKEEPER__WEB__PROT": "1"}).metrics == "http://h:2"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("web: {port: 0}", "web.port: 0 is any free port, which nobody knows to ask; set web.port"),
+        ("otlp: {http_port: 0}", "otlp.http_port: 0 is any free port, which nobody knows to ask; set otlp.http_port"),
+        ("otlp: {enabled: false}", "otlp.enabled: false: no calls are taken; give --otlp URL of one that does"),
+        ("role: node", "role: 'node' takes no calls; give --otlp URL of one that does"),
+        ("otlp: {htp_port: 1}", "unknown field `htp_port` - at `$.otlp`; see watchkeeper check-config"),
+    ],
+)
+def test_a_configuration_that_does_not_say_where_to_ask_is_exit_2(tmp_path, capsys, text, said):
+    (tmp_path / "watchkeeper.yaml").write_text(text)
+    code = main(["ping", "--config", str(tmp_path / "watchkeeper.yaml")])
+
+    assert (code, said in capsys.readouterr().err) == (2, True)
+
+
 def test_nobody_there_is_told_with_the_reason():
     wanted = Ping(f"http://127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}", 3.0)
     clock = iter(range(100))
@@ -137,8 +191,12 @@ def test_nobody_there_is_told_with_the_reason():
         (Ping("http://h:1", "http://[::1", 1.0), "is no address"),
         (Ping("http://h:1", "http://h:1", 1.0, otlp_token_file="/nowhere"), "'/nowhere' cannot be read"),
         (Ping("https://h:1", "http://h:1", 1.0, ca_file="/nowhere"), "certificates cannot be used"),
+        (
+            Ping("https://h:1", "http://h:1", 1.0, otlp_shown_file="/dev/null"),
+            "used: it holds no certificate; look at '/d",
+        ),
     ],
-    ids=["address", "port", "brackets", "token", "certificates"],
+    ids=["address", "port", "brackets", "token", "certificates", "nothing"],
 )
 def test_what_cannot_be_used_is_refused_in_one_line(wanted, problem):
     with pytest.raises(ConfigError, match=problem):

@@ -118,15 +118,16 @@ def _parser() -> argparse.ArgumentParser:
     health.set_defaults(command=_health)
 
     ping = add_command(commands, "ping", "send one made-up call over OTLP/HTTP, and look for it in the metrics")
-    ping.add_argument("--otlp", metavar="URL", default="http://127.0.0.1:4318", help="default: %(default)s")
-    ping.add_argument("--metrics", metavar="URL", default="http://127.0.0.1:9464", help="default: %(default)s")
+    _add_config(ping, "the file that it runs with, which says where it is")
+    ping.add_argument("--otlp", metavar="URL", default="", help="default: as configured, else http://127.0.0.1:4318")
+    ping.add_argument("--metrics", metavar="URL", default="", help="default: as configured, else http://127.0.0.1:9464")
     ping.add_argument("--seconds", type=float, metavar="N", default=30.0, help="how long to try; default: %(default)g")
     for option, metavar, what in (
-        ("ca-file", "FILE", "who signed their certificates; default: the system's"),
+        ("ca-file", "FILE", "who signed their certificates; default: as configured, else the system's"),
         ("certificate-file", "FILE", "our own certificate, where one is asked for"),
         ("key-file", "FILE", "its private key"),
         ("server-name", "NAME", "that their certificates are for, where it is not the address"),
-        ("otlp-token-file", "FILE", "one token, or lines `name: token`, of which the first"),
+        ("otlp-token-file", "FILE", "one token, or lines `name: token`, of which the first; default: as configured"),
         ("metrics-token-file", "FILE", "likewise, for metrics"),
     ):
         ping.add_argument(f"--{option}", metavar=metavar, default="", help=what)
@@ -281,10 +282,10 @@ def _health(options: argparse.Namespace) -> int:
 
 
 def _ping(options: argparse.Namespace) -> int:
-    from watchkeeper.agent.ping import Ping, ping
+    from watchkeeper.agent.ping import Ping, located, ping
 
-    wanted = Ping(**{name: getattr(options, name) for name in Ping.__struct_fields__})
-    is_found, text = ping(wanted, time.monotonic, time.sleep)
+    given = {name: value for name in Ping.__struct_fields__ if (value := getattr(options, name, None)) is not None}
+    is_found, text = ping(located(Ping(**given), options.config, os.environ), time.monotonic, time.sleep)
     print(text)
     return 0 if is_found else 1
 

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import msgspec
-
 from watchkeeper.agent import config as configuration
+from watchkeeper.agent.whereabouts import reached, web_of
 from watchkeeper.agent.within import within
-from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.listening import shown
 
 _SECONDS: Final = 3.0
@@ -28,12 +26,6 @@ class Health(NamedTuple):
     text: str
 
 
-class _WebAlone(msgspec.Struct):
-    """What else is in the file is `watchkeeper run`'s to check: a probe that reads all of it takes twice the time."""
-
-    web: configuration.WebConfig = configuration.WebConfig()
-
-
 class _Answer(NamedTuple):
     status: int
     server: str
@@ -46,8 +38,8 @@ def ask(path: Path | None, environment: Mapping[str, str], question: str = "/hea
     :param question: /healthz or /readyz
     :raises ConfigError: the configuration does not say where to ask
     """
-    web = _web(path, environment)
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(web.host, web.host)  # noqa: S104 - compared with
+    web = web_of(path, environment)
+    host = reached(web.host)
     where = f"{shown(host, web.port)}{question}"
     try:
         answer = _answer(host, web, question)
@@ -87,20 +79,6 @@ def _why(error: Exception) -> str:
     if isinstance(error, http.client.BadStatusLine) and not isinstance(error, http.client.RemoteDisconnected):
         return "what answers there speaks no HTTP"
     return str(error) or type(error).__name__
-
-
-def _web(path: Path | None, environment: Mapping[str, str]) -> configuration.WebConfig:
-    document = configuration.read(path) if path else {}
-    problems = list(configuration.override(document, environment, {}, _WebAlone))
-    if problems:
-        raise ConfigError(*problems)
-    try:
-        web = msgspec.convert(document, _WebAlone).web
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{path or 'web'}: {error}; see watchkeeper check-config") from None
-    if web.port == 0:
-        raise ConfigError("web.port: 0 is any free port, which nobody knows to ask; set web.port")
-    return web
 
 
 def _connection(host: str, web: configuration.WebConfig) -> http.client.HTTPConnection:

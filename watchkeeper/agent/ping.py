@@ -6,15 +6,17 @@ import secrets
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from watchkeeper.agent.whereabouts import otlp_of, reached, web_of
 from watchkeeper.agent.within import within
 from watchkeeper.core.errors import ConfigError
+from watchkeeper.core.listening import shown
 
 SERVICE: Final = "watchkeeper-ping"
 """`service.name` of the made-up call"""
@@ -31,6 +33,7 @@ class Ping(msgspec.Struct, frozen=True):
     """Whom to ask, and as whom. Files are paths; empty: none."""
 
     otlp: str
+    """URL; likewise `metrics`"""
     metrics: str
     seconds: float
     ca_file: str = ""
@@ -40,6 +43,40 @@ class Ping(msgspec.Struct, frozen=True):
     """that certificates are for, where it is not the address's"""
     otlp_token_file: str = ""
     metrics_token_file: str = ""
+    otlp_shown_file: str = ""
+    """certificate that it must show, whatever its name and whoever signed it"""
+    metrics_shown_file: str = ""
+
+
+def located(wanted: Ping, path: Path | None, environment: Mapping[str, str]) -> Ping:
+    """
+    With the addresses that are not given as the configuration has them; what such an address needs of tokens and
+    certificates is then the configuration's, too.
+
+    :param path: None for defaults and `environment`, which are looked at for an address that is not given
+    :raises ConfigError: the configuration does not say where to ask
+    """
+    if not wanted.otlp:
+        otlp = otlp_of(path, environment)
+        wanted = msgspec.structs.replace(
+            wanted,
+            otlp=_url(otlp, otlp.http_port),
+            otlp_token_file=wanted.otlp_token_file or otlp.token_file,
+            otlp_shown_file="" if wanted.ca_file or wanted.server_name else otlp.tls.certificate_file,
+        )
+    if not wanted.metrics:
+        web = web_of(path, environment)
+        wanted = msgspec.structs.replace(
+            wanted,
+            metrics=_url(web, web.port),
+            metrics_token_file=wanted.metrics_token_file or web.token_file,
+            metrics_shown_file="" if wanted.ca_file or wanted.server_name else web.tls.certificate_file,
+        )
+    return wanted
+
+
+def _url(section: Any, port: int) -> str:
+    return f"{'https' if section.tls else 'http'}://{shown(reached(section.host), port)}"
 
 
 def ping(wanted: Ping, now: Callable[[], float], sleep: Callable[[float], None]) -> tuple[bool, str]:
@@ -48,9 +85,9 @@ def ping(wanted: Ping, now: Callable[[], float], sleep: Callable[[float], None])
     :raises ConfigError: a file or an address is no good
     """
     end = now() + wanted.seconds
-    ready = _asker(wanted, wanted.metrics, "")
-    metrics = _asker(wanted, wanted.metrics, wanted.metrics_token_file)
-    otlp = _asker(wanted, wanted.otlp, wanted.otlp_token_file)
+    ready = _asker(wanted, wanted.metrics, "", wanted.metrics_shown_file)
+    metrics = _asker(wanted, wanted.metrics, wanted.metrics_token_file, wanted.metrics_shown_file)
+    otlp = _asker(wanted, wanted.otlp, wanted.otlp_token_file, wanted.otlp_shown_file)
     body = json.dumps(_call(time.time_ns(), secrets.token_hex)).encode()
     before: float | None = None
     is_sent = False
@@ -110,13 +147,13 @@ def _expect(answer: tuple[int, bytes], where: str) -> bytes:
     return body
 
 
-def _asker(wanted: Ping, url: str, token_file: str) -> Callable[[str, str, bytes], tuple[int, bytes]]:
+def _asker(wanted: Ping, url: str, token_file: str, shown_file: str) -> Callable[[str, str, bytes], tuple[int, bytes]]:
     """:raises ConfigError: no address, or files that cannot be used"""
     parts = _address(url)
     headers: dict[str, str | bytes] = {"Content-Type": "application/json"}
     if token_file:
         headers["Authorization"] = f"Bearer {next(_tokens(token_file), '')}".encode()
-    context = _context(wanted) if parts.scheme == "https" else None
+    context = _context(wanted, shown_file) if parts.scheme == "https" else None
 
     def ask(method: str, path: str, body: bytes) -> tuple[int, bytes]:
         connection = _connection(parts, wanted.server_name, context)
@@ -153,15 +190,29 @@ def _tokens(file: str) -> Iterator[str]:
             yield line.rpartition(": ")[2].strip()
 
 
-def _context(wanted: Ping) -> ssl.SSLContext:
+def _context(wanted: Ping, shown_file: str) -> ssl.SSLContext:
     """:raises ConfigError: certificates cannot be used"""
     try:
-        context = ssl.create_default_context(cafile=wanted.ca_file or None)
+        if shown_file:  # it is this one or none: no name, and nobody who signed it, is asked for
+            context = ssl.create_default_context(cadata=_first_certificate(shown_file))
+            context.check_hostname = False
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        else:
+            context = ssl.create_default_context(cafile=wanted.ca_file or None)
         if wanted.certificate_file:
             context.load_cert_chain(wanted.certificate_file, wanted.key_file or None)
     except OSError as error:
-        raise ConfigError(f"certificates cannot be used: {error}; look at --ca-file and --certificate-file") from None
+        given = f"'{shown_file}' of the configuration" if shown_file else "--ca-file"
+        raise ConfigError(f"certificates cannot be used: {error}; look at {given} and --certificate-file") from None
     return context
+
+
+def _first_certificate(file: str) -> str:
+    """The port's own: who signed it may follow, and signs others. :raises OSError: there is none"""
+    first, end, _ = Path(file).read_text(encoding="ascii", errors="replace").partition("-----END CERTIFICATE-----")
+    if not end:
+        raise OSError("it holds no certificate")
+    return first + end
 
 
 def _connection(parts: SplitResult, server_name: str, context: ssl.SSLContext | None) -> http.client.HTTPConnection:
