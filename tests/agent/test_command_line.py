@@ -52,6 +52,33 @@ def test_a_good_file_is_ok_and_a_bad_one_lists_every_mistake_on_standard_error(
     ]
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            "limits: {max_series: 30000}",
+            "limits.max_series: 30000 series may be held, and exporters.prometheus.max_series takes 20000 of them; raise "
+            "that, or lower this",
+        ),
+        (
+            "state_folder: FILE/state",
+            "state_folder: 'FILE/state' cannot be made: 'FILE' is not a folder; give another; without it, what must "
+            "survive a restart is lost. Do so where watchkeeper is to run",
+        ),
+    ],
+    ids=["series", "folder"],
+)
+def test_what_run_would_go_on_with_is_a_note_and_no_mistake(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], given: str, told: str
+) -> None:
+    config = tmp_path / "watchkeeper.yaml"
+    config.write_text(given.replace("FILE", str(config)))
+
+    assert main(["check-config", str(config)]) == 0
+    told = told.replace("FILE", str(config))
+    assert capsys.readouterr() == (f"{config}: ok\n", f"watchkeeper: note: {told}\n")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("command", ["version", "metrics", "config-schema"])
 def test_output_that_cannot_be_written_is_one_line_and_exit_1(command: str) -> None:

@@ -253,7 +253,10 @@ def _leave(code: int) -> NoReturn:
 
 
 def _check_config(options: argparse.Namespace) -> int:
-    _load(options.file, os.environ)
+    from watchkeeper.agent.cautions import cautions
+
+    for caution in cautions(_load(options.file, os.environ), registry.exporters()):
+        print(f"watchkeeper: note: {caution.subject}: {caution.text}", file=sys.stderr)
     print(f"{options.file}: ok")
     return 0
 

@@ -14,6 +14,7 @@ import msgspec
 
 from watchkeeper import __version__
 from watchkeeper.agent import registry
+from watchkeeper.agent.cautions import narrower
 from watchkeeper.agent.config import WebConfig, is_on
 from watchkeeper.agent.files_found import examine_files
 from watchkeeper.agent.health import is_watchkeeper
@@ -35,6 +36,7 @@ def examine(config: Any, sources: Sequence[Plugin], exporters: Sequence[Plugin])
     web = _web_port(config.web)
     yield web
     yield from examine_files(config, sources, time.time())
+    yield from narrower(config, exporters)
     for plugin, section in (
         *((plugin, getattr(config, plugin.name)) for plugin in sources),
         *(

@@ -6,11 +6,11 @@ import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from watchkeeper.agent.cautions import unusable
 from watchkeeper.agent.config import is_on
 from watchkeeper.agent.control import LOOPBACK
 from watchkeeper.agent.remark import Remark
@@ -123,17 +123,11 @@ def _state(folder: str) -> Iterator[Remark]:
     if not folder:
         yield Remark("note", "state_folder", "not set: what is learned of calls does not survive a restart")
         return
-    if not Path(folder).exists():
-        above = next(one for one in Path(folder).absolute().parents if one.exists())
-        if os.access(above, os.W_OK | os.X_OK):
-            yield Remark(
-                "note", "state_folder", f"{folder} is not there yet; it is made when there is something to keep"
-            )
-        else:
-            yield Remark("bad", "state_folder", f"{folder} cannot be made in {above} by user {os.geteuid()}; make it")
+    if problem := unusable(folder):
+        yield Remark("bad", "state_folder", problem)
         return
-    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-        yield Remark("bad", "state_folder", f"{folder} cannot be written by user {os.geteuid()}; change its owner")
+    if not os.path.exists(folder):
+        yield Remark("note", "state_folder", f"{folder} is not there yet; it is made when there is something to keep")
         return
     free = shutil.disk_usage(folder).free
     if free < _LEAST_FREE_BYTES:
