@@ -57,8 +57,8 @@ def test_a_good_file_is_ok_and_a_bad_one_lists_every_mistake_on_standard_error(
     [
         (
             "limits: {max_series: 30000}",
-            "limits.max_series: 30000 series may be held, and exporters.prometheus.max_series takes 20000 of them; raise "
-            "that, or lower this",
+            "limits.max_series: 30000 series may be held, and exporters.prometheus.max_series takes 20000 of them; "
+            "raise that, or lower this",
         ),
         (
             "state_folder: FILE/state",
