@@ -65,8 +65,12 @@ def test_a_good_file_is_ok_and_a_bad_one_lists_every_mistake_on_standard_error(
             "state_folder: 'FILE/state' cannot be made: 'FILE' is not a folder; give another; without it, what must "
             "survive a restart is lost. Do so where watchkeeper is to run",
         ),
+        (
+            "state_folder: ~/state",
+            "state_folder: '~/state': nobody's home is put in place of '~', which is a folder here; write it out",
+        ),
     ],
-    ids=["series", "folder"],
+    ids=["series", "folder", "home"],
 )
 def test_what_run_would_go_on_with_is_a_note_and_no_mistake(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], given: str, told: str
@@ -114,8 +118,8 @@ def test_hosts_that_no_resolver_takes_are_refused_wherever_they_stand(
         said += [line.split(": ")[1] for line in capsys.readouterr().err.splitlines()]
 
     assert sorted(said) == [
-        "checks.classifier.url", "engines[0]", "exporters.kafka.connection.servers", "exporters.otlp.endpoint",
-        "otlp.host", "vendor_exporter[0]", "web.host",
+        "checks.classifier.url", "engines[0].url", "exporters.kafka.connection.servers", "exporters.otlp.endpoint",
+        "otlp.host", "vendor_exporter[0].url", "web.host",
     ]  # fmt: skip
 
 

@@ -60,7 +60,7 @@ def test_one_line_is_enough_for_a_list_of_targets(tmp_path: Path) -> None:
 def test_every_mistake_is_reported_at_once_with_its_path(tmp_path: Path) -> None:
     found = problems(
         tmp_path,
-        "role: nodee\nweb: {prot: 1}\npart: {timeout: 5, timeout_seconds: 5s}\ntargets: [{url: a}, {}]\nout: {}\n",
+        "role: nodee\nweb: {prot: 1}\npart: {timeout: 5, timeout_seconds: 5s}\ntargets: [{url: a}, {}]\nout: {}\nz: 1\n",
     )
 
     assert found == (
@@ -70,7 +70,8 @@ def test_every_mistake_is_reported_at_once_with_its_path(tmp_path: Path) -> None
         "part.timeout_seconds: expected a number of seconds, got '5s' "
         "(write the plain number, the unit is in the name)",
         "targets[1].url: is required",
-        "out: unknown setting; known here: capture, checks, control, cost, drift, exporters, limits, log_level, part, "
+        "out: unknown setting; did you mean 'exporters.out'?",
+        "z: unknown setting; known here: capture, checks, control, cost, drift, exporters, limits, log_level, part, "
         "pod, role, shutdown_seconds, signals, state_folder, targets, tick_seconds, web",
     )
 

@@ -13,7 +13,10 @@ from watchkeeper.core.interfaces import Plugin
 def cautions(config: Any, exporters: Sequence[Plugin]) -> Iterator[Remark]:
     """All of them, by key. Makes nothing; what it says of folders is true of this machine and this user."""
     yield from narrower(config, exporters)
-    if problem := unusable(config.state_folder):
+    if config.state_folder.startswith("~"):
+        text = f"'{config.state_folder}': nobody's home is put in place of '~', which is a folder here; write it out"
+        yield Remark("bad", "state_folder", text)
+    elif problem := unusable(config.state_folder):
         text = f"{problem}; without it, what must survive a restart is lost. Do so where watchkeeper is to run"
         yield Remark("bad", "state_folder", text)
 

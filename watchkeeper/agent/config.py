@@ -6,12 +6,10 @@ environment variable: `WATCHKEEPER__OTLP__HTTP_PORT=14318` sets `otlp.http_port`
 wanted and YAML sees something else (a namespace called `on`, a pod `10`, nothing at all), it is taken as it stands.
 """
 
-import difflib
 import os
 import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -21,6 +19,7 @@ import yaml
 from watchkeeper.agent import capture, control, pod, prices
 from watchkeeper.agent.capture import CaptureConfig
 from watchkeeper.agent.control import ControlConfig
+from watchkeeper.agent.fitting import check, kind
 from watchkeeper.agent.pod import PodConfig
 from watchkeeper.agent.prices import CostConfig, Price
 from watchkeeper.core import tls, tokens
@@ -155,7 +154,8 @@ def load(path: Path | None, environment: Mapping[str, str], root: type[msgspec.S
     document = read(path) if path else {}
     overridden: dict[str, str] = {}
     problems = list(override(document, environment, overridden, root))
-    for problem in check(document, root, ""):
+    for told in check(document, root, ""):
+        problem = " ".join(told.split())  # a value may have many lines
         variable = next((name for key, name in overridden.items() if problem.startswith((f"{key}:", f"{key}["))), "")
         problems.append(f"{problem} (from {variable})" if variable else problem)
     if problems:
@@ -265,105 +265,6 @@ def _overlap(one: str, other: str) -> bool:
     return one == other or one in every or other in every
 
 
-def check(value: object, wanted: Any, path: str) -> Iterator[str]:
-    """Every way in which `value` does not fit the type `wanted`; nothing when it fits."""
-    bare = typing.get_args(wanted)[0] if typing.get_origin(wanted) is Annotated else wanted
-    if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
-        yield from _check_struct(value, bare, path)
-    elif typing.get_origin(bare) is Literal:
-        choices = [str(choice) for choice in typing.get_args(bare)]
-        if value not in typing.get_args(bare):
-            near = difflib.get_close_matches(str(value), choices, 1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            yield f"{path}: expected one of {', '.join(choices)}, got '{value}'{hint}"
-    elif typing.get_origin(bare) is tuple and isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from check(item, typing.get_args(bare)[0], f"{path}[{index}]")
-    elif isinstance(value, float) and not isfinite(value):
-        yield f"{path}: expected a finite number, got {value}"
-    elif not _is_text(value):
-        yield f"{path}: holds a NUL or a surrogate, which no text has; remove it"
-    else:
-        try:
-            msgspec.convert(value, wanted)
-        except msgspec.ValidationError as error:
-            yield f"{path}: {_explain(str(error), value, path)}"
-
-
-def _is_text(value: object) -> bool:
-    """Whether it can be written out and name a file, if it is text or a section of texts. YAML can say what is not."""
-    texts = (*value, *value.values()) if isinstance(value, dict) else (value,)
-    return not any(_NO_TEXT.search(text) for text in texts if isinstance(text, str))
-
-
-def _check_struct(value: object, struct: type[msgspec.Struct], path: str) -> Iterator[str]:
-    if not isinstance(value, dict):
-        hint = f"; write {path}: {{enabled: false}}" if value is False and "enabled" in struct.__struct_fields__ else ""
-        yield f"{path or 'the file'}: expected settings (key: value), got {_kind(value)}{hint}"
-        return
-    fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
-    problems: list[str] = []
-    for key, inner in value.items():
-        where = f"{path}.{key}" if path else str(key)
-        if key in fields:
-            problems.extend(check(inner, fields[key].type, where))
-        else:
-            problems.append(f"{where}: unknown setting{_suggest(str(key), list(fields))}")
-    missing = (name for name, field in fields.items() if field.required and name not in value)
-    problems.extend(f"{path}.{name}: is required".lstrip(".") for name in missing)
-    yield from problems
-    if not problems:
-        try:
-            msgspec.convert(value, struct)
-        except msgspec.ValidationError as error:  # a rule between two keys
-            yield f"{path or 'the file'}: {error}"
-
-
-_NO_TEXT: Final = re.compile("[\0\ud800-\udfff]")
-_UNITS: Final = ("seconds", "bytes", "ratio", "milliseconds")
-
-
-def _suggest(key: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(key, known, 1, 0.6)
-    stem = re.sub(r"_?(ms|s|sec|secs|seconds|millis|milliseconds|minutes|min|mb|mib|kb|kib|gb|bytes)$", "", key)
-    same_stem = [name for name in known if stem and any(name == f"{stem}_{unit}" for unit in _UNITS)]
-    if same_stem:
-        return f"; did you mean '{same_stem[0]}' (in {same_stem[0].rpartition('_')[2]})?"
-    if near:
-        return f"; did you mean '{near[0]}'?"
-    return f"; known here: {', '.join(sorted(known))}"
-
-
-_HIDDEN: Final = re.compile(r"canaries|capture\.patterns|headers\b")
-"""keys whose values may be secrets: what is wrong with them is said without them"""
-
-
-def _explain(message: str, value: object, path: str) -> str:
-    """msgspec's own words, in the operator's: no type names of Python, the value shown, the unit named."""
-    said, regex, pattern = message.partition(" - at `")[0].replace("`", "").partition(" matching regex ")
-    said = said.lower() + regex + pattern  # a pattern says which case it wants
-    said = re.sub(r"^expected (int|float)", r"expected a number", said)
-    said = re.sub(r"\b(expected|got) str\b", r"\1 text", said).replace("got null", "got nothing")
-    said = re.sub(r"\bgot (int|float)\b", "got a number", said)
-    said = said.replace("expected array", "expected a list (- key: value)").replace("got object", "got settings")
-    if _HIDDEN.search(path):
-        return said
-    unit = next((unit for unit in _UNITS if path.endswith(unit)), None)
-    if isinstance(value, str) and unit:
-        wanted = said.replace(", got text", "")
-        return f"{wanted} of {unit}, got '{value}' (write the plain number, the unit is in the name)"
-    if isinstance(value, str) and value.replace(".", "", 1).isdigit():
-        return f"{said}: remove the quotes from '{value}'"
-    return said if value is None or isinstance(value, dict | list) else f"{said} ('{value}')"
-
-
-def _kind(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    names = {dict: "settings", list: "a list", str: "text", int: "a number", float: "a number", type(None): "nothing"}
-    return names.get(type(value), f"a {type(value).__name__}")
-
-
 class _Loader(yaml.SafeLoader):
     """YAML in which a key given twice is a mistake, not a silent choice."""
 
@@ -401,7 +302,7 @@ def read(path: Path) -> dict[str, Any]:
     if document is None:
         return {}
     if not isinstance(document, dict):
-        raise ConfigError(f"{path}: expected settings (key: value), got {_kind(document)}")
+        raise ConfigError(f"{path}: expected settings (key: value), got {kind(document)}")
     return document
 
 
