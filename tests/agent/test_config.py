@@ -60,12 +60,12 @@ def test_one_line_is_enough_for_a_list_of_targets(tmp_path: Path) -> None:
 def test_every_mistake_is_reported_at_once_with_its_path(tmp_path: Path) -> None:
     found = problems(
         tmp_path,
-        "role: nodee\nweb: {prot: 1}\npart: {timeout: 5, timeout_seconds: 5s}\ntargets: [{url: a}, {}]\nout: {}\nz: 1\n",
+        "role: nodee\nweb: {prt: 1}\npart: {timeout: 5, timeout_seconds: 5s}\ntargets: [{url: a}, {}]\nout: {}\nz: 1\n",
     )
 
     assert found == (
         "role: expected one of run, node, sidecar, gateway, detector, got 'nodee'; did you mean 'node'?",
-        "web.prot: unknown setting; did you mean 'port'?",
+        "web.prt: unknown setting; did you mean 'port'?",
         "part.timeout: unknown setting; did you mean 'timeout_seconds' (in seconds)?",
         "part.timeout_seconds: expected a number of seconds, got '5s' "
         "(write the plain number, the unit is in the name)",
