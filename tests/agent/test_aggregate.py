@@ -219,6 +219,36 @@ def test_past_the_series_limit_a_gauge_is_left_out_and_counted(ledger: Ledger) -
     assert counted(ledger, health.SERIES_FOLDED) == 1
 
 
+def test_a_series_that_is_left_out_again_and_again_is_one_that_is_folded(ledger: Ledger) -> None:
+    """Gauges are told anew at each reading; counters are looked up anew whenever something went."""
+    aggregate = Aggregate(ledger, max_series=2, max_values_per_label=20)
+    for number in range(5):
+        for model in "abc":
+            aggregate.apply(Sample(GAUGE, 1, 10.0 * number, (("model", model),)))
+            aggregate.apply(Sample(COUNTER, 1, 10.0 * number, (("model", model),)))
+        aggregate.forget(Gap(GAUGE, Reason.LOST, (("model", "a"),)))
+
+    assert counted(ledger, health.SERIES_FOLDED) == 5  # all, but for the first counter
+
+
+def test_a_series_whose_label_overflows_is_counted_once_however_often_it_comes(ledger: Ledger) -> None:
+    aggregate = Aggregate(ledger, max_series=100, max_values_per_label=2)
+    for number in range(5):
+        for model in "abcd":
+            aggregate.apply(Sample(GAUGE, 1, 10.0 * number, (("model", model),)))
+
+    assert counted(ledger, health.LABEL_OVERFLOW) == 2
+
+
+def test_what_is_remembered_of_folded_series_is_bounded(ledger: Ledger) -> None:
+    aggregate = Aggregate(ledger, max_series=10, max_values_per_label=20_000)
+    for number in range(1_000):
+        aggregate.apply(Sample(GAUGE, 1, 10.0, (("model", str(number)),)))
+        assert len(aggregate._folded) <= 40
+
+    assert counted(ledger, health.SERIES_FOLDED) == 990
+
+
 def test_past_the_series_limit_the_own_health_is_still_told(ledger: Ledger) -> None:
     aggregate = Aggregate(ledger, max_series=1, max_values_per_label=20)
     aggregate.apply(Sample(COUNTER, 1, 10.0, (("model", "a"),)))

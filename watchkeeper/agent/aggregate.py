@@ -206,6 +206,8 @@ class Aggregate:
         self._changed: list[Series] = []
         self._gone: list[SeriesKey] = []
         self._full = False
+        self._folded: set[int] = set()
+        """hashes of series that were folded: those that come again are not told anew"""
         ledger.add(health.SERIES_FOLDED, 0)
 
     def counter(self, metric: Metric, labels: Labels) -> CounterSeries:
@@ -316,12 +318,16 @@ class Aggregate:
 
     def _admit(self, metric: Metric, labels: Labels, make: type[SeriesType]) -> Series:
         named = tuple((name, clean(value)) for name, value in labels if value)
-        bounded = self._bounded(named)
+        bounded = tuple((name, self._bounds.admit(name, value)) for name, value in named)
+        if bounded != named and self._is_news(metric, labels):
+            self._count_overflow(named, bounded)
         key = (metric, labels if bounded == labels else bounded)  # one tuple for both: a node has thousands
         if metric.kind is Kind.GAUGE and key[1] != named:  # `other` would be whichever came last
             return make(metric, key[1], [])
         series = self._series.get(key)
         if series is None and self._is_full(metric):
+            if self._is_news(metric, labels):
+                self._ledger.add(health.SERIES_FOLDED)
             if metric.kind is Kind.GAUGE:
                 return make(metric, key[1], [])
             key = (metric, tuple((name, value if name in ENUMERATED else OTHER) for name, value in key[1]))
@@ -336,7 +342,6 @@ class Aggregate:
     def _is_full(self, metric: Metric) -> bool:
         if len(self._series) < self._max_series or metric in _HEALTH:
             return False
-        self._ledger.add(health.SERIES_FOLDED)
         if not self._full:
             self._full = True
             _LOG.warning(
@@ -346,14 +351,23 @@ class Aggregate:
             )
         return True
 
-    def _bounded(self, named: Labels) -> Labels:
-        bounded = []
-        for name, value in named:
-            admitted = self._bounds.admit(name, value)
+    def _is_news(self, metric: Metric, labels: Labels) -> bool:
+        """
+        Whether this series was not folded before. A gauge that is left out comes again at each reading, a counter when
+        what it is folded into was forgotten. Where many more are folded than may be held, some are news again.
+        """
+        known = hash((metric, labels))
+        if known in self._folded:
+            return False
+        if len(self._folded) >= 4 * self._max_series:
+            self._folded.clear()
+        self._folded.add(known)
+        return True
+
+    def _count_overflow(self, named: Labels, bounded: Labels) -> None:
+        for (name, value), (_, admitted) in zip(named, bounded, strict=True):
             if admitted != value:
                 self._ledger.add(health.LABEL_OVERFLOW, 1, (("label", name),))
-            bounded.append((name, admitted))
-        return tuple(bounded)
 
     def _remove(self, keys: Sequence[SeriesKey]) -> None:
         if not keys:

@@ -91,7 +91,8 @@ GAPS: Final = Metric(
 SERIES: Final = Metric("watchkeeper.series", Kind.GAUGE, "{series}", "Series held now.")
 SERIES_FOLDED: Final = Metric(
     "watchkeeper.series.folded", Kind.COUNTER, "{series}",
-    "New series that became `other`, or for gauges were left out, because the series limit is reached.",
+    "Series that became `other`, or for gauges were left out, because the series limit is reached; each once, however "
+    "often it comes.",
 )  # fmt: skip
 PIPELINE_FAILURES: Final = Metric(
     "watchkeeper.pipeline.failures", Kind.COUNTER, "{failure}",
@@ -102,7 +103,8 @@ LABEL_VALUES: Final = Metric(
 )  # fmt: skip
 LABEL_OVERFLOW: Final = Metric(
     "watchkeeper.labels.overflow", Kind.COUNTER, "{series}",
-    "Label values that became `other` because the label's bound is reached.", ("label",),
+    "Series of which the label's value became `other` because the label's bound is reached; each once, however often "
+    "it comes.", ("label",),
 )  # fmt: skip
 STEPS_DROPPED: Final = Metric(
     "watchkeeper.steps.dropped", Kind.COUNTER, "{step}",
