@@ -275,4 +275,4 @@ class Intake:
 
 def _explained(tally: Tally) -> str:
     reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(tally.rejected.items()))
-    return f"rejected: {reasons}"
+    return f"rejected: {reasons}" + (f"; the first at {tally.first_fault}" if tally.first_fault else "")

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from collector.otlp import fields, json_schema, json_values, judging, refusals, values
+from collector.otlp import fields, json_faults, json_schema, json_values, judging, refusals, values
 from collector.otlp.attributes import Attributes
 from collector.otlp.json_repair import repaired
 from collector.otlp.metrics import wanted
@@ -45,7 +45,7 @@ _SHAPES: Final = {
 
 
 class Batch:
-    """A request as typed records; None in place of an item that is broken."""
+    """A request as typed records; in place of an item that is broken, as text, which field of it is."""
 
     __slots__ = ("groups", "items")
 
@@ -114,8 +114,8 @@ class Decoder:
         for resource, (scope, version), items in batch.groups:
             origin = self._origins.plain(resource, scope, tenant, version)
             for item in items:
-                if item is None:
-                    tally.rejected[refusals.UNDECODABLE] += 1
+                if type(item) is str:
+                    tally.reject_undecodable(item)
                 else:
                     yield item, origin
 
@@ -238,11 +238,11 @@ def _scope(scope: json_schema.Scope | None) -> tuple[str, str]:
 
 
 def _decoded(shape: _Shape, raw: msgspec.Raw) -> Any:
-    """None: broken."""
+    """As text, which may be empty, the field that is broken."""
     try:
         return shape.item.decode(raw)
-    except (*_BROKEN, RecursionError):
-        return None
+    except (*_BROKEN, RecursionError) as error:
+        return json_faults.named(error)
 
 
 def _size(item: Any) -> int:

@@ -15,7 +15,10 @@ SAMPLE_BYTES = 512
 class Tally:
     """`rejected`, `ignored` and `invalid` by reason or field."""
 
-    __slots__ = ("completions", "gaps", "held", "ignored", "invalid", "judgements", "rejected", "repeated", "samples")
+    __slots__ = (
+        "completions", "first_fault", "gaps", "held", "ignored", "invalid", "judgements", "rejected", "repeated",
+        "samples",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.completions: list[Completion] = []
@@ -25,10 +28,17 @@ class Tally:
         self.held: list[tuple[Sender, Sample]] = []
         """samples that wait for their sender to be known"""
         self.rejected: Counter[str] = Counter()
+        self.first_fault = ""
+        """which field of a record could not be decoded, for its sender; empty: none, or it is not known"""
         self.ignored: Counter[str] = Counter()
         self.invalid: Counter[str] = Counter()
         self.repeated: Counter[tuple[str, str]] = Counter()
         """records that were here before, by namespace and service"""
+
+    def reject_undecodable(self, fault: str) -> None:
+        """:param fault: see `first_fault`"""
+        self.rejected[refusals.UNDECODABLE] += 1
+        self.first_fault = self.first_fault or fault
 
     def repeat(self, seen: Completion) -> None:
         """A record that was here before."""
