@@ -52,6 +52,17 @@ def test_the_books_balance_whatever_is_sent(protobuf: Any, kinds: list[str], enc
     assert (queued, 0) == (held, otlp.intake.queue_length)
 
 
+def test_a_number_that_cannot_be_right_is_counted_as_often_as_it_is_received(otlp: Any) -> None:
+    """As its record is: one that comes twice is received twice and ignored once."""
+    wrong = otlp.span({**CHAT, "gen_ai.usage.input_tokens": -5})
+    for _ in range(2):
+        otlp.send(wrong)
+
+    assert (otlp.counts(health.RECEIVED), otlp.ignored) == ({"traces": 2}, {"duplicate": 1})
+    assert otlp.invalid == {"input_tokens": 2}
+    assert "as often as they are received" in health.INVALID_VALUES.help
+
+
 def test_a_batch_of_everything_balances(otlp: Any) -> None:
     taken = otlp.send(*(item(otlp, kind, n) for n, kind in enumerate(KINDS) if "log" not in kind and kind != "details"
                         and kind != "message"))  # fmt: skip
