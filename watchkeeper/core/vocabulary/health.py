@@ -41,8 +41,8 @@ EXPORTED: Final = Metric(
 )  # fmt: skip
 INVALID_VALUES: Final = Metric(
     "watchkeeper.pipeline.invalid_values", Kind.COUNTER, "{value}",
-    "Numbers left out because they cannot be right (NaN, negative duration, wrong type), by field, as often as they are "
-    "received: twice of a record that comes twice.",
+    "Numbers left out because they cannot be right (NaN, negative duration, wrong type), by field, as often as they "
+    "are received: twice of a record that comes twice.",
     ("source", "field"),
 )  # fmt: skip
 CALLS_FORGOTTEN: Final = Metric(
