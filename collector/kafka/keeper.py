@@ -10,17 +10,28 @@ from typing import Any, Final
 
 import msgspec
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    UnknownTopicOrPartitionError,
+)
 
 from watchkeeper.core import wire
 from watchkeeper.core.fleet import Checkpoint, Place
-from watchkeeper.core.kafka import kind_of
+from watchkeeper.core.kafka import advice, end, kind_of
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.vocabulary import kafka
 from watchkeeper.core.wire import MarkRecord, StateRecord
 
 _LOG: Final = logging.getLogger("watchkeeper.source.kafka")
-_DELIVERY_SECONDS: Final = 15.0
+_PATIENCE_SECONDS: Final = 5.0
+"""for the next acknowledgement; nothing is read meanwhile"""
+_DELIVERY_SECONDS: Final = 60.0
+_RETRIES: Final = 10
+"""of the client, 0.1 s apart"""
+_TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
 _RETRY_SECONDS: Final = 10.0
 _CLIENT: Final = (("client", "keeper"),)
 _MARK: Final = b""
@@ -45,7 +56,8 @@ class Keeper:
         self._producer: Any = None
         self._try_at = 0.0
         self._bury_at = 0.0
-        self._problem = ""
+        self._said: dict[str, str] = {}
+        """the newest line of each kind"""
 
     def put(self, checkpoint: Checkpoint) -> None:
         """Newer states of a segment take the place of those that wait."""
@@ -66,39 +78,60 @@ class Keeper:
             return
         with self._lock:
             pending, self._pending = self._pending, {}
-        for place in list(pending):
+        failed: dict[Place, _Pending] = {}
+        error: Exception | None = None
+        while pending and not isinstance(error, KafkaTimeoutError):  # who waits for each in turn reads nothing
+            place = next(iter(pending))
             held = pending.pop(place)
             if not is_ours(place):
                 continue
             try:
                 self._write(place, held)
                 commit(place, held.mark.offset)
-            except (KafkaError, OSError, ValueError) as error:
-                self._fail(error)
-                with self._lock:
-                    for other, one in ({place: held} | pending).items():
-                        newer = self._pending.get(other)
-                        if newer is None:
-                            self._pending[other] = one
-                        elif newer.mark.life == one.mark.life:
-                            newer.states = one.states | newer.states
-                return
-        self._said("")
+            except (KafkaError, OSError, ValueError) as why:
+                error, failed[place] = why, held
+        if error is None:
+            self._say("keep", "", f"evidence is kept again in topic {self._state_topic}")
+        else:
+            self._put_back(pending | failed)  # those that failed come last
+            self._fail(error)
+
+    def _put_back(self, pending: Mapping[Place, _Pending]) -> None:
+        with self._lock:
+            for place, one in pending.items():
+                newer = self._pending.get(place)
+                if newer is None:
+                    self._pending[place] = one
+                elif newer.mark.life == one.mark.life:
+                    newer.states = one.states | newer.states
 
     def _write(self, place: Place, held: _Pending) -> None:
         """:raises KafkaError: not all of it was acknowledged"""
         states = [(state.segment.encode(), wire.encode(state)) for state in held.states.values()]
         for messages in (states, [(_MARK, wire.encode(held.mark))]):  # the mark only when all the others are safe
-            producer = self._connected()
-            futures = [
-                producer.send(self._state_topic, value, key, partition=place.partition) for key, value in messages
-            ]
-            producer.flush(_DELIVERY_SECONDS)
+            futures = []
+            for key, value in messages:
+                try:
+                    futures.append(self._sent(place.partition, key, value))
+                except _TOO_LARGE as error:
+                    self._refuse(error)
             for future in futures:
-                if not future.is_done:
-                    raise KafkaTimeoutError("not acknowledged in time")
-                if future.exception is not None:
-                    raise future.exception
+                try:
+                    future.get(_PATIENCE_SECONDS)
+                except _TOO_LARGE as error:
+                    self._refuse(error)
+
+    def _sent(self, partition: int, key: bytes, value: bytes) -> Any:
+        try:
+            return self._connected().send(self._state_topic, value, key, partition=partition)
+        except ValueError:
+            raise UnknownTopicOrPartitionError from None
+
+    def _refuse(self, error: Exception) -> None:
+        """The mark then names a state that is not there, which is made anew by reading further back."""
+        self._count(kind_of(error))
+        topic, size = self._state_topic, wire.MOST_BYTES
+        self._say("size", f"topic {topic} refuses states for their size; raise its max.message.bytes to {size}")
 
     def bury(self, place: Place, offset: int, value: bytes | None, reason: str) -> None:
         """Tell the dead-letter topic where a message lies that cannot be read, and never what is in it."""
@@ -113,15 +146,24 @@ class Keeper:
                 self._dead_topic,
                 key=f"{place.topic}/{place.partition}/{offset}".encode(),
                 headers=[(name, str(said).encode()) for name, said in headers.items()],
-            )
+            ).add_callback(self._buried).add_errback(self._not_buried)
         except (KafkaError, OSError, ValueError) as error:
             self._bury_at = time.monotonic() + _RETRY_SECONDS
-            self._ledger.add(kafka.ERRORS, 1, (*_CLIENT, ("reason", kind_of(error))))
+            self._not_buried(error)
+
+    def _buried(self, _: object) -> None:
+        self._say("bury", "", f"topic {self._dead_topic} is told again what cannot be read")
+
+    def _not_buried(self, error: Exception) -> None:
+        """Also in the client's thread."""
+        kind = kind_of(error)
+        self._count(kind)
+        self._say("bury", f"topic {self._dead_topic} cannot be told what cannot be read ({kind}{advice(kind)})")
 
     def close(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            producer.close(timeout=1.0)
+            end(producer, 1.0)
 
     def _connected(self) -> Any:
         if self._producer is None:
@@ -130,6 +172,9 @@ class Keeper:
                 compression_type="lz4",
                 linger_ms=5,
                 acks="all",
+                enable_idempotence=False,  # with it, what is refused in one topic fails all of the other
+                max_in_flight_requests_per_connection=1,
+                retries=_RETRIES,
                 max_request_size=wire.MOST_BYTES,
                 max_block_ms=3000,
                 delivery_timeout_ms=int(_DELIVERY_SECONDS * 1000),
@@ -140,10 +185,15 @@ class Keeper:
         self._try_at = time.monotonic() + _RETRY_SECONDS
         self.close()
         kind = kind_of(error)
-        self._ledger.add(kafka.ERRORS, 1, (*_CLIENT, ("reason", kind)))
-        self._said(f"evidence cannot be kept in topic {self._state_topic} ({kind}); a stop would cost reading again")
+        self._count(kind)
+        said = f"evidence cannot be kept in topic {self._state_topic} ({kind}{advice(kind)})"
+        self._say("keep", f"{said}; a stop would cost reading again")
 
-    def _said(self, problem: str) -> None:
-        if problem != self._problem:
-            self._problem = problem
-            _LOG.warning("%s", problem or f"evidence is kept again in topic {self._state_topic}")
+    def _count(self, kind: str) -> None:
+        self._ledger.add(kafka.ERRORS, 1, (*_CLIENT, ("reason", kind)))
+
+    def _say(self, about: str, problem: str, well: str = "") -> None:
+        """:param well: said where there is no problem any more"""
+        if problem != self._said.get(about, ""):
+            self._said[about] = problem
+            _LOG.warning("%s", problem or well)

@@ -22,7 +22,7 @@ from collector.kafka.log import Log
 from collector.kafka.states import newest
 from watchkeeper.core.errors import Retryable
 from watchkeeper.core.fleet import Checkpoint, Event, Left, Place, Reached, Restarted, Resumed, Told
-from watchkeeper.core.kafka import kind_of
+from watchkeeper.core.kafka import advice, kind_of
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.records import Completion, Reading
 from watchkeeper.core.vocabulary import health, kafka
@@ -306,7 +306,7 @@ class KafkaSource:
         self._ledger.add(kafka.ERRORS, 1, (*_CLIENT, ("reason", kind)))
         self._ledger.set(kafka.CONNECTED, 0.0, _CLIENT)
         servers = ", ".join(self._config.connection.servers)
-        return Retryable(f"brokers {servers}: {kind}; reading goes on where it was when they are back")
+        return Retryable(f"brokers {servers}: {kind}{advice(kind)}; reading goes on where it was when they are back")
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

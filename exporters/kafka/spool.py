@@ -3,7 +3,7 @@
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -18,12 +18,25 @@ _TABLE: Final = (
 _SIZE: Final = f"coalesce(sum(length(name) + length(value) + {_OVERHEAD_BYTES}), 0)"
 
 
+Lane = tuple[str, bytes]
+"""topic and key: messages of one lane lie in one partition and leave in their order"""
+
+
 class Message(NamedTuple):
     at: float
     """unix seconds at which it was made"""
     topic: str
     key: bytes
     value: bytes
+
+    @property
+    def lane(self) -> Lane:
+        return self.topic, self.key
+
+    @property
+    def size_bytes(self) -> int:
+        """Room that it takes."""
+        return len(self.key) + len(self.value) + _OVERHEAD_BYTES
 
 
 class Waiting(NamedTuple):
@@ -66,24 +79,24 @@ class Spool:
             self._to_memory(error)
             self._insert(self._database, messages)
         self.messages += len(messages)
-        self.size_bytes += sum(len(one.key) + len(one.value) + _OVERHEAD_BYTES for one in messages)
+        self.size_bytes += sum(one.size_bytes for one in messages)
         self._make_room()
 
-    def first(self, count: int) -> list[Waiting]:
-        """The oldest, in order."""
+    def first(self, count: int, without: Collection[Lane] = ()) -> list[Waiting]:
+        """The oldest, in order, of all other lanes."""
         try:
-            return self._read(count)
+            return self._read(count, without)
         except sqlite3.Error as error:
             self._to_memory(error)
-            return self._read(count)
+            return self._read(count, without)
 
-    def take_off(self, last: Waiting) -> None:
-        """Up to and with this one, they were sent."""
+    def take_off(self, done: Sequence[Waiting]) -> None:
+        """They were sent, or never will be."""
         try:
-            self._delete(last.id)
+            self._delete(done)
         except sqlite3.Error as error:
             self._to_memory(error)
-            self._delete(last.id)
+            self._delete(done)
 
     def oldest(self) -> float | None:
         """Unix seconds at which the first was made."""
@@ -97,24 +110,28 @@ class Spool:
         with database:
             database.executemany("INSERT INTO waiting (at, topic, name, value) VALUES (?, ?, ?, ?)", messages)
 
-    def _read(self, count: int) -> list[Waiting]:
-        rows = self._database.execute("SELECT id, at, topic, name, value FROM waiting ORDER BY id LIMIT ?", (count,))
+    def _read(self, count: int, without: Collection[Lane]) -> list[Waiting]:
+        places = f"WHERE (topic, name) NOT IN (VALUES {', '.join(['(?, ?)'] * len(without))})" if without else ""
+        rows = self._database.execute(
+            f"SELECT id, at, topic, name, value FROM waiting {places} ORDER BY id LIMIT ?",  # noqa: S608 - our own words
+            (*(one for lane in without for one in lane), count),
+        )
         return [Waiting(row[0], Message(*row[1:])) for row in rows]
 
-    def _delete(self, last: int) -> None:
-        size, count = self._database.execute(
-            f"SELECT {_SIZE}, count(*) FROM waiting WHERE id <= ?",  # noqa: S608 - our own words
-            (last,),
-        ).fetchone()
+    def _delete(self, done: Sequence[Waiting]) -> None:
         with self._database:
-            self._database.execute("DELETE FROM waiting WHERE id <= ?", (last,))
-        self.messages -= count
-        self.size_bytes -= size
+            found = [
+                one.message
+                for one in done
+                if self._database.execute("DELETE FROM waiting WHERE id = ?", (one.id,)).rowcount
+            ]
+        self.messages -= len(found)
+        self.size_bytes -= sum(one.size_bytes for one in found)
 
     def _make_room(self) -> None:
         while self.size_bytes > self._most_bytes and self.messages > 1:
             oldest = self.first(max(1, min(64, self.messages // 8)))
-            self.take_off(oldest[-1])
+            self.take_off(oldest)
             self._count("full", len(oldest))
 
     def _to_disk(self) -> None:
@@ -136,21 +153,27 @@ class Spool:
             return self._to_disk()
         if self._has_copy:
             database.execute("DELETE FROM waiting")
-        self._move(self._database, database)
+        self._move(self._database, database, as_new=True)
         self._in_memory = self._has_copy = False
 
     def _to_memory(self, error: sqlite3.Error) -> None:
         _LOG.warning("%s: %s; messages wait in memory until it can be used", self._file, error)
         self._tried_at = time.monotonic()
-        self._has_copy = self._move(self._database, _memory())
+        self._has_copy = self._move(self._database, _memory(), as_new=False)
         self._in_memory = True
 
-    def _move(self, source: sqlite3.Connection, target: sqlite3.Connection) -> bool:
-        """Whether all that was in the one is in the other."""
+    def _move(self, source: sqlite3.Connection, target: sqlite3.Connection, *, as_new: bool) -> bool:
+        """
+        Whether all that was in the one is in the other.
+
+        :param as_new: behind what is in the other; else by the same ids, which a `Waiting` may still be known by
+        """
         is_whole = True
+        number = "NULL" if as_new else "id"
         try:
-            rows = source.execute("SELECT at, topic, name, value FROM waiting ORDER BY id").fetchall()
-            self._insert(target, [Message(*row) for row in rows])
+            rows = source.execute(f"SELECT {number}, at, topic, name, value FROM waiting ORDER BY id").fetchall()  # noqa: S608
+            with target:
+                target.executemany("INSERT INTO waiting VALUES (?, ?, ?, ?, ?)", rows)
         except sqlite3.Error:
             is_whole = False
             self._count("damaged", self.messages)

@@ -118,10 +118,53 @@ def settings(connection: Connection, path: str) -> dict[str, Any]:
     return chosen
 
 
+def end(producer: Any, seconds: float) -> None:
+    """
+    Closes a client that sends. kafka-python's own `close` raises, and closes nothing, when messages are on their way:
+    its thread would go on sending what was given up here.
+    """
+    from kafka.errors import KafkaError
+
+    try:
+        producer.close(timeout=seconds)
+    except KafkaError:
+        producer._sender.force_close()
+
+
 def kind_of(error: Exception) -> str:
     """A label value out of a short list: the client's own name of what went wrong, and `TlsHandshake`."""
     kind = _name(error)
     return _CAUSES.recent() or kind if kind == _TIMEOUT else kind
+
+
+_WORDS: Final = {
+    "NoBrokersAvailable": "none answers",
+    "UnknownTopicOrPartition": "it is not there, or has too few partitions; make it as docs/fleet.md says",
+    "TopicAuthorizationFailed": "the topic is forbidden to us; docs/fleet.md says who needs which",
+    "GroupAuthorizationFailed": "the group is forbidden to us; allow Read of kafka.group",
+    "ClusterAuthorizationFailed": "the cluster is forbidden to us; look at the brokers' log",
+    "InvalidTimestamp": "the time of messages is refused; look at this machine's clock",
+    "NotEnoughReplicas": "too few replicas are in sync (min.insync.replicas)",
+    "NotEnoughReplicasAfterAppend": "too few replicas are in sync (min.insync.replicas)",
+    "KafkaStorage": "a disk of a broker failed",
+    "LeaderNotAvailable": "a partition has no leader",
+    "NotLeaderForPartition": "a partition has no leader",
+    "GroupMaxSizeReached": "raise the brokers' group.max.size, or run fewer members",
+    "FencedInstanceId": "another member has the same kafka.member; give each its own",
+    "SaslAuthenticationFailed": "user or password is wrong",
+    "UnsupportedSaslMechanism": "they know no such connection.sasl",
+    "TlsHandshake": "TLS failed, look at connection.tls_ca_file and their certificate",
+}
+
+
+def words(kind: str) -> str:
+    """What a kind means to an operator, and what to do; its own name where nothing is known."""
+    return _WORDS.get(kind, kind)
+
+
+def advice(kind: str) -> str:
+    """The same, to stand behind the name of the kind."""
+    return f": {_WORDS[kind]}" if kind in _WORDS else ""
 
 
 class _Causes(logging.Handler):

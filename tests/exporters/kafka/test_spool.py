@@ -39,7 +39,7 @@ from exporters.kafka.spool import Message, Spool
 spool = Spool(Path({str(file)!r}), 1 << 20, print)
 message = lambda number: Message(float(number), "t", b"k", str(number).encode())
 spool.put([message(number) for number in range(5)])
-spool.take_off(spool.first(2)[-1])
+spool.take_off(spool.first(2))
 spool.put([message(5)])
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -64,7 +64,7 @@ def test_it_is_a_queue_whatever_is_put_taken_off_and_reopened(tmp_path_factory: 
         model += range(made, made + put)
         made += put
         if off and (first := spool.first(off)):
-            spool.take_off(first[-1])
+            spool.take_off(first)
             del model[: len(first)]
         if reopen and on_disk:
             spool.close()
@@ -127,3 +127,29 @@ def test_a_disk_that_is_full_costs_no_message_and_is_used_again(
 
     assert numbers(opened(file, lost)) == [1, 2, 3]
     assert not lost
+
+
+def test_when_the_disk_fails_no_more_is_taken_off_than_was_sent(tmp_path: Path, lost: Counter[str]) -> None:
+    spool = opened(tmp_path / "spool", lost)
+    spool.put([message(number) for number in range(10)])
+    spool.take_off(spool.first(6))
+    sent = spool.first(1)
+
+    spool._database.execute("PRAGMA query_only = ON")
+    spool.take_off(sent)
+
+    assert not spool.is_kept
+    assert numbers(spool) == [7, 8, 9]
+
+
+def test_what_lanes_hold_back_is_passed_over_and_keeps_its_place(tmp_path: Path, lost: Counter[str]) -> None:
+    spool = opened(tmp_path / "spool", lost)
+    spool.put([Message(0.0, topic, key, b"%d" % place) for place, (topic, key) in enumerate(
+        [("a", b"x"), ("b", b"x"), ("a", b"y"), ("b", b"x"), ("a", b"x")]
+    )])  # fmt: skip
+
+    passed = spool.first(10, {("b", b"x"), ("a", b"y")})
+    spool.take_off(passed)
+
+    assert [one.message.value for one in passed] == [b"0", b"4"]
+    assert numbers(spool) == [1, 2, 3]
