@@ -6,7 +6,6 @@ import lz4.block
 
 from watchkeeper.core.prepared import Prepared
 
-_ASCII: Final = bytes(range(128))
 _SHAPE: Final = bytes(ord("0") if one in b"0123456789" else ord("x") for one in range(256))
 _TWO_WHEN_LOWER: Final = "\u0130"
 """Turkish capital I with a dot: the one character whose lower case is two"""
@@ -19,6 +18,10 @@ def answer_lower(call: Prepared) -> str:
 
 def prompt_lower(call: Prepared) -> str:
     return lower(call.prompt)
+
+
+def context_lower(call: Prepared) -> str:
+    return lower(call.context)
 
 
 def answer_bytes(call: Prepared) -> bytes:
@@ -48,7 +51,3 @@ def lower(text: str) -> str:
 def has_number(data: bytes, digits: int) -> bool:
     """Whether so many ASCII digits stand in a row, but for blanks and hyphens between."""
     return b"0" * digits in data.translate(_SHAPE, b" -")
-
-
-def letters_are_ascii(data: bytes) -> bool:
-    return not data.translate(None, _ASCII)

@@ -1,14 +1,14 @@
 """All literals that any check looks for, in one automaton: each text is read once, whatever the number of lists."""
 
-from enum import Enum
+from enum import IntEnum
 from functools import cache
 from typing import Any, Final
 
-from detectors.checks._forms import answer_lower, lower, prompt_lower
+from detectors.checks._forms import answer_lower, context_lower, prompt_lower
 from watchkeeper.core.prepared import Prepared
 
 
-class Group(Enum):
+class Group(IntEnum):  # a key that is hashed in C
     REFUSAL_ENGLISH = 0
     REFUSAL_CHINESE = 1
     IGNORE = 2
@@ -157,7 +157,7 @@ def prompt_hits(call: Prepared) -> Hits:
 
 
 def context_hits(call: Prepared) -> Hits:
-    return find(lower(call.context))
+    return find(call.form(context_lower))
 
 
 def find(low: str, most: int | None = _MAX_HITS) -> Hits:

@@ -13,7 +13,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from detectors.checks._forms import answer_lower, lower
+from detectors.checks._forms import answer_lower, context_lower
 from watchkeeper.core.interfaces import Plugin
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.prepared import Prepared
@@ -48,11 +48,10 @@ class Grounding:
         if self._due < 1:
             return ()
         self._due -= 1
-        context = lower(call.context)
         scores: list[Score] = []
         said = _groups(call.form(answer_lower)[:_MOST])
         if len(said) >= _LEAST:
-            scores.append(Number(outputs.GROUNDED, len(said & _groups(context)) / len(said)))
+            scores.append(Number(outputs.GROUNDED, len(said & _groups(call.form(context_lower))) / len(said)))
         figures = set(_FIGURES.findall(call.answer[:_MOST]))
         if figures:
             missing = sum(one not in call.context and one not in call.prompt for one in list(figures)[:200])

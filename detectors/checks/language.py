@@ -9,8 +9,8 @@ close relatives (Norwegian and Danish, Serbian and Croatian) count as one. Of a 
 lid.176.ftz is by Facebook (Joulin et al., Bag of Tricks for Efficient Text Classification, 2016), CC-BY-SA 3.0.
 """
 
-import re
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -32,7 +32,9 @@ _ALIKE: Final = {
     "nn": "no", "nb": "no", "da": "no", "hr": "sr", "bs": "sr", "sh": "sr", "ms": "id", "wuu": "zh", "yue": "zh",
     "gl": "es", "arz": "ar", "be": "ru",
 }  # fmt: skip
-_MARKS: Final = re.compile(r"[*#`|_<>{}\[\]()/\\=+:0-9\"\s-]+")
+_BLANK: Final = b'*#`|_<>{}[]()/\\=+:0123456789"-'
+_BLANKED: Final = bytes(ord(" ") if one in _BLANK else one for one in range(256))
+"""of UTF-8: marks and digits are in all languages"""
 
 
 class LanguageConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,16 +68,19 @@ class Language:
         if not spoken:
             return ()
         said = Category(outputs.LANGUAGE, spoken)
+        if call.form(prompt_hits).get(Group.TRANSLATE):
+            return (said,)
         asked = self._language(call.prompt[-2 * _BYTES :].rpartition("\n\n")[2])
-        if not asked or call.form(prompt_hits).get(Group.TRANSLATE):
+        if not asked:
             return (said,)
         return Flag("language", () if asked == spoken else (("switched", 1),)), said
 
     def _language(self, text: str) -> str:
         """ISO 639 code; empty when it cannot be told."""
-        plain = _MARKS.sub(" ", text).strip()
-        letters = sum(map(str.isalpha, plain[:_BYTES]))
-        if letters < (_LETTERS if plain.isascii() else _WIDE_LETTERS):
+        plain = " ".join(text.encode().translate(_BLANKED).decode().split())
+        least = _LETTERS if plain.isascii() else _WIDE_LETTERS
+        letters = filter(str.isalpha, plain[:_BYTES])
+        if next(islice(letters, least - 1, None), None) is None:
             return ""
         head = plain.encode()[:_BYTES].decode("utf-8", "ignore")
         labels, sure = self._model.predict(head)

@@ -69,15 +69,19 @@ class Pii:
         return scores
 
 
-def _flags(name: str, found: Counter[str]) -> tuple[Score, ...]:
-    possible = found.pop(_POSSIBLE, 0)
+def _flags(name: str, found: list[str]) -> tuple[Score, ...]:
+    """:param found: kinds, each as often as it was found"""
+    if not found:
+        return Flag(name), Flag(f"{name}_possible")
+    counts = Counter(found)
+    possible = counts.pop(_POSSIBLE, 0)
     suspected = ((_POSSIBLE, possible),) if possible else ()
-    return Flag(name, tuple(found.items())), Flag(f"{name}_possible", suspected)
+    return Flag(name, tuple(counts.items())), Flag(f"{name}_possible", suspected)
 
 
-def kinds(text: str, data: bytes, hits: Hits) -> Counter[str]:
-    """How often each kind of personal data is in a text; `data` is the text in UTF-8."""
-    return Counter(kind for kind, _, _ in spans(text, data, hits))
+def kinds(text: str, data: bytes, hits: Hits) -> list[str]:
+    """The kind of each piece of personal data in a text; `data` is the text in UTF-8."""
+    return [kind for kind, _, _ in spans(text, data, hits)]
 
 
 def spans(text: str, data: bytes, hits: Hits, most: int = _CANDIDATES) -> Iterator[tuple[str, int, int]]:

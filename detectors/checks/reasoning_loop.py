@@ -55,15 +55,15 @@ def repeated(reasoning: str) -> list[float]:
     for at in range(0, len(reasoning), _CHUNK):
         chunk = reasoning[at : at + _CHUNK]
         words = chunk.split()
-        groups: list[object]
+        before = len(seen)
         if len(chunk) > _UNSPACED * len(words):
             dense = "".join(words)
-            groups = [dense[at : at + _CHARACTERS] for at in range(len(dense) - _CHARACTERS + 1)]
+            groups = len(dense) - _CHARACTERS + 1
+            seen.update([dense[at : at + _CHARACTERS] for at in range(groups)])
         else:
-            groups = [tuple(words[at : at + _WORDS]) for at in range(len(words) - _WORDS + 1)]
-        before = len(seen)
-        seen.update(groups)
-        shares.append(1.0 - (len(seen) - before) / len(groups) if groups else 0.0)
+            groups = len(words) - _WORDS + 1
+            seen.update(zip(*[words[at:] for at in range(_WORDS)], strict=False))
+        shares.append(1.0 - (len(seen) - before) / groups if groups > 0 else 0.0)
     return shares
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from detectors.checks._forms import answer_bytes, letters_are_ascii
+from detectors.checks._alphabets import RANGES, answer_alphabets
 from detectors.checks._phrases import Group, prepare, prompt_hits
 from watchkeeper.core.interfaces import Plugin
 from watchkeeper.core.ledger import Ledger
@@ -19,35 +19,7 @@ from watchkeeper.core.prepared import Prepared
 from watchkeeper.core.records import Flag, Score
 from watchkeeper.core.vocabulary import outputs
 
-_SCRIPTS: Final = {
-    "han": "\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0002ebef",
-    "kana": "\u3041-\u309f\u30a1-\u30fa\u31f0-\u31ff",
-    "hangul": "\u1100-\u11ff\uac00-\ud7a3",
-    "cyrillic": "\u0400-\u052f",
-    "greek": "\u0370-\u03ff",
-    "arabic": "\u0620-\u065f\u066e-\u06ff\u0750-\u077f",
-    "hebrew": "\u05d0-\u05f2",
-    "devanagari": "\u0904-\u0963",
-    "bengali": "\u0985-\u09e3",
-    "gurmukhi": "\u0a05-\u0a74",
-    "gujarati": "\u0a85-\u0ae3",
-    "odia": "\u0b05-\u0b63",
-    "tamil": "\u0b83-\u0bd7",
-    "telugu": "\u0c05-\u0c63",
-    "kannada": "\u0c85-\u0ce3",
-    "malayalam": "\u0d05-\u0d63",
-    "sinhala": "\u0d85-\u0ddf",
-    "thai": "\u0e01-\u0e4e",
-    "lao": "\u0e81-\u0edf",
-    "tibetan": "\u0f40-\u0fbc",
-    "georgian": "\u10a0-\u10ff",
-    "armenian": "\u0531-\u0587",
-    "ethiopic": "\u1200-\u135a",
-    "khmer": "\u1780-\u17d3",
-    "burmese": "\u1000-\u109f",
-}
-_ANY: Final = {name: re.compile(f"[{span}]") for name, span in _SCRIPTS.items()}
-_FOREIGN: Final = re.compile(f"[{''.join(_SCRIPTS.values())}]")
+_ANY: Final = {name: re.compile(f"[{ranges}]") for name, ranges in RANGES.items()}
 _GREEK_WORD: Final = re.compile("[\u0370-\u03ff]{3}")
 """single Greek letters are names of quantities"""
 _TOGETHER: Final = {"kana": ("kana", "han"), "han": ("han", "kana")}
@@ -75,16 +47,13 @@ class Script:
     def score(self, call: Prepared) -> tuple[Score, ...]:
         if not call.answer or not call.prompt:
             return ()
-        if letters_are_ascii(call.form(answer_bytes)) or not _FOREIGN.search(call.answer):
+        possible = call.form(answer_alphabets)
+        spoken = [name for name, one in _ANY.items() if name in possible and one.search(call.answer)]
+        if not spoken:
             return (Flag("script"),)
         if call.form(prompt_hits).get(Group.TRANSLATE):
             return ()
-        once = "".join(set(call.answer))
-        unexpected = [
-            name
-            for name, one in _ANY.items()
-            if name not in self._expected and one.search(once) and not _has(call.prompt, name)
-        ]
+        unexpected = [name for name in spoken if name not in self._expected and not _has(call.prompt, name)]
         hits = ((name, letters(call.answer, name)) for name in unexpected)
         return (Flag("script", tuple(hit for hit in hits if hit[1] >= self._least)),)
 
@@ -102,7 +71,7 @@ def letters(text: str, script: str) -> int:
 
 
 def _has(prompt: str, name: str) -> bool:
-    return any(_ANY[one].search(prompt) for one in _TOGETHER.get(name, (name,)))
+    return not prompt.isascii() and any(_ANY[one].search(prompt) for one in _TOGETHER.get(name, (name,)))
 
 
 PLUGIN: Final = Plugin(
@@ -113,8 +82,8 @@ PLUGIN: Final = Plugin(
     roles=("run", "sidecar", "gateway", "detector"),
     metrics=outputs.VERDICTS,
     problems=lambda config: tuple(
-        f"checks.script.expected: no alphabet is called '{name}'; known: {', '.join(_SCRIPTS)}"
+        f"checks.script.expected: no alphabet is called '{name}'; known: {', '.join(RANGES)}"
         for name in config.expected
-        if name not in _SCRIPTS
+        if name not in RANGES
     ),
 )

@@ -98,6 +98,8 @@ class Secrets:
 
 def kinds(text: str, hits: Hits) -> tuple[tuple[str, int], ...]:
     """How often each kind of secret is in a text. Every candidate is looked at from its literal on, in bounded time."""
+    if Group.SECRET not in hits:
+        return ()
     return tuple(Counter(kind for kind, _, _ in spans(text, hits)).items())
 
 

@@ -137,11 +137,11 @@ class _Segment:
 
     def add(self, scores: Sequence[Score], at: float) -> None:
         for score in scores:
-            if isinstance(score, Number):
+            if isinstance(score, Flag):  # most are
+                self._flag(score, at)
+            elif isinstance(score, Number):
                 if isfinite(score.value):
                     self._number(score.metric).observe(score.value, at)
-            elif isinstance(score, Flag):
-                self._flag(score, at)
             else:
                 self._word(score.metric, score.value, "").add(1, at)
 

@@ -1,7 +1,7 @@
 """One call as checks read it: bounded, well-formed, and every form of it made at most once."""
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 from watchkeeper.core.records import Completion, Text
 
@@ -40,12 +40,11 @@ class Prepared:
         self._forms: dict[Callable[[Prepared], Any], Any] = {}
 
     def form(self, make: Callable[["Prepared"], Form]) -> Form:
-        """What `make` makes of this call, made once; `make` is a module's function, not a closure."""
-        try:
-            return cast(Form, self._forms[make])
-        except KeyError:
+        """What `make` makes of this call, made once; `make` is a module's function, no closure, and gives no None."""
+        made: Form | None = self._forms.get(make)
+        if made is None:
             made = self._forms[make] = make(self)
-            return made
+        return made
 
 
 def bounded(text: str) -> str:

@@ -1,3 +1,59 @@
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detectors.checks.language import PLUGIN, LanguageConfig
+from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.prepared import Prepared
+from watchkeeper.core.records import Completion, Text
+
+MARKS = re.compile(r"[*#`|_<>{}\[\]()/\\=+:0-9\"\s-]+")
+PIECES = st.sampled_from(
+    ("word", "Straße", "слово", "文字", "7", "- ", "**", "`x`", "\n", "\x1c", "\x85", "\u3000", ".", "²")
+)
+
+
+class Hears:
+    """A model that tells no language, and what it was asked."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def predict(self, text: str) -> tuple[Any, Any]:
+        self.heard.append(text)
+        return (), ()
+
+
+def heard(text: str) -> list[str]:
+    check = PLUGIN.build(LanguageConfig(), Ledger())
+    check._model = Hears()
+    check.score(Prepared(Completion(at=0.0, text=Text("", text))))
+    return check._model.heard
+
+
+@given(st.lists(PIECES, max_size=80).map("".join))
+@settings(deadline=None, max_examples=100)
+def test_the_model_is_given_150_bytes_without_marks_figures_and_double_blanks(text: str) -> None:
+    plain = MARKS.sub(" ", text[:300]).strip()
+    letters = sum(map(str.isalpha, plain[:150]))
+    is_enough = letters >= (30 if plain.isascii() else 10)
+
+    assert heard(text) == ([plain.encode()[:150].decode("utf-8", "ignore")] if is_enough else [])
+
+
+@pytest.mark.parametrize(("letter", "least"), [("a ", 30), ("a'", 30), ("é ", 10), ("字", 10)])
+def test_so_many_letters_are_enough(letter: str, least: int) -> None:
+    assert heard(letter * (least - 1)) == []
+    assert heard(letter * least) == [(letter * least).strip()]
+
+
+def test_letters_that_stand_too_far_behind_are_not_counted() -> None:
+    assert heard("." * 150 + "a" * 100) == []
+
+
 def test_an_answer_in_another_language_is_flagged(look, prose) -> None:
     chinese, english = prose["chinese"], prose["english"]
 
@@ -24,11 +80,6 @@ def test_figures_and_code_say_nothing(look) -> None:
 
 
 def test_a_share_is_spread_evenly(prose) -> None:
-    from detectors.checks.language import PLUGIN, LanguageConfig
-    from watchkeeper.core.ledger import Ledger
-    from watchkeeper.core.prepared import Prepared
-    from watchkeeper.core.records import Completion, Text
-
     check = PLUGIN.build(LanguageConfig(share=0.25), Ledger())
     call = Completion(at=0.0, text=Text("", prose["english"]))
 

@@ -1,6 +1,68 @@
 import random
+import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from detectors.checks._alphabets import answer_alphabets
+from detectors.checks._forms import lower
+from detectors.checks.mojibake import _SWITCH, _TOUCH, PLUGIN, MojibakeConfig
+from watchkeeper.core.ledger import Ledger
+from watchkeeper.core.prepared import Prepared
+from watchkeeper.core.records import Completion, Text
+
+CHECK = PLUGIN.build(MojibakeConfig(), Ledger())
+LETTERS = "aeiost bcdfgKж漢한كשअไ–é"
+SAMPLES = st.lists(
+    st.text(LETTERS, min_size=1, max_size=50) | st.text("bcdfgk", min_size=5, max_size=9) | st.just("word"),
+    max_size=150,
+)
+
+
+@given(SAMPLES, st.sampled_from((" ", "\n", "\u3000")))
+@settings(deadline=None, max_examples=200)
+def test_gibberish_is_what_the_first_40_characters_of_the_first_120_words_show(words: list[str], blank: str) -> None:
+    answer = blank.join(words) or "."
+    sample = " ".join(word[:40] for word in lower(answer).split()[:120])
+    odd, plain = (len(re.findall(form, sample)) for form in ("[bcdfghjklmnpqrstvwxz]{5}", "[a-z]{5,30}"))
+    is_switched = not answer.isascii() and len(_SWITCH.findall(sample)) >= 6
+
+    flag = CHECK.score(Prepared(Completion(at=0.0, text=Text("", answer))))[0]
+
+    assert dict(flag.hits).get("gibberish", 0) == (is_switched or (odd >= 4 and plain >= 8 and odd / plain > 0.2))
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_gibberish"),
+    [
+        ("bcdfg " * 4 + "words " * 4, True),
+        ("bcdfg " * 3 + "words " * 4, False),
+        ("bcdyf " * 8, False),
+        (f"{'a' * 35}bcdfg " * 8, True),
+        (f"{'a' * 36}bcdfg " * 8, False),
+        ("it " * 104 + "words " * 12 + "bcdfg " * 4, True),
+        ("it " * 105 + "words " * 12 + "bcdfg " * 4, False),
+        ("漢ก " * 6, True),
+        ("жa " * 6, True),
+        ("كa " * 6, True),
+        ("אa " * 6, True),
+        ("漢a " * 6, False),
+        ("漢字 " * 6 + "жж " * 6, False),
+    ],
+)
+def test_where_gibberish_begins(look, answer: str, is_gibberish: bool) -> None:
+    assert look("mojibake", answer) == {"mojibake": {"gibberish": 1} if is_gibberish else {}}
+
+
+def test_in_lower_case_no_letter_is_of_an_alphabet_that_the_answer_has_not() -> None:
+    capitals = [letter for letter in map(chr, range(0x110000)) if letter.lower() != letter]
+
+    assert [one for one in capitals if (alphabets(one.lower()) & _TOUCH) - alphabets(one)] == []
+
+
+def alphabets(answer: str) -> frozenset[str]:
+    return answer_alphabets(Prepared(Completion(at=0.0, text=Text("", answer))))
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])

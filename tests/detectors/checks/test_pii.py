@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from detectors.checks.pii import is_resident_id
+from detectors.checks.pii import is_resident_id, kinds
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,12 @@ from detectors.checks.pii import is_resident_id
 def test_personal_data_is_counted_by_kind(look, text: str, hits: dict[str, int]) -> None:
     assert look("pii", text)["pii"] == hits
     assert look("pii", "", prompt=text)["pii_prompt"] == hits
+
+
+def test_a_number_that_is_possibly_one_stands_beside_others_that_are() -> None:
+    text = "订单 13812345678 与 13912345678, a@b.io, c@d.io"
+
+    assert sorted(kinds(text, text.encode(), {})) == ["mail", "mail", "possible_mobile", "possible_mobile"]
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,7 @@
+import pytest
+
+from detectors.checks.reasoning_loop import repeated
+
 CIRCLE = "Wait, maybe the answer is seven, but let me check once more whether it is. "
 
 
@@ -25,3 +29,14 @@ def test_reasoning_that_moves_on_is_not(look) -> None:
 
 def test_without_reasoning_nothing_is_said(look) -> None:
     assert look("reasoning_loop", CIRCLE * 80) == {}
+
+
+def test_a_group_is_eight_words_or_sixteen_characters() -> None:
+    seven, eight = "one two three four five six seven ", "one two three four five six seven eight "
+    words = f"{eight}x {seven}y {eight}"
+    dense = "一二三四五六七八九十甲乙丙丁戊己"
+
+    assert repeated(words) == [pytest.approx(1 / 18)]
+    assert repeated(seven) == [0.0]
+    assert repeated(f"{dense}x{dense}") == [pytest.approx(1 / 18)]
+    assert repeated(dense[1:]) == [0.0]

@@ -18,6 +18,11 @@ def test_a_translation_asked_for_is_not_judged(look) -> None:
     assert look("script", "你好", prompt="Translate hello into Chinese") == {}
 
 
+def test_marks_and_pictures_beside_an_alphabet_are_no_letters_of_it(look) -> None:
+    for prompt in ("Well?", "Translate hello into Chinese"):
+        assert look("script", "Fine。 😀 ーー٪", prompt=prompt) == {"script": {}}
+
+
 def test_single_greek_letters_are_names_of_quantities(look) -> None:
     assert look("script", "Let α + β = γ, with π and Ω.", prompt="Angles?") == {"script": {}}
     assert look("script", "λέξη", prompt="Word?") == {"script": {"greek": 4}}
