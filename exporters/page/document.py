@@ -87,7 +87,8 @@ def sentence(remark: Remark, words: Words) -> str:
         share=share(remark.amount),
         age=words.age(remark.amount),
     )
-    return text if len(text) <= _MAX_SENTENCE else f"{text[: _MAX_SENTENCE - 1]}…"
+    text = text if len(text) <= _MAX_SENTENCE else f"{text[: _MAX_SENTENCE - 1]}…"
+    return words.and_alike.format(said=text, count=count(remark.amount)) if found and remark.amount else text
 
 
 def _content(view: View, found: Html, words: Words) -> Html:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
+from exporters.page.alike import Entry, listed
 from exporters.page.life import Known, life
 from exporters.page.markup import Child, Html, element, fragment
 from exporters.page.parts import amount_of, code, moment, more, section
@@ -14,9 +15,6 @@ from exporters.page.words import Words
 from watchkeeper.core.memory import Kept
 from watchkeeper.core.records import Cause, Finding
 
-MAX_OPEN: Final = 8
-MAX_RESOLVED: Final = 8
-MAX_BEFORE: Final = 8
 MAX_CAUSES: Final = 3
 MAX_LINES: Final = 8
 """of evidence"""
@@ -33,25 +31,27 @@ def findings(
     :param recorded: None: nothing of the record is to be shown
     """
 
-    def shown(entry: Finding, kept: Kept | None = None) -> Html:
-        kept = kept or (recorded.of.get((entry.subject, entry.since)) if recorded is not None else None)
-        return _finding(entry, view.now, words, runbooks, kept)
+    def shown(entry: Entry, others: Html | None) -> Html:
+        return _finding(entry, others, view.now, words, runbooks)
 
-    still_open = [entry for entry in entries if not entry.resolved]
-    resolved = [entry for entry in entries if entry.resolved]
+    def together(some: Sequence[Entry], place: str) -> Html:
+        return listed(some, place, shown, view.now, words)
+
+    of = recorded.of if recorded is not None else {}
+    known = [Entry(finding, of.get((finding.subject, finding.since))) for finding in entries]
+    still_open = [entry for entry in known if not entry.finding.resolved]
+    resolved = [entry for entry in known if entry.finding.resolved]
     return section(
         "findings",
         fragment(words.findings, amount_of(len(still_open))),
         element("p", recorded.said, class_="record quiet") if recorded is not None and recorded.said else None,
-        [shown(entry) for entry in still_open[:MAX_OPEN]],
-        more(len(still_open) - MAX_OPEN, words.more),
+        together(still_open, "open"),
         None if still_open else element("p", words.no_findings, class_="quiet"),
-        _before(recorded.before, shown, words) if recorded is not None else None,
+        _before(recorded.before, together, words) if recorded is not None else None,
         element(
             "details",
             element("summary", words.earlier.format(count=len(resolved)), id="earlier-summary"),
-            [shown(entry) for entry in resolved[:MAX_RESOLVED]],
-            more(len(resolved) - MAX_RESOLVED, words.more),
+            together(resolved, "earlier"),
             id="earlier",
         )
         if resolved
@@ -68,7 +68,7 @@ def safe_link(address: str) -> str | None:
     return address if parts.scheme in ("http", "https") and parts.netloc else None
 
 
-def _before(kept: Sequence[Kept], shown: Callable[[Finding, Kept], Html], words: Words) -> Html | None:
+def _before(kept: Sequence[Kept], together: Callable[[Sequence[Entry], str], Html], words: Words) -> Html | None:
     """Open in the record and not raised again: an end that nobody saw is for a person to tell."""
     if not kept:
         return None
@@ -76,13 +76,13 @@ def _before(kept: Sequence[Kept], shown: Callable[[Finding, Kept], Html], words:
         "div",
         element("h3", words.before, element("small", f" {len(kept)}")),
         element("p", code(words.before_meaning), class_="quiet"),
-        [shown(one.finding, one) for one in kept[:MAX_BEFORE]],
-        more(len(kept) - MAX_BEFORE, words.more),
+        together([Entry(one.finding, one) for one in kept], "before"),
         id="before",
     )
 
 
-def _finding(entry: Finding, now: float, words: Words, runbooks: str, kept: Kept | None) -> Html:
+def _finding(known: Entry, others: Html | None, now: float, words: Words, runbooks: str) -> Html:
+    entry, kept = known.finding, known.kept
     title, about = words.title_of(entry), words.about(entry)
     key = hashlib.blake2b(f"{entry.subject}\n{entry.since}".encode("utf-8", "replace"), digest_size=5).hexdigest()
     return element(
@@ -107,6 +107,7 @@ def _finding(entry: Finding, now: float, words: Words, runbooks: str, kept: Kept
         _causes(entry.causes[:MAX_CAUSES], key, words, runbooks),
         _action(entry.action, words),
         _runbook(entry.runbook, words, runbooks),
+        others,
         class_=f"finding {'resolved' if entry.resolved else entry.severity.value}",
     )
 

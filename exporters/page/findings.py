@@ -1,14 +1,41 @@
-"""The newest findings, bounded, each with whether it is still open."""
+"""The newest findings, bounded, each with whether it is still open; and which of them are of one kind."""
 
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 import msgspec
 
 from watchkeeper.core.records import Finding, Severity
 
 MAX_FINDINGS: Final = 100
+MOST_APART: Final = 2
+"""so few of a kind each stand for themselves"""
 
 _GRAVEST_FIRST: Final = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
+
+Kind = tuple[str, tuple[str, ...], Severity, bool]
+T = TypeVar("T")
+
+
+def kind_of(finding: Finding) -> Kind:
+    """What raised it and what sort of thing it is about; of one that does not say, its subject."""
+    about = tuple(sorted(label for label, _ in finding.labels))
+    return finding.name or finding.subject, about, finding.severity, finding.resolved
+
+
+def together(entries: Sequence[T], finding: Callable[[T], Finding]) -> list[list[T]]:
+    """Those of one kind where its first stands, if they are many; of others, each by itself. In the order given."""
+    by_kind: dict[Kind, list[T]] = {}
+    for entry in entries:
+        by_kind.setdefault(kind_of(finding(entry)), []).append(entry)
+    groups: list[list[T]] = []
+    for entry in entries:
+        alike = by_kind[kind_of(finding(entry))]
+        if len(alike) <= MOST_APART:
+            groups.append([entry])
+        elif entry is alike[0]:
+            groups.append(alike)
+    return groups
 
 
 class FindingBook:

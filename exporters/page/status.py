@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from exporters.page.devices import Device
+from exporters.page.findings import together
 from exporters.page.groups import Engine
 from exporters.page.tally import Loss, Missed
 from exporters.page.view import View
@@ -57,8 +58,8 @@ class Why(StrEnum):
 
 class Remark(msgspec.Struct, frozen=True):
     """
-    `names` are what it is about, `amount` its number (a share, a count or seconds, as `why` has it), `reasons` those of
-    watchkeeper's own metrics, the most frequent first.
+    `names` are what it is about, `amount` its number (a share, a count or seconds, as `why` has it; of a finding, how
+    many more are of its kind), `reasons` those of watchkeeper's own metrics, the most frequent first.
     """
 
     state: State
@@ -97,12 +98,12 @@ def judge(view: View, findings: Sequence[Finding]) -> Status:
 
 
 def _from_findings(findings: Sequence[Finding]) -> list[Remark]:
-    """Information is shown below, but is no reason for concern."""
+    """One for those of a kind, where they are many. Information is shown below, but is no reason for concern."""
     states = {Severity.CRITICAL: State.BAD, Severity.WARNING: State.ATTENTION}
+    serious = [finding for finding in findings if not finding.resolved and finding.severity in states]
     return [
-        Remark(states[finding.severity], Why.FINDING, finding=finding)
-        for finding in findings
-        if not finding.resolved and finding.severity in states
+        Remark(states[alike[0].severity], Why.FINDING, amount=len(alike) - 1, finding=alike[0])
+        for alike in together(serious, lambda finding: finding)
     ]
 
 

@@ -131,6 +131,10 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
     subjects: Mapping[str, str]
     """what a finding is about, by label"""
     earlier: str
+    alike: str
+    and_alike: str
+    span: str
+    """of two ages"""
     severities: Mapping[Severity, str]
     since: str
     resolved: str

@@ -1,6 +1,7 @@
 """The page on the web port beside a real store: who is told what people did about findings."""
 
 import http.client
+import re
 import socket
 import threading
 import time
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from exporters.page.finding_list import MAX_BEFORE
+from exporters.page.alike import MAX_KINDS
 from exporters.page.served import Page
 from exporters.store import StoreConfig, database, deeds, queries
 from exporters.store.writer import Store
@@ -212,14 +213,31 @@ def test_an_open_finding_from_before_a_restart_is_listed_with_its_life_until_it_
 
 
 def test_of_many_open_findings_from_before_the_newest_are_listed_and_the_rest_counted(machine):
-    machine.find(*(found(f"n{number}", at=time.time() + number) for number in range(MAX_BEFORE + 3)))
+    machine.find(*(found(f"n{number}", at=time.time() + number) for number in range(MAX_KINDS + 3)))
     machine.restart()
     machine.recall()
 
     listed = machine.get_with('id="before"').partition('id="before"')[2]
 
-    assert [f"n{number} it is" in listed for number in (MAX_BEFORE + 2, 3, 2)] == [True, True, False]
+    assert [f"n{number} it is" in listed for number in (MAX_KINDS + 2, 3, 2)] == [True, True, False]
     assert "and 3 more" in listed
+
+
+def test_findings_of_a_kind_are_told_together_before_the_start_and_after_it_each_with_its_id(machine):
+    def of(*models: str) -> list[Finding]:
+        return [found("lag", subject=f"lag of {model}", labels=(("gen_ai.request.model", model),)) for model in models]
+
+    machine.find(*of("a", "b", "c"))
+    machine.restart()
+    machine.recall()
+    machine.get_with('id="before"')
+    machine.find(*of("d", "e", "f"))
+    ids = re.compile(r'<code class="id">([^<]+)</code>')
+    page = wait(lambda: body if len(set(ids.findall(body := machine.get()))) == 6 else "")
+
+    kinds = re.findall(r'<details id="(k\w+)"', page)
+    assert (len(kinds), len(set(kinds))) == (2, 2)
+    assert page.count("<article") == 2
 
 
 def test_while_the_store_is_away_the_page_says_so_with_what_it_knew_and_later_has_it_again(machine, tmp_path):

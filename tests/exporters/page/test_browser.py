@@ -39,7 +39,7 @@ def address(page: Page) -> Iterator[str]:
 
 
 def busy(traffic: Any, page: Page) -> None:
-    """Two services, three models, an engine down, an open finding, and a name that does not break."""
+    """Two services, three models, an engine down, findings, many of them of a kind, and a name that does not break."""
     for _ in range(60):
         traffic.itself()
         for model, service in (
@@ -61,7 +61,15 @@ def busy(traffic: Any, page: Page) -> None:
                 at=traffic.at, since=traffic.at - 60, severity=Severity.CRITICAL, subject="qwen3" * 20,
                 summary="Time to first token p95 is 6.1 s", runbook="https://r.example/", evidence=("y" * 200,),
                 causes=(Cause("KV cache full", 0.9, ("z" * 200,), "add a replica", "r" * 100),),
-            )
+            ),
+            *(
+                Finding(
+                    at=traffic.at - age, since=traffic.at - 9_000 - age, severity=Severity.WARNING, summary="idle",
+                    subject=f"idle {age} {is_over}", name="allocated_idle", resolved=is_over,
+                    labels=(("k8s.pod.name", f"{'x' * 63}{age}"),),
+                )
+                for age in range(0, 3_100, 100) for is_over in (False, True)
+            ),
         )
     )  # fmt: skip
 
@@ -78,6 +86,29 @@ def test_nothing_is_wider_than_the_screen(
     browser.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
     assert browser.evaluate(TOO_WIDE) == []
     assert browser.evaluate("innerWidth") == width
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize(("width", "height", "mobile"), [(1280, 900, False), SCREENS[2]], ids=["desktop", "phone"])
+def test_many_findings_of_a_kind_take_the_room_of_one(
+    traffic: Any, page: Page, browser: Chromium, address: str, width: int, height: int, mobile: bool, lang: str
+) -> None:
+    busy(traffic, page)
+    browser.open(f"{address}?lang={lang}", width=width, height=height, mobile=mobile)
+
+    assert browser.evaluate("document.querySelectorAll('#findings article').length") == 3
+    assert browser.evaluate("document.querySelectorAll('.alike li').length") == 60
+    assert browser.evaluate("document.getElementById('findings').getBoundingClientRect().height") < height
+
+    browser.evaluate("document.getElementById('earlier').open = true")
+    ages = browser.evaluate("""[...document.querySelectorAll('.kind > summary')].map((line) =>
+      [...line.firstChild.data.matchAll(/[^ ]*\\u00a0[^ ]*/g)].map((age) => {
+        const range = document.createRange();
+        range.setStart(line.firstChild, age.index);
+        range.setEnd(line.firstChild, age.index + age[0].length);
+        return range.getClientRects().length;
+      }))""")
+    assert ages == [[1, 1], [1, 1]]
 
 
 @pytest.mark.parametrize(("width", "height", "mobile"), [SCREENS[0], SCREENS[2]], ids=["desktop", "phone"])

@@ -4,11 +4,13 @@ from html.parser import HTMLParser
 from importlib.resources import files
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporters.page import PageConfig
+from exporters.page.alike import MAX_ALIKE, MAX_KINDS
 from exporters.page.chart import Line, chart, highest_of
 from exporters.page.device_table import MAX_DEVICES
 from exporters.page.figures import DASH
@@ -275,6 +277,57 @@ def test_a_finding_of_a_signal_says_in_the_readers_words_what_and_about_whom(
 
     assert re.search(rf'<h3 title="allocated_idle [^"]+">{title}</h3><p class="about">{about}</p>', text)
     assert f"<p>{remark}</p>" in text
+
+
+def idle_findings(now: float, count: int, *, resolved: bool = False) -> list[Finding]:
+    """Of pods llama-0, llama-1 ..., begun one minute before the other, the newest 2 minutes ago."""
+    return [
+        msgspec.structs.replace(
+            idle_finding(now), at=now - 60 * number, since=now - 120 - 60 * number, subject=f"idle {number}",
+            labels=(("k8s.pod.name", f"llama-{number}"),), resolved=resolved,
+        )
+        for number in range(count)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lang", "resolved", "told"),
+    [
+        ("en", False, "30 more of this kind, since 3\xa0min to 32\xa0min"),
+        ("en", True, "30 more of this kind, 1\xa0min to 30\xa0min ago"),
+        ("zh", False, "同类告警另有 30 条，已持续 3\xa0分钟至 32\xa0分钟"),
+        ("zh", True, "同类告警另有 30 条，1\xa0分钟至 30\xa0分钟前"),
+    ],
+)
+def test_many_findings_of_one_kind_are_the_newest_and_a_line_for_each_other(
+    traffic: Any, page: Page, html: Html, lang: str, resolved: bool, told: str
+) -> None:
+    other = msgspec.structs.replace(idle_finding(traffic.at), name="fault", resolved=resolved, at=traffic.at - 1e6)
+    page.write(traffic.batch(*idle_findings(traffic.at + 0.5, 31, resolved=resolved), other))
+    text = html(lang)
+
+    found = re.findall(r'<details id="k\w+" class="kind"><summary[^>]*>(.+?)</summary><ul.+?</ul>', text)
+    assert found == [told]
+    assert text.count("<article") == 2
+    assert [int(number) for number in re.findall(r"<li><b>\S+ llama-(\d+)</b>", text)] == [*range(1, 31)]
+
+
+def test_two_of_a_kind_and_kinds_that_differ_are_each_told_in_full(traffic: Any, page: Page, html: Html) -> None:
+    first, second, third = idle_findings(traffic.at, 3)
+    graver = msgspec.structs.replace(third, severity=Severity.CRITICAL)
+    elsewhere = msgspec.structs.replace(third, subject="a link", labels=(("link", "a"),))
+    page.write(traffic.batch(first, second, graver, elsewhere))
+
+    assert (html().count("<article"), html().count('class="kind"')) == (4, 0)
+
+
+def test_what_is_listed_of_a_kind_and_how_many_kinds_is_bounded(traffic: Any, page: Page, html: Html) -> None:
+    kinds = [msgspec.structs.replace(idle_finding(traffic.at), subject=f"s{n}", name=f"n{n}") for n in range(10)]
+    page.write(traffic.batch(*kinds, *idle_findings(traffic.at + 1e4, MAX_ALIKE + 5)))
+    text = html()
+
+    assert (text.count("<article"), text.count("<li><b>")) == (MAX_KINDS, MAX_ALIKE)
+    assert re.findall(r"and (\d+) more</p>", text) == ["4", "3"]
 
 
 @pytest.mark.parametrize(

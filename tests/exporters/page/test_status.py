@@ -231,6 +231,19 @@ def test_the_worst_remark_comes_first(traffic: Any) -> None:
     assert whys(status_of(traffic, finding(Severity.WARNING), finding())) == [Why.FINDING, Why.FINDING, Why.DROPPED]
 
 
+@pytest.mark.parametrize(
+    ("lang", "said"), [("en", "qwen3: slow (and 2 more of this kind)"), ("zh", "qwen3：slow（同类另有 2 条）")]
+)
+def test_many_findings_of_a_kind_are_one_remark(traffic: Any, lang: str, said: str) -> None:
+    traffic.call()
+    found = [finding(since=float(number)) for number in range(3)]
+    few = [finding(subject="few", since=float(number)) for number in range(2)]
+    remarks = status_of(traffic, *found, *few).remarks
+
+    assert sentence(remarks[0], LANGUAGES[lang]) == said
+    assert [remark.amount for remark in remarks] == [2, 0, 0]
+
+
 def test_a_resolution_closes_its_finding() -> None:
     book = FindingBook()
     book.add(finding(since=1.0))
