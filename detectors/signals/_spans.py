@@ -1,6 +1,8 @@
 """Numbers over time in bounded room: sums and counts per equal span, increments of running totals."""
 
 from array import array
+from bisect import bisect_right
+from operator import truediv
 from typing import Final
 
 from watchkeeper.core.records import Batch, HistogramValue, Point, SeriesKey
@@ -36,7 +38,8 @@ class Spans:
 
     def means(self, now: float, seconds: float) -> list[float]:
         """The mean of each span of the last `seconds` that had a number, oldest first."""
-        return [total / count for total, count in self._within(now, seconds)]
+        totals, counts = self._within(now, seconds)
+        return list(map(truediv, totals, counts))
 
     def mean(self, now: float, seconds: float) -> float | None:
         """Every span counts alike, however many numbers it had."""
@@ -44,18 +47,24 @@ class Spans:
         return sum(means) / len(means) if means else None
 
     def total(self, now: float, seconds: float) -> float:
-        return sum(total for total, _ in self._within(now, seconds))
+        return sum(self._within(now, seconds)[0])
 
     def per_second(self, now: float, seconds: float, since: float = 0.0) -> float | None:
         """The total of the last `seconds` over the time that the spans cover, none of it before `since`."""
         start = max(((now - seconds) // self.span_seconds + 1) * self.span_seconds, since)
         return self.total(now, seconds) / (now - start) if now > start else None
 
-    def _within(self, now: float, seconds: float) -> list[tuple[float, float]]:
-        first, last = (now - seconds) // self.span_seconds, now // self.span_seconds
+    def _within(self, now: float, seconds: float) -> "tuple[array[float], array[float]]":
+        """Sums and counts."""
+        cells, span = self._cells, self.span_seconds
+        start = self._after((now - seconds) // span)
+        end = self._after(now // span) if cells and cells[-3] > now // span else len(cells)  # the clock was set back
+        return cells[start + 1 : end : 3], cells[start + 2 : end : 3]
+
+    def _after(self, index: float) -> int:
+        """Where the first cell of a later span is."""
         cells = self._cells
-        each = zip(cells[::3], cells[1::3], cells[2::3], strict=True)
-        return [(total, count) for index, total, count in each if first < index <= last]
+        return 3 * bisect_right(range(0, len(cells), 3), index, key=cells.__getitem__)
 
 
 class Increments:

@@ -28,6 +28,8 @@ class Host:
         self._points: dict[tuple[Metric, tuple], float] = {}
         self._totals: dict[tuple[Metric, tuple], float] = {}
         self._shown: set[tuple[Metric, tuple]] = set()
+        self._keys: dict[tuple, tuple[Metric, tuple]] = {}
+        """a series brings the same labels at every tick, as those of the agent do, not only equal ones"""
 
     def gpu(self, index: int, pod: str = "ml/llama-0", model: str = "NVIDIA H100", vendor: str = "nvidia"):
         namespace, _, name = pod.rpartition("/")
@@ -36,8 +38,11 @@ class Host:
 
     def say(self, own: dict[str, str], metric: Metric, value: float, **extra: str):
         """`extra`: other labels, `__` for a dot."""
-        every = own | {name.replace("__", "."): text for name, text in extra.items()}
-        key = (metric, tuple((name, every[name]) for name in metric.labels if name in every))
+        said = (metric, *own.items(), *extra.items())
+        key = self._keys.get(said)
+        if key is None:
+            every = own | {name.replace("__", "."): text for name, text in extra.items()}
+            key = self._keys[said] = (metric, tuple((name, every[name]) for name in metric.labels if name in every))
         if metric.kind is Kind.COUNTER:
             value += self._totals.get(key, 0.0)
             self._totals[key] = value
