@@ -22,7 +22,7 @@ class Hears:
     def __init__(self) -> None:
         self.heard: list[str] = []
 
-    def predict(self, text: str) -> tuple[Any, Any]:
+    def predict(self, text: str, threshold: float) -> tuple[Any, Any]:
         self.heard.append(text)
         return (), ()
 
@@ -84,6 +84,15 @@ def test_a_share_is_spread_evenly(prose) -> None:
     call = Completion(at=0.0, text=Text("", prose["english"]))
 
     assert [bool(check.score(Prepared(call))) for _ in range(8)] == [False, False, False, True] * 2
+
+
+@pytest.mark.parametrize("text", ["english", "chinese"])
+def test_the_model_may_be_just_as_sure_as_it_has_to_be(look, prose, text: str) -> None:
+    model = PLUGIN.build(LanguageConfig(), Ledger())._model
+    _, [sure] = model.predict(prose[text].encode()[:150].decode(errors="ignore"))
+
+    assert look("language", prose[text], config={"confidence_ratio": sure - 1e-6}) != {}
+    assert look("language", prose[text], config={"confidence_ratio": sure + 1e-6}) == {}
 
 
 def test_what_the_model_is_not_sure_of_is_left_out(look) -> None:
