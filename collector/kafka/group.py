@@ -67,6 +67,11 @@ class Group:
         """The group threw us out: what was ours is nobody's, or another's."""
         self._assignor.member_assignment = None
 
+    def give_up_name(self) -> None:
+        """Another came with it, and the group goes by the newest: who is left out may not even say so."""
+        _LOG.warning("kafka.member %s is another's, too: this one joins without it; give each its own", self.member)
+        self.member = ""
+
     def begin_patience(self, now: float) -> None:
         """The brokers are away: what passes meanwhile says nothing of the group."""
         self._stable_since, self._kept_at = None, now

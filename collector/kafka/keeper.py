@@ -163,7 +163,7 @@ class Keeper:
     def close(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            end(producer, 1.0)
+            end(producer, 0.5)
 
     def _connected(self) -> Any:
         if self._producer is None:

@@ -9,6 +9,8 @@ from kafka import KafkaConsumer, TopicPartition
 from watchkeeper.core.errors import Retryable
 
 _WHOLE_SECONDS: Final = 60.0
+_ANSWER_MILLISECONDS: Final = 5000
+"""for where a partition ends: nothing is read meanwhile"""
 _LAST_BATCH_MILLISECONDS: Final = 500
 
 
@@ -20,7 +22,7 @@ class Log:
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        self._settings = settings
+        self._settings = dict(settings)
         self._client: Any = None
 
     def begins(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
@@ -81,5 +83,7 @@ class Log:
 
     def _connected(self) -> Any:
         if self._client is None:
-            self._client = KafkaConsumer(**self._settings, enable_auto_commit=False)
+            self._client = KafkaConsumer(
+                **(self._settings | {"request_timeout_ms": _ANSWER_MILLISECONDS}), enable_auto_commit=False
+            )
         return self._client

@@ -8,17 +8,18 @@ kafka-python calls back within `poll`, in the thread that reads: all of this bel
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from threading import Lock
 from typing import Any, Final
 
-from kafka import ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
+from kafka import ConsumerRebalanceListener, TopicPartition
 from kafka.errors import KafkaError
 
 from collector.kafka import KafkaConfig
 from collector.kafka.calls import Calls
+from collector.kafka.commits import Commits
 from collector.kafka.group import Group
 from collector.kafka.keeper import Keeper
 from collector.kafka.log import Log
+from collector.kafka.progress import Progress
 from collector.kafka.states import newest
 from watchkeeper.core.errors import Retryable
 from watchkeeper.core.fleet import Checkpoint, Event, Left, Place, Reached, Restarted, Resumed, Told
@@ -33,6 +34,7 @@ _POLL_SECONDS: Final = 0.25
 _AT_ONCE: Final = 64
 """records in a reading: so many readings wait for the pipeline at most that memory stays small in a burst"""
 _WATCH_SECONDS: Final = 2.0
+_RETRY_SECONDS: Final = 5.0
 _CLIENT: Final = (("client", "source"),)
 _QUEUE: Final = (("queue", "kafka.read"),)
 
@@ -60,9 +62,17 @@ class KafkaSource:
         """ends of partitions as the brokers told them last"""
         self._newest_at: dict[TopicPartition, float] = {}
         """unix seconds at which the record was sent that was read last"""
-        self._lock = Lock()
-        self._reached: dict[Place, int] = {}
+        self._commits = Commits(config.group, ledger)
+        self._unread: dict[TopicPartition, tuple[Exception, float]] = {}
+        """why what was kept of a fresh partition could not be read, and when to try again"""
+        self._progress = Progress()
+        self._stalled: set[TopicPartition] = set()
         self._watched_at = float("-inf")
+        self._watch_every = _WATCH_SECONDS
+        self._unwatched = 0
+        """how often in a row the brokers did not say where partitions end"""
+        self._has_read = False
+        """since then"""
 
     def read(self, now: float) -> Reading:
         """:raises Retryable: the brokers are away, or a topic is"""
@@ -71,11 +81,16 @@ class KafkaSource:
         try:
             consumer = self._connected()
             self._keeper.write(self._is_ours, self._commit, now=False)
-            self._commit_reached()
-            for partition in sorted(self._fresh):
-                self._resume(consumer, partition)
-            self._watch(consumer, now)
-            reading = self._reading(consumer.poll(timeout_ms=int(_POLL_SECONDS * 1000), max_records=_AT_ONCE))
+            self._commits.write(consumer, self._is_ours, now=False)
+            problem = self._resume_fresh(consumer) or self._watch(consumer, now)
+            found = consumer.poll(timeout_ms=int(_POLL_SECONDS * 1000), max_records=_AT_ONCE)
+            if found:
+                self._has_read = True
+            elif problem is not None:
+                raise problem
+            else:
+                self._progress.idle(time.monotonic())
+            reading = self._reading(found)
             self._join_anew_where_shut_out(consumer)
         except (KafkaError, OSError, ValueError) as error:
             self._group.begin_patience(time.monotonic())
@@ -87,9 +102,7 @@ class KafkaSource:
         self._keeper.put(checkpoint)
 
     def reached(self, places: Sequence[Reached]) -> None:
-        with self._lock:
-            for one in places:
-                self._reached[one.place] = one.offset
+        self._commits.reached(places)
 
     def close(self) -> None:
         """Nothing more is read. What was read can still be kept, until `finish`."""
@@ -101,7 +114,7 @@ class KafkaSource:
         self._log.close()
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            self._commit_reached(consumer)
+            self._commits.write(consumer, self._is_ours, now=True)
             consumer.close(timeout_ms=2000)
 
     def _connected(self) -> Any:
@@ -119,6 +132,13 @@ class KafkaSource:
         return consumer
 
     def _join_anew_where_shut_out(self, consumer: Any) -> None:
+        if self._commits.is_fenced:
+            self._commits.is_fenced = False
+            self._group.give_up_name()
+            self.left([*self._owned, *self._fresh], "lost")
+            self._consumer = None
+            consumer.close(timeout_ms=500)
+            return
         state, has_partitions = consumer.group_metadata().state, bool(self._owned or self._fresh)
         if self._group.is_shut_out(state, time.monotonic(), has_partitions=has_partitions):
             self._consumer = None
@@ -129,7 +149,7 @@ class KafkaSource:
         counts = {topic: len(consumer.partitions_for_topic(topic) or ()) for topic in topics}
         for topic, count in counts.items():
             if not count:
-                raise Retryable(f"topic {topic} is not there; make it as docs/fleet.md says")
+                raise Retryable(f"topic {topic} is not there; make it as docs/fleet.md says, or allow us to read it")
         if self._config.ticks:
             wanted, state = counts[self._config.ticks_topic], self._config.state_topic
             held = len(consumer.partitions_for_topic(state) or ())
@@ -152,6 +172,9 @@ class KafkaSource:
         for partition in partitions:
             self._ledger.add(kafka.REBALANCES, 1, (("event", event),))
             self._fresh.discard(partition)
+            self._unread.pop(partition, None)
+            self._stalled.discard(partition)
+            self._progress.forget(partition)
             if self._next.pop(partition, None) is not None:
                 self._events.append(Left(_place(partition)))
             self._newest_at.pop(partition, None)
@@ -164,6 +187,23 @@ class KafkaSource:
         for topic in self._topics:
             count = sum(partition.topic == topic for partition in self._owned)
             self._ledger.set(kafka.PARTITIONS, count, (("group", self._config.group), ("topic", topic)))
+
+    def _resume_fresh(self, consumer: Any) -> Exception | None:
+        """:return: why none could be, where we read nothing at all"""
+        for partition in sorted(self._fresh):
+            if time.monotonic() < self._unread.get(partition, (None, 0.0))[1]:
+                continue
+            try:
+                self._resume(consumer, partition)
+            except (KafkaError, OSError, ValueError, Retryable) as error:
+                if partition not in self._unread:
+                    kind = kind_of(error)
+                    said = str(error) if isinstance(error, Retryable) else f"{kind}{advice(kind)}"
+                    _LOG.warning("%s/%d waits, what was kept of it cannot be read: %s", *partition, said)
+                self._unread[partition] = (error, time.monotonic() + _RETRY_SECONDS)
+                if self._next:
+                    self._count(error)
+        return None if self._next else next((error for error, _ in self._unread.values()), None)
 
     def _resume(self, consumer: Any, partition: TopicPartition) -> None:
         """:raises KafkaError: what was kept cannot be read now; the partition waits"""
@@ -183,6 +223,7 @@ class KafkaSource:
         consumer.seek(partition, offset)
         consumer.resume(partition)
         self._fresh.discard(partition)
+        self._unread.pop(partition, None)
         self._next[partition] = offset
         self._owned.add(partition)
         self._count_owned()
@@ -247,11 +288,33 @@ class KafkaSource:
         events, self._events = self._events, []
         return tuple(events)
 
-    def _watch(self, consumer: Any, now: float) -> None:
-        """How far behind, and whether the log is still the one that was read."""
-        if 0 <= now - self._watched_at < _WATCH_SECONDS:
-            return
+    def _watch(self, consumer: Any, now: float) -> Exception | None:
+        """
+        How far behind, and whether the log is still the one that was read.
+
+        :return: why the brokers do not say, where they gave us nothing either since they did
+        """
+        if 0 <= now - self._watched_at < self._watch_every:
+            return None
+        started = time.monotonic()
+        try:
+            self._look(consumer, now)
+        except (KafkaError, OSError, ValueError) as error:
+            self._group.begin_patience(time.monotonic())
+            has_read, self._has_read = self._has_read, False
+            self._unwatched += 1
+            if not self._next or (self._unwatched > 1 and not has_read):
+                return error
+            self._count(error)
+            took = time.monotonic() - started
+            self._watch_every = _WATCH_SECONDS if self._unwatched == 1 else max(_WATCH_SECONDS, 3 * took)
+        else:
+            self._unwatched, self._watch_every = 0, _WATCH_SECONDS
         self._watched_at = now
+        return None
+
+    def _look(self, consumer: Any, now: float) -> None:
+        """:raises KafkaError: they do not say"""
         for topic in self._topics:
             count = len(consumer.partitions_for_topic(topic) or ())
             self._ledger.set(kafka.TOPIC_PARTITIONS, count, (("group", self._config.group), ("topic", topic)))
@@ -270,8 +333,25 @@ class KafkaSource:
             self._listed[partition] = listed
             if is_shorter or not self._log.reaches(partition, self._next[partition], listed):
                 self._begin_anew(consumer, partition)
+            else:
+                self._ask_anew_where_stalled(consumer, partition, listed)
         self._ledger.set(health.QUEUE_LENGTH, behind, _QUEUE)
         self._ledger.set(health.QUEUE_AGE, age, _QUEUE)
+
+    def _ask_anew_where_stalled(self, consumer: Any, partition: TopicPartition, listed: int) -> None:
+        """The client can wait for ever for leave to ask, and says nothing of what a broker answers it."""
+        position = max(self._next[partition], consumer.position(partition, timeout_ms=0) or 0)
+        if self._progress.is_stalled(partition, position, listed, time.monotonic()):
+            consumer.seek(partition, position)
+            self._ledger.add(kafka.ERRORS, 1, (*_CLIENT, ("reason", "Stalled")))
+            if partition not in self._stalled:
+                self._stalled.add(partition)
+                _LOG.warning(
+                    "%s/%d: the brokers give none of %d messages; look at their log", *partition, listed - position
+                )
+        elif position >= listed and partition in self._stalled:
+            self._stalled.discard(partition)
+            _LOG.warning("%s/%d is read again", *partition)
 
     def _begin_anew(self, consumer: Any, partition: TopicPartition) -> None:
         begin = self._log.begins([partition])[partition]
@@ -284,26 +364,15 @@ class KafkaSource:
         return TopicPartition(*place) in self._next
 
     def _commit(self, place: Place, offset: int) -> None:
-        """A hint for tools and for lag: what counts is the mark. What goes wrong is counted."""
-        self._commit_all(self._consumer, {TopicPartition(*place): offset})
+        """A hint for tools and for lag: what counts is the mark."""
+        self._commits.hint(self._consumer, place, offset)
 
-    def _commit_reached(self, consumer: Any = None) -> None:
-        with self._lock:
-            reached, self._reached = self._reached, {}
-        ours = {TopicPartition(*place): offset for place, offset in reached.items() if self._is_ours(place)}
-        if ours:
-            self._commit_all(consumer or self._consumer, ours)
-
-    def _commit_all(self, consumer: Any, offsets: dict[TopicPartition, int]) -> None:
-        try:
-            if consumer is not None:
-                consumer.commit({at: OffsetAndMetadata(offset, "", -1) for at, offset in offsets.items()})
-        except KafkaError as error:
-            self._ledger.add(kafka.ERRORS, 1, (*_CLIENT, ("reason", kind_of(error))))
+    def _count(self, error: Exception) -> None:
+        self._ledger.add(kafka.ERRORS, 1, (*_CLIENT, ("reason", kind_of(error))))
 
     def _failed(self, error: Exception) -> Retryable:
         kind = kind_of(error)
-        self._ledger.add(kafka.ERRORS, 1, (*_CLIENT, ("reason", kind)))
+        self._count(error)
         self._ledger.set(kafka.CONNECTED, 0.0, _CLIENT)
         servers = ", ".join(self._config.connection.servers)
         return Retryable(f"brokers {servers}: {kind}{advice(kind)}; reading goes on where it was when they are back")

@@ -29,6 +29,13 @@ CORRUPT, TOO_LARGE, TOPIC_FORBIDDEN, CLUSTER_FORBIDDEN, INVALID = 2, 10, 29, 31,
 _NUMBERS = count()
 
 
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exporters.kafka.delivery._RETRIES", 1)
+    monkeypatch.setattr("exporters.kafka.sender._BACKOFF_SECONDS", (0.1, 0.5))
+    monkeypatch.setattr("collector.kafka.keeper._RETRIES", 1)
+
+
 @pytest.fixture(scope="module")
 def running() -> Iterator[tuple[KafkaFaults, KafkaBroker]]:
     with KafkaFaults() as faults, KafkaBroker(advertised=faults.port) as broker:
@@ -172,12 +179,13 @@ def never(call: Call) -> Any:
 
 
 def test_a_stop_while_brokers_acknowledge_nothing_ends_in_time_and_counts_what_is_lost(
-    faults: KafkaFaults, broker: KafkaBroker
+    faults: KafkaFaults, broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("exporters.kafka.sender._LAST_SECONDS", 0.5)
     one = Sending(faults, broker)
     faults.on(ProduceRequest, never)
     one.write(range(20))
-    time.sleep(0.5)
+    time.sleep(0.2)
 
     one.exporter.close()
 
