@@ -1,4 +1,6 @@
 import json
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -142,7 +144,19 @@ def test_hosts_that_no_resolver_takes_are_refused_wherever_they_stand(
         ([], "the following arguments are required: COMMAND (see watchkeeper --help)"),
         (
             ["ping", "--seconds", "soon"],
-            "argument --seconds: invalid float value: 'soon' (see watchkeeper ping --help)",
+            "argument --seconds: expected a number, got 'soon' (see watchkeeper ping --help)",
+        ),
+        (
+            ["ping", "--seconds", "nan"],
+            "argument --seconds: expected a number >= 0, got 'nan' (see watchkeeper ping --help)",
+        ),
+        (
+            ["run", "--retry-seconds", "-5"],
+            "argument --retry-seconds: expected a number > 0, got '-5' (see watchkeeper run --help)",
+        ),
+        (
+            ["findings", "list", "--limit", "1.5"],
+            "argument --limit: expected a number, got '1.5' (see watchkeeper findings list --help)",
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -154,3 +168,15 @@ def test_a_command_line_that_is_none_is_one_line_with_the_nearest_that_is(
         main(given)
 
     assert (ended.value.code, capsys.readouterr().err) == (2, f"watchkeeper: {told}\n")
+
+
+def test_who_interrupts_a_command_is_told_nothing_more() -> None:
+    """By Ctrl-C at a terminal; a shell tells such an end by 130."""
+    with socket.create_server(("127.0.0.1", 0)) as asked:
+        command = [sys.executable, "-m", "watchkeeper", "ping", f"--metrics=http://127.0.0.1:{asked.getsockname()[1]}"]
+        with subprocess.Popen(command, stderr=subprocess.PIPE) as running:
+            asked.accept()[0].close()
+            running.send_signal(signal.SIGINT)
+            said = running.communicate(timeout=30)[1]
+
+    assert (running.returncode, said) == (130, b"")

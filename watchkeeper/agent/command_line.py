@@ -22,7 +22,7 @@ from watchkeeper import __version__
 from watchkeeper.agent import config as configuration
 from watchkeeper.agent import listings, registry
 from watchkeeper.agent.boards import arguments as boards
-from watchkeeper.agent.parser import Parser, add_command
+from watchkeeper.agent.parser import Parser, above_zero, add_command, zero_or_more
 from watchkeeper.agent.references import arguments as references
 from watchkeeper.agent.replay import arguments as replay
 from watchkeeper.agent.report import arguments as report
@@ -32,12 +32,13 @@ from watchkeeper.core.aiohttp_by_parts import take_aiohttp_by_parts
 from watchkeeper.core.errors import ConfigError
 
 EXIT_CONFIG = 2
+EXIT_INTERRUPTED = 128 + signal.SIGINT
 _UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code: 0 well, 1 something was found wanting, 2 the operator must change something first."""
+    """Exit code: 0 well, 1 something was found wanting, 2 the operator must change something first, 130 interrupted."""
     options = _parser().parse_args(arguments)
     try:
         code: int = options.command(options)
@@ -54,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return EXIT_CONFIG
+    except KeyboardInterrupt:  # at a terminal, by who knows why
+        return EXIT_INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         return 0
@@ -95,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--role", choices=get_args(configuration.Role), help="overrides the file's role")
     run.add_argument(
         "--retry-seconds",
-        type=float,
+        type=above_zero,
         metavar="N",
         help="what hinders the start is said, and tried again after so long, instead of ending; for sidecars",
     )
@@ -121,7 +124,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(ping, "the file that it runs with, which says where it is")
     ping.add_argument("--otlp", metavar="URL", default="", help="default: as configured, else http://127.0.0.1:4318")
     ping.add_argument("--metrics", metavar="URL", default="", help="default: as configured, else http://127.0.0.1:9464")
-    ping.add_argument("--seconds", type=float, metavar="N", default=30.0, help="how long to try; default: %(default)g")
+    ping.add_argument(
+        "--seconds", type=zero_or_more, metavar="N", default=30.0, help="how long to try; default: %(default)g"
+    )
     for option, metavar, what in (
         ("ca-file", "FILE", "who signed their certificates; default: as configured, else the system's"),
         ("certificate-file", "FILE", "our own certificate, where one is asked for"),

@@ -2,7 +2,9 @@
 
 import argparse
 import difflib
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
+from math import isfinite
 from typing import Any, Final, NoReturn
 
 _HELP_COLUMN: Final = 31
@@ -35,13 +37,35 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"watchkeeper: {message} (see {self.prog} --help)\n")
+        said = re.sub(r"invalid (float|int) value: ", "expected a number, got ", message)
+        self.exit(2, f"watchkeeper: {said} (see {self.prog} --help)\n")
 
 
 def add_command(among: Any, name: str, about: str) -> argparse.ArgumentParser:
     """:param about: a sentence without its capital and its full stop, as it stands in the list of commands"""
     parser: argparse.ArgumentParser = among.add_parser(name, help=about, description=f"{about[:1].upper()}{about[1:]}.")
     return parser
+
+
+def above_zero(text: str) -> float:
+    """As an argument's type."""
+    return _number(text, "> 0", lambda number: number > 0)
+
+
+def zero_or_more(text: str) -> float:
+    """As an argument's type."""
+    return _number(text, ">= 0", lambda number: number >= 0)
+
+
+def _number(text: str, wanted: str, fits: Callable[[float], bool]) -> float:
+    """:raises ArgumentTypeError: it is none, or not as wanted"""
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number, got '{text}'") from None
+    if not (isfinite(number) and fits(number)):
+        raise argparse.ArgumentTypeError(f"expected a number {wanted}, got '{text}'")
+    return number
 
 
 def _too_much(unknown: Sequence[str], options: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ from dashboards.alerts_page import alerts_page, alerts_text
 from dashboards.values import DEFAULTS, Values
 from watchkeeper.agent import config as configuration
 from watchkeeper.agent.documentation import field_docs
+from watchkeeper.agent.fitting import check
 from watchkeeper.core.errors import ConfigError
 
 HERE = Path(dashboards.__file__).parent
@@ -37,7 +38,7 @@ def load(path: Path | None) -> Values:
     if path is None:
         return DEFAULTS
     document = configuration.read(path)
-    if found := list(configuration.check(document, Values, "")):
+    if found := list(check(document, Values, "")):
         raise ConfigError(*(f"{path}: {problem}" for problem in found))
     values = msgspec.convert(document, Values)
     if wrong := build.problems(values):

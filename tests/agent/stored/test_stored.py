@@ -65,7 +65,7 @@ def test_where_there_is_no_store_none_is_made_and_it_is_said_what_to_do(tmp_path
 
     said = capsys.readouterr().err
     assert "is not there; a watchkeeper with the store on makes it" in said
-    assert "set state_folder" in said
+    assert "give --config FILE or --state-folder FOLDER" in said
     assert not (tmp_path / "none").exists()
 
 

@@ -123,6 +123,8 @@ def _store(options: argparse.Namespace) -> StoreConfig:
     if options.state_folder is not None:
         environment[f"{configuration.ENVIRONMENT_PREFIX}STATE_FOLDER"] = str(options.state_folder)
     found: StoreConfig = configuration.load(options.config, environment, root).exporters.store
+    if not found.address:
+        raise ConfigError("exporters.store: needs a place; give --config FILE or --state-folder FOLDER")
     if mistakes := problems(found):
         raise ConfigError(*mistakes)
     return found
