@@ -26,13 +26,17 @@ from watchkeeper.core.vocabulary import kafka
 from watchkeeper.core.wire import MarkRecord, StateRecord
 
 _LOG: Final = logging.getLogger("watchkeeper.source.kafka")
-_PATIENCE_SECONDS: Final = 5.0
-"""for the next acknowledgement; nothing is read meanwhile"""
+_PATIENCE_SECONDS: Final = 10.0
+"""for the next acknowledgement, which a quota may delay; nothing is read meanwhile"""
 _DELIVERY_SECONDS: Final = 60.0
 _RETRIES: Final = 10
 """of the client, 0.1 s apart"""
 _TOO_LARGE: Final = (MessageSizeTooLargeError, RecordListTooLargeError)
 _RETRY_SECONDS: Final = 10.0
+_SILENT_RETRY_SECONDS: Final = 30.0
+"""after waiting in vain"""
+_BATCH_BYTES: Final = 256 << 10
+"""one request is on its way at a time"""
 _CLIENT: Final = (("client", "keeper"),)
 _MARK: Final = b""
 """key of the mark of a partition"""
@@ -171,6 +175,7 @@ class Keeper:
                 **self._settings,
                 compression_type="lz4",
                 linger_ms=5,
+                batch_size=_BATCH_BYTES,
                 acks="all",
                 enable_idempotence=False,  # with it, what is refused in one topic fails all of the other
                 max_in_flight_requests_per_connection=1,
@@ -182,7 +187,8 @@ class Keeper:
         return self._producer
 
     def _fail(self, error: Exception) -> None:
-        self._try_at = time.monotonic() + _RETRY_SECONDS
+        is_silent = isinstance(error, KafkaTimeoutError)
+        self._try_at = time.monotonic() + (_SILENT_RETRY_SECONDS if is_silent else _RETRY_SECONDS)
         self.close()
         kind = kind_of(error)
         self._count(kind)

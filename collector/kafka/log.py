@@ -9,6 +9,7 @@ from kafka import KafkaConsumer, TopicPartition
 from watchkeeper.core.errors import Retryable
 
 _WHOLE_SECONDS: Final = 60.0
+_SILENT_SECONDS: Final = 10.0
 _ANSWER_MILLISECONDS: Final = 5000
 """for where a partition ends: nothing is read meanwhile"""
 _LAST_BATCH_MILLISECONDS: Final = 500
@@ -58,20 +59,23 @@ class Log:
         All that is in a partition now, in order.
 
         :raises KafkaError:
-        :raises Retryable: it takes longer than a minute
+        :raises Retryable: it takes longer than a minute, or nothing comes for long
         """
         client = self._connected()
         values: list[bytes | None] = []
         until = time.monotonic() + _WHOLE_SECONDS
+        silent = time.monotonic() + _SILENT_SECONDS
         try:
             client.assign([partition])
             end = self.ends([partition])[partition]
             client.seek_to_beginning(partition)
             while client.position(partition) < end:
-                if time.monotonic() > until:
-                    raise Retryable(f"topic {partition.topic} could not be read in {_WHOLE_SECONDS:g} s")
+                if time.monotonic() > min(until, silent):
+                    seconds = _SILENT_SECONDS if silent < until else _WHOLE_SECONDS
+                    raise Retryable(f"topic {partition.topic} could not be read in {seconds:g} s")
                 for records in client.poll(timeout_ms=500).values():
                     values += [record.value for record in records]
+                    silent = time.monotonic() + _SILENT_SECONDS
         finally:
             client.unsubscribe()
         return values

@@ -34,7 +34,8 @@ _POLL_SECONDS: Final = 0.25
 _AT_ONCE: Final = 64
 """records in a reading: so many readings wait for the pipeline at most that memory stays small in a burst"""
 _WATCH_SECONDS: Final = 2.0
-_RETRY_SECONDS: Final = 5.0
+_RETRY_SECONDS: Final = 15.0
+"""for a partition whose evidence cannot be read: nothing is read while it is tried"""
 _CLIENT: Final = (("client", "source"),)
 _QUEUE: Final = (("queue", "kafka.read"),)
 
@@ -66,7 +67,8 @@ class KafkaSource:
         self._unread: dict[TopicPartition, tuple[Exception, float]] = {}
         """why what was kept of a fresh partition could not be read, and when to try again"""
         self._progress = Progress()
-        self._stalled: set[TopicPartition] = set()
+        self._stalled: dict[TopicPartition, int] = {}
+        """offsets at which the brokers give no more"""
         self._watched_at = float("-inf")
         self._watch_every = _WATCH_SECONDS
         self._unwatched = 0
@@ -173,7 +175,7 @@ class KafkaSource:
             self._ledger.add(kafka.REBALANCES, 1, (("event", event),))
             self._fresh.discard(partition)
             self._unread.pop(partition, None)
-            self._stalled.discard(partition)
+            self._stalled.pop(partition, None)
             self._progress.forget(partition)
             if self._next.pop(partition, None) is not None:
                 self._events.append(Left(_place(partition)))
@@ -190,20 +192,25 @@ class KafkaSource:
 
     def _resume_fresh(self, consumer: Any) -> Exception | None:
         """:return: why none could be, where we read nothing at all"""
-        for partition in sorted(self._fresh):
-            if time.monotonic() < self._unread.get(partition, (None, 0.0))[1]:
-                continue
+        due = {partition: self._unread.get(partition, (None, 0.0))[1] for partition in self._fresh}
+        for partition in sorted(due, key=lambda one: (due[one], one)):
+            if self._next and time.monotonic() < due[partition]:
+                break
             try:
                 self._resume(consumer, partition)
             except (KafkaError, OSError, ValueError, Retryable) as error:
-                if partition not in self._unread:
-                    kind = kind_of(error)
-                    said = str(error) if isinstance(error, Retryable) else f"{kind}{advice(kind)}"
-                    _LOG.warning("%s/%d waits, what was kept of it cannot be read: %s", *partition, said)
-                self._unread[partition] = (error, time.monotonic() + _RETRY_SECONDS)
-                if self._next:
-                    self._count(error)
+                self._wait_for_evidence(partition, error)
+                break  # the others come next time: to ask for each in turn takes long
         return None if self._next else next((error for error, _ in self._unread.values()), None)
+
+    def _wait_for_evidence(self, partition: TopicPartition, error: Exception) -> None:
+        if self._next:
+            self._count(error)
+        if partition not in self._unread:
+            kind = kind_of(error)
+            said = str(error) if isinstance(error, Retryable) else f"{kind}{advice(kind)}"
+            _LOG.warning("%s/%d waits, what was kept of it cannot be read: %s", *partition, said)
+        self._unread[partition] = (error, time.monotonic() + _RETRY_SECONDS)
 
     def _resume(self, consumer: Any, partition: TopicPartition) -> None:
         """:raises KafkaError: what was kept cannot be read now; the partition waits"""
@@ -340,17 +347,20 @@ class KafkaSource:
 
     def _ask_anew_where_stalled(self, consumer: Any, partition: TopicPartition, listed: int) -> None:
         """The client can wait for ever for leave to ask, and says nothing of what a broker answers it."""
-        position = max(self._next[partition], consumer.position(partition, timeout_ms=0) or 0)
-        if self._progress.is_stalled(partition, position, listed, time.monotonic()):
-            consumer.seek(partition, position)
+        offset = self._next[partition]
+        if self._progress.is_stalled(partition, offset, listed, time.monotonic()):
+            offset = max(offset, consumer.position(partition, timeout_ms=0) or 0)  # what is no record is passed by
+            if offset >= listed:
+                return
+            consumer.seek(partition, offset)
             self._ledger.add(kafka.ERRORS, 1, (*_CLIENT, ("reason", "Stalled")))
             if partition not in self._stalled:
-                self._stalled.add(partition)
                 _LOG.warning(
-                    "%s/%d: the brokers give none of %d messages; look at their log", *partition, listed - position
+                    "%s/%d: the brokers give none of %d messages; look at their log", *partition, listed - offset
                 )
-        elif position >= listed and partition in self._stalled:
-            self._stalled.discard(partition)
+            self._stalled[partition] = offset
+        elif self._stalled.get(partition, offset) < offset:
+            self._stalled.pop(partition)
             _LOG.warning("%s/%d is read again", *partition)
 
     def _begin_anew(self, consumer: Any, partition: TopicPartition) -> None:

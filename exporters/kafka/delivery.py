@@ -33,6 +33,8 @@ _DELIVERY_SECONDS: Final = 15.0
 _CONNECT_SECONDS: Final = 3.0
 _FEWEST_SECONDS: Final = 0.1
 _CLOSE_SECONDS: Final = 0.5
+_BATCH_BYTES: Final = 256 << 10
+"""what is sent to a partition at once is seldom more, and then taken or refused together"""
 _STEP_SECONDS: Final = 0.25
 _RETRIES: Final = 10
 """of the client, 0.1 s apart: a partition that changes its leader is seldom longer without one"""
@@ -126,6 +128,7 @@ class Delivery:
                 **(self._settings | {"bootstrap_timeout_ms": int(min(_CONNECT_SECONDS, left) * 1000)}),
                 compression_type=self._compression,
                 linger_ms=5,
+                batch_size=_BATCH_BYTES,
                 acks="all",
                 enable_idempotence=False,
                 max_in_flight_requests_per_connection=1,
