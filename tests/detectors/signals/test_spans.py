@@ -6,9 +6,12 @@ from detectors.signals._spans import Spans
 SPAN, KEPT = 10.0, 6
 
 
+STEPS = st.tuples(st.sampled_from((0, 1, 4, 10, 25, 70)), st.integers(0, 9))
+
+
 @settings(deadline=None, max_examples=60)
 @given(
-    steps=st.lists(st.tuples(st.sampled_from((0, 1, 4, 10, 25, 70)), st.integers(0, 9)), max_size=30),
+    steps=st.lists(STEPS, max_size=5) | st.lists(STEPS, min_size=10, max_size=30),
     asked_later=st.sampled_from((-25, -3, 0, 9, 30, 200)),
     seconds=st.sampled_from((10, 25, 40, 1000)),
 )
