@@ -12,6 +12,8 @@ import pytest
 
 from watchkeeper.core.testkit import recorded
 
+os.environ.setdefault("GOGC", "400")
+"""for promtool, Prometheus and other programs in Go that tests start: a quarter of their work is collecting garbage"""
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL", "") not in ("", "0")
 
 
