@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from kafka import ConsumerRebalanceListener, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import CorruptRecordError, KafkaError
 
 from collector.kafka import KafkaConfig
 from collector.kafka.calls import Calls
@@ -70,11 +70,6 @@ class KafkaSource:
         self._stalled: dict[TopicPartition, int] = {}
         """offsets at which the brokers give no more"""
         self._watched_at = float("-inf")
-        self._watch_every = _WATCH_SECONDS
-        self._unwatched = 0
-        """how often in a row the brokers did not say where partitions end"""
-        self._has_read = False
-        """since then"""
 
     def read(self, now: float) -> Reading:
         """:raises Retryable: the brokers are away, or a topic is"""
@@ -84,13 +79,12 @@ class KafkaSource:
             consumer = self._connected()
             self._keeper.write(self._is_ours, self._commit, now=False)
             self._commits.write(consumer, self._is_ours, now=False)
-            problem = self._resume_fresh(consumer) or self._watch(consumer, now)
-            found = consumer.poll(timeout_ms=int(_POLL_SECONDS * 1000), max_records=_AT_ONCE)
-            if found:
-                self._has_read = True
-            elif problem is not None:
+            problem = self._resume_fresh(consumer)
+            self._watch(consumer, now)
+            found = self._polled(consumer)
+            if not found and problem is not None:
                 raise problem
-            else:
+            if not found:
                 self._progress.idle(time.monotonic())
             reading = self._reading(found)
             self._join_anew_where_shut_out(consumer)
@@ -133,13 +127,27 @@ class KafkaSource:
         self._count_owned()
         return consumer
 
+    def _polled(self, consumer: Any) -> dict[TopicPartition, list[Any]]:
+        try:
+            found: dict[TopicPartition, list[Any]] = consumer.poll(
+                timeout_ms=int(_POLL_SECONDS * 1000), max_records=_AT_ONCE
+            )
+        except Exception as error:
+            if isinstance(error, CorruptRecordError) or not isinstance(error, KafkaError):
+                self._leave(consumer)  # asked again, the client never comes back from a batch that it cannot read
+            raise
+        return found
+
+    def _leave(self, consumer: Any) -> None:
+        self.left([*self._owned, *self._fresh], "lost")
+        self._consumer = None
+        consumer.close(timeout_ms=500)
+
     def _join_anew_where_shut_out(self, consumer: Any) -> None:
         if self._commits.is_fenced:
             self._commits.is_fenced = False
             self._group.give_up_name()
-            self.left([*self._owned, *self._fresh], "lost")
-            self._consumer = None
-            consumer.close(timeout_ms=500)
+            self._leave(consumer)
             return
         state, has_partitions = consumer.group_metadata().state, bool(self._owned or self._fresh)
         if self._group.is_shut_out(state, time.monotonic(), has_partitions=has_partitions):
@@ -295,33 +303,11 @@ class KafkaSource:
         events, self._events = self._events, []
         return tuple(events)
 
-    def _watch(self, consumer: Any, now: float) -> Exception | None:
-        """
-        How far behind, and whether the log is still the one that was read.
-
-        :return: why the brokers do not say, where they gave us nothing either since they did
-        """
-        if 0 <= now - self._watched_at < self._watch_every:
-            return None
-        started = time.monotonic()
-        try:
-            self._look(consumer, now)
-        except (KafkaError, OSError, ValueError) as error:
-            self._group.begin_patience(time.monotonic())
-            has_read, self._has_read = self._has_read, False
-            self._unwatched += 1
-            if not self._next or (self._unwatched > 1 and not has_read):
-                return error
-            self._count(error)
-            took = time.monotonic() - started
-            self._watch_every = _WATCH_SECONDS if self._unwatched == 1 else max(_WATCH_SECONDS, 3 * took)
-        else:
-            self._unwatched, self._watch_every = 0, _WATCH_SECONDS
+    def _watch(self, consumer: Any, now: float) -> None:
+        """How far behind, and whether the log is still the one that was read."""
+        if 0 <= now - self._watched_at < _WATCH_SECONDS:
+            return
         self._watched_at = now
-        return None
-
-    def _look(self, consumer: Any, now: float) -> None:
-        """:raises KafkaError: they do not say"""
         for topic in self._topics:
             count = len(consumer.partitions_for_topic(topic) or ())
             self._ledger.set(kafka.TOPIC_PARTITIONS, count, (("group", self._config.group), ("topic", topic)))

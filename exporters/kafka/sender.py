@@ -119,7 +119,8 @@ class Sender:
             pass
         if spool.messages and not spool.is_kept:
             self._dropped("shutdown", spool.messages)
-            _LOG.warning("%d messages waited in memory and are lost: %s", spool.messages, self.problem)
+            why = self.problem or "no time was left to send them"
+            _LOG.warning("%d messages waited in memory and are lost: %s", spool.messages, why)
 
     def _take_in(self, spool: Spool) -> None:
         with self._lock:

@@ -20,7 +20,7 @@ from watchkeeper.core.testkit.kafka_faults import KafkaFaults, changed
 from watchkeeper.core.wire import MarkRecord, TickRecord, encode
 
 PATIENCE_SECONDS: Final = 60.0
-NOT_LEADER, TOPIC_FORBIDDEN, UNKNOWN_EPOCH, FENCED_NAME = 6, 29, 75, 82
+NOT_LEADER, UNKNOWN_EPOCH, FENCED_NAME = 6, 75, 82
 TICKS, STATE, DEAD = (f"watchkeeper.{kind}" for kind in ("ticks", "state", "dead"))
 
 
@@ -144,20 +144,23 @@ def test_a_partition_that_the_client_waits_for_in_silence_is_asked_for_anew(
     assert stalled
 
 
-def test_a_reader_that_is_not_told_where_partitions_end_reads_on_and_says_once_that_it_is_not(
-    faults: KafkaFaults, reader: Reader, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("collector.kafka.source._WATCH_SECONDS", 0.1)
-    faults.on(ListOffsetsRequest, changed(codes(TOPIC_FORBIDDEN)))
-    reader.send(20)
-    reader.read_until(lambda: reader.has_all)
-    reader.read_until(lambda: bool(reader.read()))
-    said = {reader.read() for _ in range(3)}
-    faults.off(ListOffsetsRequest)
+def damaged(response: Any) -> None:
+    for topic in response.responses:
+        for part in topic.partitions:
+            if part.records:
+                part.records = bytes(part.records)[:-1] + bytes([bytes(part.records)[-1] ^ 0xFF])
 
-    assert len(said) == 1
-    assert "TopicAuthorizationFailed: the topic is forbidden to us" in said.pop()
-    assert reader.read() == ""
+
+def test_a_batch_that_is_damaged_on_its_way_is_read_when_it_comes_whole(faults: KafkaFaults, reader: Reader) -> None:
+    """The client finds no end of one that it was asked for again."""
+    faults.on(FetchRequest, changed(damaged))
+    reader.send(10)
+    end = time.monotonic() + PATIENCE_SECONDS
+    while "CorruptRecord" not in reader.read():
+        assert time.monotonic() < end
+    faults.off(FetchRequest)
+    reader.told.clear()  # nothing was kept: all is told again
+    reader.read_until(lambda: reader.has_all)
 
 
 def test_who_is_left_out_because_another_has_its_name_joins_without_it(
