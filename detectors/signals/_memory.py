@@ -54,11 +54,12 @@ class Memory:
             return None
         seconds = min(now - began, DAY_CELLS * CELL_SECONDS)
         cells = max(1, int((began + seconds) // CELL_SECONDS) - first - 1)
-        until = list(accumulate(map(self._of, range(self._first_kept, self._newest + 1)), initial=0.0))
+        kept_from, until = self._first_kept, list(accumulate(self._kept(), initial=0.0))
+        last = len(until) - 1
 
         def total(cell: int, number: int) -> float:
-            low, high = (min(max(0, at - self._first_kept), len(until) - 1) for at in (cell, cell + number))
-            return until[high] - until[low]
+            low, high = cell - kept_from, cell + number - kept_from
+            return until[min(max(0, high), last)] - until[min(max(0, low), last)]
 
         def emptiest(day: int) -> float:
             began_then = first + 1 - day * DAY_CELLS
@@ -74,6 +75,11 @@ class Memory:
     @property
     def _first_kept(self) -> int:
         return max(self._first, self._newest - _CELLS + 1)
+
+    def _kept(self) -> "array[float]":
+        """All cells that are known, oldest first."""
+        begin, end = self._first_kept % _CELLS, self._newest % _CELLS + 1
+        return self._cells[begin:end] if begin < end else self._cells[begin:] + self._cells[:end]
 
     def steady(self, began: float, now: float) -> float | None:
         """
