@@ -38,6 +38,7 @@ class Chromium:
         self._socket = socket
         self._id = 0
         self._events: list[str] = []
+        self._origin = self._before = ""
         self.problems: list[str] = []
 
     @classmethod
@@ -71,6 +72,7 @@ class Chromium:
     def open(self, url: str, *, width: int, height: int, mobile: bool = False, scheme: str = "light") -> None:
         """Load `url` on a screen of this size and wait until it is shown. `scheme` is light or dark."""
         self.problems.clear()
+        self._before, self._origin = self._origin, _origin(url)
         self.command(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile
         )
@@ -137,16 +139,25 @@ class Chromium:
         while event not in self._events:
             await self._next()
 
+    def _complain(self, entry: dict[str, Any]) -> None:
+        """What the page before still asked of its server, which may be gone, is not this page's."""
+        if self._before == self._origin or not entry.get("url", "").startswith(self._before or "\0"):
+            self.problems.append(entry["text"])
+
     async def _next(self) -> dict[str, Any]:
         message: dict[str, Any] = json.loads((await self._socket.receive(timeout=_ANSWER_SECONDS)).data)
         method = message.get("method", "")
         if method:
             self._events.append(method)
         if method == "Log.entryAdded" and message["params"]["entry"]["level"] == "error":
-            self.problems.append(message["params"]["entry"]["text"])
+            self._complain(message["params"]["entry"])
         if method == "Runtime.exceptionThrown":
             self.problems.append(str(message["params"]["exceptionDetails"]))
         return message
+
+
+def _origin(url: str) -> str:
+    return "/".join(url.split("/", 3)[:3]) + "/"
 
 
 def _port(profile: Path, process: "subprocess.Popen[bytes]") -> int:

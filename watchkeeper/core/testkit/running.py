@@ -110,5 +110,13 @@ class RunningWatchkeeper:
                 raise TimeoutError(f"{name} {labels} is {value}, waited for {at_least}; log:\n{self.log()}")
             time.sleep(0.1)
 
+    def wait_for_log(self, text: str, timeout_seconds: float = 20.0) -> None:
+        """:raises TimeoutError: the log does not hold the text in time"""
+        end = time.monotonic() + timeout_seconds
+        while text not in self.log():
+            if time.monotonic() > end:
+                raise TimeoutError(f"waited for {text!r}; log:\n{self.log()}")
+            time.sleep(0.1)
+
     def _url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.web_port}{path}"
