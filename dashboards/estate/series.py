@@ -1,6 +1,7 @@
 """Series of a made-up estate: numbers over time, by objects of the vocabulary, so that each is one that is emitted."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import compress
 from typing import Any, Final
 
 import msgspec
@@ -151,14 +152,12 @@ def written(families: Iterable[tuple[str, str, list[Series]]], clock: Clock) -> 
     for name, kind, several in families:
         yield f"# TYPE {name.removesuffix('_total') if kind == Kind.COUNTER else name} {kind}\n"
         for together in _points(several) if kind == Kind.HISTOGRAM else ([one] for one in several):
-            begins = [f"{one.selector} " for one in together]
-            rows = zip(stamps, *(one.values.tolist() for one in together), strict=True)
-            yield "".join(
-                f"{begin}{value:.10g}{stamp}"
-                for stamp, *values in rows
-                for begin, value in zip(begins, values, strict=True)
-                if value == value
-            )
+            begins = [f"{one.selector} ".replace("%", "%%") for one in together]
+            numbers = np.column_stack([one.values for one in together])
+            is_there = ~np.isnan(numbers)
+            lines = [f"{begin}%.10g{stamp}" for stamp in stamps for begin in begins]
+            kept = "".join(compress(lines, is_there.ravel().tolist()))
+            yield kept % tuple(numbers[is_there].tolist())
     yield "# EOF\n"
 
 
