@@ -208,7 +208,7 @@ class Link:
         count, limit = sum(count for _, _, count in retrained), float(self._config.retrained)
         state = State.WARN if count >= limit else State.OK
         since = min((at for _, at, _ in retrained), default=now)
-        text = f"was trained anew: {_listed(retrained)} in {hold / 60:.0f} minutes"
+        text = f"was trained anew: {_listed(retrained)} in {hold / 60:.0f} minutes" if retrained else ""
         complaints.append(_Complaint("retrained", state, count, limit, text, since))
         for kind, spans in link.spans.items():
             limit = self._config.crc_per_minute if "crc" in kind else self._config.corrected_per_minute
