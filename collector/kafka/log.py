@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaTimeoutError
 
 from watchkeeper.core.errors import Retryable
 
 _WHOLE_SECONDS: Final = 60.0
 _SILENT_SECONDS: Final = 10.0
+_FIRST_MILLISECONDS: Final = 1000
 _ANSWER_MILLISECONDS: Final = 5000
 """for where a partition ends: nothing is read meanwhile"""
 _LAST_BATCH_MILLISECONDS: Final = 500
@@ -28,12 +30,19 @@ class Log:
 
     def begins(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Offsets of the oldest records. :raises KafkaError:"""
-        found: dict[TopicPartition, int] = self._connected().beginning_offsets(partitions)
-        return found
+        return self._listed("beginning_offsets", partitions)
 
     def ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Offsets of the records that come next. :raises KafkaError:"""
-        found: dict[TopicPartition, int] = self._connected().end_offsets(partitions)
+        return self._listed("end_offsets", partitions)
+
+    def _listed(self, question: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """kafka-python goes on asking a broker that leads no longer, without a pause: a new client asks who does."""
+        try:
+            found: dict[TopicPartition, int] = getattr(self._connected(), question)(partitions, _FIRST_MILLISECONDS)
+        except KafkaTimeoutError:
+            self.close()
+            found = getattr(self._connected(), question)(partitions, _ANSWER_MILLISECONDS)
         return found
 
     def reaches(self, partition: TopicPartition, offset: int, listed: int) -> bool:
@@ -61,13 +70,13 @@ class Log:
         :raises KafkaError:
         :raises Retryable: it takes longer than a minute, or nothing comes for long
         """
+        end = self.ends([partition])[partition]
         client = self._connected()
         values: list[bytes | None] = []
         until = time.monotonic() + _WHOLE_SECONDS
         silent = time.monotonic() + _SILENT_SECONDS
         try:
             client.assign([partition])
-            end = self.ends([partition])[partition]
             client.seek_to_beginning(partition)
             while client.position(partition) < end:
                 if time.monotonic() > min(until, silent):

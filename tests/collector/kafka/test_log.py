@@ -8,6 +8,7 @@ from kafka import TopicPartition
 from collector.kafka.log import Log
 from watchkeeper.core.kafka import Connection, settings
 from watchkeeper.core.testkit.kafka_broker import KafkaBroker
+from watchkeeper.core.testkit.kafka_cluster import CLUSTER_VERSION, KafkaCluster
 
 TOPIC = TopicPartition("some", 0)
 
@@ -29,3 +30,18 @@ def test_all_that_is_there_is_read_and_a_place_behind_it_is_known_for_one(broker
     assert [log.reaches(TOPIC, offset, listed) for offset in (0, 49, 50, 51, 5000)] == [True, True, True, False, False]
     assert log.begins([TOPIC])[TOPIC] == 0
     log.close()
+
+
+def test_whose_leader_has_changed_is_asked_of_the_new_one() -> None:
+    with KafkaCluster(2) as cluster:
+        cluster.make({TOPIC.topic: 1})
+        cluster.lead(TOPIC.topic, 0, broker=1)
+        log = Log(settings(Connection(tuple(cluster.addresses)), "") | {"api_version": CLUSTER_VERSION})
+        assert (log.begins([TOPIC]), log.ends([TOPIC])) == ({TOPIC: 0}, {TOPIC: 0})
+
+        cluster.lead(TOPIC.topic, 0, broker=2)
+        assert log.ends([TOPIC]) == {TOPIC: 0}
+        cluster.lead(TOPIC.topic, 0, broker=1)
+        assert log.begins([TOPIC]) == {TOPIC: 0}
+        assert log.values(TOPIC) == []
+        log.close()
