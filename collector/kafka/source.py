@@ -304,10 +304,12 @@ class KafkaSource:
         return tuple(events)
 
     def _watch(self, consumer: Any, now: float) -> None:
-        """How far behind, and whether the log is still the one that was read."""
+        """
+        How far behind, and whether the log is still the one that was read. After brokers did not answer nothing is read
+        before: a log that began anew grows past the place that was reached.
+        """
         if 0 <= now - self._watched_at < _WATCH_SECONDS:
             return
-        self._watched_at = now
         for topic in self._topics:
             count = len(consumer.partitions_for_topic(topic) or ())
             self._ledger.set(kafka.TOPIC_PARTITIONS, count, (("group", self._config.group), ("topic", topic)))
@@ -323,11 +325,12 @@ class KafkaSource:
             if lag:
                 age = max(age, now - self._newest_at.get(partition, now))
             is_shorter = listed < self._listed.get(partition, 0)
-            self._listed[partition] = listed
             if is_shorter or not self._log.reaches(partition, self._next[partition], listed):
                 self._begin_anew(consumer, partition)
             else:
                 self._ask_anew_where_stalled(consumer, partition, listed)
+            self._listed[partition] = listed
+        self._watched_at = now
         self._ledger.set(health.QUEUE_LENGTH, behind, _QUEUE)
         self._ledger.set(health.QUEUE_AGE, age, _QUEUE)
 
