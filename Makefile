@@ -16,7 +16,7 @@ test:
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m mypy
 	.venv/bin/lint-imports --no-logo
-	$(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadfile
+	$(PYTHON) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 format:
 	@sh scripts/set-up test
