@@ -72,6 +72,10 @@ class Keeper:
             known.states |= {state.segment: state for state in checkpoint.states}
             known.mark = checkpoint.mark
 
+    def hurry(self) -> None:
+        """Try at the next `write`, though the last one failed a moment ago."""
+        self._try_at = 0.0
+
     def write(self, is_ours: Callable[[Place], bool], commit: Callable[[Place, int], None], *, now: bool) -> None:
         """
         What waits, of partitions that are ours. Never raises: what could not be written waits on.

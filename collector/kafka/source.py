@@ -80,7 +80,9 @@ class KafkaSource:
             self._keeper.write(self._is_ours, self._commit, now=False)
             self._commits.write(consumer, self._is_ours, now=False)
             problem = self._resume_fresh(consumer)
-            self._watch(consumer, now)
+            if self._watch(consumer, now):
+                self._keeper.hurry()  # who was thrown out of the group meanwhile loses what is not kept by then
+                return Reading(log=self._drained())
             found = self._polled(consumer)
             if not found and problem is not None:
                 raise problem
@@ -303,13 +305,16 @@ class KafkaSource:
         events, self._events = self._events, []
         return tuple(events)
 
-    def _watch(self, consumer: Any, now: float) -> None:
+    def _watch(self, consumer: Any, now: float) -> bool:
         """
         How far behind, and whether the log is still the one that was read. After brokers did not answer nothing is read
         before: a log that began anew grows past the place that was reached.
+
+        :return: whether one of them began anew
         """
         if 0 <= now - self._watched_at < _WATCH_SECONDS:
-            return
+            return False
+        is_anew = False
         for topic in self._topics:
             count = len(consumer.partitions_for_topic(topic) or ())
             self._ledger.set(kafka.TOPIC_PARTITIONS, count, (("group", self._config.group), ("topic", topic)))
@@ -327,12 +332,14 @@ class KafkaSource:
             is_shorter = listed < self._listed.get(partition, 0)
             if is_shorter or not self._log.reaches(partition, self._next[partition], listed):
                 self._begin_anew(consumer, partition)
+                is_anew = True
             else:
                 self._ask_anew_where_stalled(consumer, partition, listed)
             self._listed[partition] = listed
         self._watched_at = now
         self._ledger.set(health.QUEUE_LENGTH, behind, _QUEUE)
         self._ledger.set(health.QUEUE_AGE, age, _QUEUE)
+        return is_anew
 
     def _ask_anew_where_stalled(self, consumer: Any, partition: TopicPartition, listed: int) -> None:
         """The client can wait for ever for leave to ask, and says nothing of what a broker answers it."""

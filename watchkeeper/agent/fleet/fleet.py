@@ -97,7 +97,7 @@ class Fleet:
             elif isinstance(event, Resumed):
                 self._resume(event, now)
             elif isinstance(event, Restarted):
-                self._restart(event)
+                self._restart(event, now)
             else:
                 self._leave(event)
 
@@ -188,7 +188,7 @@ class Fleet:
             partition.segments[text] = segment
             self._silent.add((partition.place, text))
 
-    def _restart(self, restarted: Restarted) -> None:
+    def _restart(self, restarted: Restarted, now: float) -> None:
         """Offsets begin anew; what is known stays, and is to be written anew: the log of states may be gone, too."""
         partition = self._partitions.get(restarted.place)
         if partition is None:
@@ -199,6 +199,7 @@ class Fleet:
         for text, segment in partition.segments.items():
             segment.offset = restarted.offset
             partition.moved.add(text)
+        self._checkpoint(partition, now)
 
     def _leave(self, left: Left) -> None:
         partition = self._partitions.pop(left.place, None)
