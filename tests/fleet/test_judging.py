@@ -179,10 +179,10 @@ def test_a_log_that_begins_anew_takes_nothing_from_the_evidence(kit: Any, made: 
     one.fleet.take([Restarted(place, 0), *told(place, sent[200:])], 0.0)
     one.fleet.close(0.0)
 
-    [checkpoint] = one.checkpoints
-    assert checkpoint.mark.life == 1
-    assert checkpoint.mark.offset == len(sent) - 200
-    kit.same(kit.evidence(list(checkpoint.states)), alone)
+    at_once, last = one.checkpoints
+    assert [(one.mark.life, one.mark.offset) for one in (at_once, last)] == [(1, 0), (1, len(sent) - 200)]
+    assert {state.segment for state in at_once.states} == alone.keys()
+    kit.same(kit.evidence([*at_once.states, *last.states]), alone)
 
 
 def test_a_partition_that_leaves_takes_its_series_with_it(kit: Any, made: Any, tmp_path: Path) -> None:

@@ -42,10 +42,10 @@ def test_after_brokers_were_away_nothing_is_read_before_it_is_known_where_the_lo
         broker.make(TOPICS)
         events.clear()
         events.extend(source.read(103.5).log)
+        assert [type(event) for event in events] == [Restarted]
         send(broker, 30)
         read(104.0, 1)
         source.close()
         source.finish()
 
-    assert isinstance(events[0], Restarted)
     assert [event.record.at for event in events if isinstance(event, Told)][:1] == [0.0]
