@@ -51,8 +51,9 @@ class PostgresServer:
     def database(self) -> str:
         """URL of a new, empty database."""
         name = f"test_{secrets.token_hex(4)}"
+        # template1 cannot be copied while anybody is in it, autovacuum too
         address = ("-h", "127.0.0.1", "-p", str(self._port), "-U", "watchkeeper")
-        self._run("psql", *address, "-d", "postgres", "-qc", f"CREATE DATABASE {name}")
+        self._run("psql", *address, "-d", "postgres", "-qc", f"CREATE DATABASE {name} TEMPLATE template0")
         return f"postgresql://watchkeeper@127.0.0.1:{self._port}/{name}"
 
     def ask_for(self, password: str) -> None:
