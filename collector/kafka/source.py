@@ -82,18 +82,24 @@ class KafkaSource:
             problem = self._resume_fresh(consumer)
             if self._watch(consumer, now):
                 self._keeper.hurry()  # who was thrown out of the group meanwhile loses what is not kept by then
-                return Reading(log=self._drained())
-            found = self._polled(consumer)
-            if not found and problem is not None:
-                raise problem
-            if not found:
-                self._progress.idle(time.monotonic())
-            reading = self._reading(found)
-            self._join_anew_where_shut_out(consumer)
+                reading = Reading(log=self._drained())
+            else:
+                reading = self._read_on(consumer, problem)
         except (KafkaError, OSError, ValueError) as error:
             self._group.begin_patience(time.monotonic())
             raise self._failed(error) from None
         self._ledger.set(kafka.CONNECTED, 1.0, _CLIENT)
+        return reading
+
+    def _read_on(self, consumer: Any, problem: Exception | None) -> Reading:
+        """:param problem: why we read nothing at all, raised unless the brokers give something all the same"""
+        found = self._polled(consumer)
+        if not found and problem is not None:
+            raise problem
+        if not found:
+            self._progress.idle(time.monotonic())
+        reading = self._reading(found)
+        self._join_anew_where_shut_out(consumer)
         return reading
 
     def keep(self, checkpoint: Checkpoint) -> None:

@@ -28,7 +28,7 @@ def check(value: object, wanted: Any, path: str) -> Iterator[str]:
     elif typing.get_origin(bare) is Literal:
         choices = [str(choice) for choice in typing.get_args(bare)]
         if value not in typing.get_args(bare):
-            near = _nearest(str(value), choices)
+            near = nearest(str(value), choices)
             hint = f"; did you mean '{near}'?" if near else ""
             yield f"{path}: expected one of {', '.join(choices)}, got '{_shown(value)}'{hint}"
     elif typing.get_origin(bare) is tuple and isinstance(value, list):
@@ -117,7 +117,7 @@ def _suggest(key: str, section: type[msgspec.Struct]) -> str:
     places = [f"'{place}'" for place in _below(key, section)]
     if 0 < len(places) <= _MOST_PLACES:
         return f"; did you mean {' or '.join(places)}?"
-    if near := _nearest(key, known):
+    if near := nearest(key, known):
         return f"; did you mean '{near}'?"
     return f"; known here: {', '.join(sorted(known))}"
 
@@ -136,8 +136,8 @@ def _type_of(section: Any, key: str) -> Any:
     return field.type if field else None
 
 
-def _nearest(given: str, known: Sequence[str]) -> str:
-    """Empty where none is near."""
+def nearest(given: str, known: Sequence[str]) -> str:
+    """Of what is known; empty where none is near. Whatever the case of letters."""
     lowered = {one.lower(): one for one in known}
     return lowered[near[0]] if (near := difflib.get_close_matches(given.lower(), lowered, 1)) else ""
 

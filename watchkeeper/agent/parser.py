@@ -1,11 +1,12 @@
 """How watchkeeper's commands read their command line, and what they say of one that is none."""
 
 import argparse
-import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from math import isfinite
 from typing import Any, Final, NoReturn
+
+from watchkeeper.agent.fitting import nearest
 
 _HELP_COLUMN: Final = 31
 
@@ -77,5 +78,5 @@ def _too_much(unknown: Sequence[str], options: Iterable[str]) -> str:
 
 
 def _nearest(given: Any, known: Iterable[Any]) -> str:
-    near = difflib.get_close_matches(str(given), list(map(str, known)), 1)
-    return f"; did you mean '{near[0]}'?" if near else ""
+    near = nearest(str(given), list(map(str, known)))
+    return f"; did you mean '{near}'?" if near else ""
