@@ -3,6 +3,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -41,7 +42,7 @@ class Folding(Readings):
         item[2].set()
 
     def next(self) -> tuple[str, Reading]:
-        name, reading, _ = self.get(timeout=5)
+        name, reading, _ = self.get(timeout=60)
         return name, reading
 
 
@@ -136,7 +137,7 @@ def test_a_source_that_recovers_is_up_again_and_brings_its_reading() -> None:
     assert readings.next() == ("x", READING)
     runner.report(time.monotonic())
     runner.stop()
-    runner.join(5)
+    runner.join(60)
     assert not runner.is_alive()
 
     assert gauge(ledger, health.SOURCE_UP) == [1.0]
@@ -148,13 +149,13 @@ def test_a_source_that_hangs_is_shown_down_and_does_not_hold_up_the_stop() -> No
 
     def hang() -> Reading:
         entered.set()
-        release.wait(30)
+        release.wait(60)
         return Reading()
 
     ledger = Ledger()
     runner = SourceRunner("x", Script(hang), 0.01, queue.Queue(), ledger)
     runner.start()
-    entered.wait(5)
+    entered.wait(60)
 
     runner.report(time.monotonic() + 3600)
     runner.stop()
@@ -174,10 +175,10 @@ def test_closing_a_source_that_failed_is_not_taken_for_a_recovery(caplog: pytest
 
     runner = SourceRunner("x", Script(fail), 0.01, queue.Queue(), Ledger())
     runner.start()
-    failed.wait(5)
+    failed.wait(60)
 
     runner.stop()
-    runner.join(5)
+    runner.join(60)
     assert not runner.is_alive()
 
     assert [record.getMessage() for record in caplog.records] == ["x failed (retryable): peer away"]
@@ -198,10 +199,10 @@ def test_the_last_read_of_a_source_that_failed_is_not_taken_for_a_recovery(caplo
     readings = Folding()
     runner = SourceRunner("x", Away(Reading), 0.0, readings, ledger)
     runner.start()
-    failed.wait(5)
+    failed.wait(60)
 
     runner.stop()
-    runner.join(5)
+    runner.join(60)
     assert not runner.is_alive()
     runner.report(time.monotonic())
 
@@ -230,30 +231,37 @@ def test_a_source_is_read_again_when_what_it_gave_is_folded() -> None:
     source = Held()
     runner = SourceRunner("x", source, 0.0, readings, Ledger())
     runner.start()
-    _, _, first = readings.get(timeout=5)
+    _, _, first = readings.get(timeout=60)
 
     with pytest.raises(queue.Empty):
         readings.get(timeout=0.1)
     assert source.held == 1
 
     first.set()
-    _, _, second = readings.get(timeout=5)
+    _, _, second = readings.get(timeout=60)
     assert source.held == 1
     runner.stop()
     second.set()
-    readings.get(timeout=5)[2].set()
-    runner.join(5)
+    while runner.is_alive():  # it is closed in a thread of its own: until then it is read again and again
+        with suppress(queue.Empty):
+            readings.get(timeout=0.05)[2].set()
     assert source.held == 0
 
 
 def test_what_was_acknowledged_before_the_stop_is_still_read() -> None:
-    readings = Folding()
-    runner = SourceRunner("x", Script(Reading, lambda: READING), 3600, readings, Ledger())
+    readings, is_read = Folding(), threading.Event()
+
+    def nothing_yet() -> Reading:
+        is_read.set()
+        return Reading()
+
+    runner = SourceRunner("x", Script(nothing_yet, lambda: READING), 3600, readings, Ledger())
     runner.start()
+    assert is_read.wait(60)
 
     runner.stop()
 
-    runner.join(5)
+    runner.join(60)
     assert not runner.is_alive()
     assert readings.next() == ("x", READING)
 
@@ -273,7 +281,7 @@ def test_an_exporter_that_does_not_end_is_left_behind_in_time() -> None:
 
     class Endless(Script):
         def close(self) -> None:
-            release.wait(30)
+            release.wait(60)
 
     guard = ExporterGuard("x", Endless(Reading), Ledger())
 
