@@ -14,7 +14,7 @@ _SILENT_SECONDS: Final = 10.0
 _FIRST_MILLISECONDS: Final = 1000
 _ANSWER_MILLISECONDS: Final = 5000
 """for where a partition ends: nothing is read meanwhile"""
-_LAST_BATCH_MILLISECONDS: Final = 500
+_POLL_MILLISECONDS: Final = 250
 
 
 class Log:
@@ -48,18 +48,25 @@ class Log:
     def reaches(self, partition: TopicPartition, offset: int, listed: int) -> bool:
         """
         Whether all records before `offset` are in the log, whose end the brokers list so. Brokers exist that list the
-        first record of the last batch: what lies behind is read.
+        first record of the last batch: what lies behind is read. One that is slow to give it has not said that there is
+        nothing.
 
         :raises KafkaError:
         """
         if listed >= offset:
             return True
         client = self._connected()
+        until = time.monotonic() + _ANSWER_MILLISECONDS / 1000
         try:
             client.assign([partition])
             client.seek(partition, listed)
-            client.poll(timeout_ms=_LAST_BATCH_MILLISECONDS)
-            return bool(client.position(partition) >= offset)
+            while client.position(partition) < offset:
+                if not client.poll(timeout_ms=_POLL_MILLISECONDS):
+                    if client.highwater(partition) is not None:  # a broker has answered
+                        return False
+                    if time.monotonic() > until:
+                        raise KafkaTimeoutError("what lies behind the end that is listed was not given in time")
+            return True
         finally:
             client.unsubscribe()
 
