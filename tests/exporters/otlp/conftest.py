@@ -38,7 +38,7 @@ class Collector(ThreadingHTTPServer):
         self.gate.set()
         self.changed = threading.Condition()
 
-    def wait_for(self, path, enough=lambda received: True, timeout_seconds=20.0):
+    def wait_for(self, path, enough=lambda received: True, timeout_seconds=60.0):
         """What arrived at `path`, as soon as something did and it is `enough`."""
         with self.changed:
             found = self.changed.wait_for(lambda: self.received[path] and enough(self.received[path]), timeout_seconds)
@@ -75,6 +75,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         if status == 302:
             self.send_header("Location", "/v1/elsewhere")
+        if status in (429, 503):
+            self.send_header("Retry-After", "3600")  # the SDK gives up at once, however long it might try
         if self.server.manner == "endless":
             self.send_header("Content-Length", str(2**40))
             self.end_headers()
@@ -102,8 +104,10 @@ def _collector(port=0):
 
 
 @contextmanager
-def _exporter_to(url, ledger=None, **config):
-    built = PLUGIN.build(OtlpConfig(enabled=True, endpoint=url, **config), ledger or Ledger())
+def _exporter_to(url, ledger=None, timeout_seconds=60.0, **config):
+    """A machine that stands still for a moment makes no send fail, unless a short time is what a test is about."""
+    config = OtlpConfig(enabled=True, endpoint=url, timeout_seconds=timeout_seconds, **config)
+    built = PLUGIN.build(config, ledger or Ledger())
     try:
         yield built
     finally:

@@ -46,7 +46,7 @@ def totals(request):
     return found
 
 
-def raised_by_write(exporter, *kinds, timeout_seconds=20.0):
+def raised_by_write(exporter, *kinds, timeout_seconds=60.0):
     """The error that `write` reports once a send has failed."""
     end = time.monotonic() + timeout_seconds
     while time.monotonic() < end:
@@ -56,6 +56,18 @@ def raised_by_write(exporter, *kinds, timeout_seconds=20.0):
             return error
         time.sleep(0.02)
     raise AssertionError("no write failed")
+
+
+def until_write_goes_well(exporter, timeout_seconds=60.0):
+    end = time.monotonic() + timeout_seconds
+    while True:
+        try:
+            exporter.write(Batch(at=time.time()))
+        except Retryable:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        else:
+            return
 
 
 def test_sums_and_histograms_arrive_as_they_stand(collector, exporter_to):
@@ -115,17 +127,17 @@ def test_a_total_begins_when_its_series_was_first_missing(collector, exporter_to
 def test_a_collector_that_was_away_gets_the_newest_totals(collector, exporter_to):
     port = free_port()
     with exporter_to(f"http://127.0.0.1:{port}", interval_seconds=0.1, timeout_seconds=1.0) as exporter:
-        exporter.write(Batch(at=time.time(), points=(tokens(1),)))
+        with suppress(Retryable):
+            exporter.write(Batch(at=time.time(), points=(tokens(1),)))
         error = raised_by_write(exporter, Retryable)
         with suppress(Retryable):
             exporter.write(Batch(at=time.time(), points=(tokens(7),)))
         with collector(port) as receiver:
-            requests = receiver.wait_for("/v1/metrics")
-            receiver.wait_for("/v1/metrics", lambda received: len(received) > len(requests))
-            exporter.write(Batch(at=time.time()))  # does not raise any more
+            requests = receiver.wait_for("/v1/metrics", lambda received: totals(received[-1]) == {(): 7.0})
+            until_write_goes_well(exporter)
 
     assert f"http://127.0.0.1:{port}/v1/metrics is away (ConnectionError)" in str(error)
-    assert totals(requests[0]) == {(): 7.0}
+    assert [totals(one) for one in requests[:-1]] in ([], [{(): 1.0}])  # one may have been on its way already
 
 
 def test_a_busy_collector_is_tried_again_and_one_that_refuses_is_reported_as_such(collector, exporter_to):
@@ -138,8 +150,9 @@ def test_a_busy_collector_is_tried_again_and_one_that_refuses_is_reported_as_suc
             (500, Unavailable),
         ):
             receiver.statuses["/v1/metrics"] = status
-            with exporter_to(receiver.url, interval_seconds=0.05, timeout_seconds=0.5) as exporter:
-                exporter.write(Batch(at=time.time(), points=(tokens(1),)))
+            with exporter_to(receiver.url, interval_seconds=0.05) as exporter:
+                with suppress(Retryable, Unavailable):
+                    exporter.write(Batch(at=time.time(), points=(tokens(1),)))
                 assert f"HTTP status {status}" in str(raised_by_write(exporter, kind))
         assert receiver.received["/v1/metrics"] == []
 
@@ -206,10 +219,10 @@ def test_findings_wait_for_a_busy_collector_in_order_and_leave_once(collector, e
     with collector() as receiver:
         receiver.statuses["/v1/logs"] = 503
         receiver.gate.clear()
-        with exporter_to(receiver.url, interval_seconds=0.05, timeout_seconds=1.0) as exporter:
+        with exporter_to(receiver.url, interval_seconds=0.05) as exporter:
             exporter.write(Batch(at=1.0, findings=(FINDING,)))
             with receiver.changed:
-                assert receiver.changed.wait_for(lambda: receiver.headers, timeout=20)
+                assert receiver.changed.wait_for(lambda: receiver.headers, timeout=60)
             exporter.write(Batch(at=2.0, findings=(later,)))  # while the first is on its way
             receiver.gate.set()
             raised_by_write(exporter, Retryable)
@@ -318,7 +331,7 @@ def test_the_probe_says_whether_something_listens(collector):
     with collector() as receiver:
         assert PLUGIN.probe(OtlpConfig(endpoint=receiver.url)) == (f"something listens at {receiver.url}",)
 
-    [away] = PLUGIN.probe(OtlpConfig(endpoint=receiver.url))
+    [away] = PLUGIN.probe(OtlpConfig(endpoint=f"http://127.0.0.1:{free_port()}"))
     assert away.startswith("! nothing answers")
     assert PLUGIN.probe(OtlpConfig(endpoint="nonsense"))[0].startswith("! exporters.otlp.endpoint")
 
