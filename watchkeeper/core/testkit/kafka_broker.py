@@ -26,7 +26,10 @@ import pytest
 
 from watchkeeper.core.testkit.ports import free_port
 
-_READY_SECONDS = 20.0
+_READY_SECONDS = 60.0
+_TRY_SECONDS = 0.5
+"""for a broker that may not listen yet"""
+_ANSWER_SECONDS = 30.0
 
 
 class KafkaBroker:
@@ -63,7 +66,7 @@ class KafkaBroker:
         end = time.monotonic() + _READY_SECONDS
         while time.monotonic() < end and self._process.poll() is None:
             try:
-                self._admin().close()
+                self._admin(_TRY_SECONDS).close()
             except Exception:  # noqa: BLE001 - it is not there yet
                 time.sleep(0.05)
             else:
@@ -123,10 +126,15 @@ class KafkaBroker:
         consumer.close()
         return found
 
-    def _admin(self) -> Any:
+    def _admin(self, seconds: float = _ANSWER_SECONDS) -> Any:
+        """:param seconds: for the first answer"""
         from kafka.admin import KafkaAdminClient
 
-        return KafkaAdminClient(bootstrap_servers=[self.address], bootstrap_timeout_ms=500, request_timeout_ms=5000)
+        return KafkaAdminClient(
+            bootstrap_servers=[self.address],
+            bootstrap_timeout_ms=int(seconds * 1000),
+            request_timeout_ms=int(_ANSWER_SECONDS * 1000),
+        )
 
 
 class KeepingKafkaBroker(KafkaBroker):
