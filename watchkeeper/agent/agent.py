@@ -1,37 +1,22 @@
 """One running watchkeeper: the parts of a role, wired to a pipeline, started and drained in order."""
 
 import logging
-import os
 import queue
-import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from watchkeeper import __version__
-from watchkeeper.agent import runbooks
-from watchkeeper.agent.capture import configured_capture
 from watchkeeper.agent.claim import Claim
+from watchkeeper.agent.parts import parts_of
 from watchkeeper.agent.process import ProcessMeter
-from watchkeeper.agent.supervisor import ExporterGuard, Failures, Readings, SourceRunner
-from watchkeeper.agent.web import Handler, WebServer
-from watchkeeper.agent.wiring import (
-    asked_for,
-    built,
-    configured_control,
-    configured_drift,
-    configured_fleet,
-    judges,
-    let_recall,
-    wire,
-)
+from watchkeeper.agent.supervisor import Failures, Readings
+from watchkeeper.agent.wiring import configured_drift, configured_fleet, wire
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.fleet import Checkpoint
-from watchkeeper.core.interfaces import Plugin, Resumable, Served
+from watchkeeper.core.interfaces import Plugin, Resumable
 from watchkeeper.core.ledger import Ledger
-from watchkeeper.core.tls import server_tls
-from watchkeeper.core.tokens import admission
 from watchkeeper.core.vocabulary import health
 
 _LOG = logging.getLogger("watchkeeper")
@@ -70,62 +55,22 @@ class Agent:
         signals: tuple[Plugin, ...] = (),
         checks: tuple[Plugin, ...] = (),
     ) -> None:
-        self._config = config
         self._ledger = Ledger()
         self._readings: Readings = queue.Queue()
         self._stopping = threading.Event()
         self._ending = threading.Event()
         self._claim = Claim(config.state_folder)
-        problems: list[str] = []
-        self._exporters = [
-            ExporterGuard(plugin.name, part, self._ledger)
-            for plugin, section in asked_for(exporters, config.exporters, config.role)
-            if (part := built(plugin, section, self._ledger, problems))
-        ]
-        routes: dict[str, Handler] = {}
-        for guard in self._exporters:
-            if isinstance(guard.exporter, Served):
-                routes.update(guard.exporter.routes())
-        if "/" in routes:  # the page, whose findings name them
-            routes.update(runbooks.routes())
-        self._runners = [
-            SourceRunner(plugin.name, part, plugin.interval_seconds(section), self._readings, self._ledger)
-            for plugin, section in asked_for(sources, config, config.role)
-            if (part := built(plugin, section, self._ledger, problems))
-        ]
-        self._logs = {runner.name: runner.source for runner in self._runners if isinstance(runner.source, Resumable)}
-        self._judges = judges(config, signals, checks, self._ledger, problems)
         try:
-            secured = server_tls(config.web.tls, "web", self._ledger, clients=ssl.CERT_OPTIONAL)
-            self._web = WebServer(
-                config.web.host,
-                config.web.port,
-                routes,
-                is_alive=self.is_alive,
-                tls=secured,
-                admission=admission(config.web.token_file, "web", self._ledger),
+            parts = parts_of(
+                config, sources, exporters, signals, checks, self._ledger, self._readings, is_alive=self.is_alive
             )
-        except ConfigError as error:
-            problems.extend(error.problems)
-        self._control = None
-        try:
-            self._control = configured_control(config, os.environ, self._ledger)
-        except ConfigError as error:
-            problems.extend(error.problems)
-        capture = None
-        try:
-            capture = configured_capture(config.capture, config.checks.secrets if checks else None, self._ledger)
-        except ConfigError as error:
-            problems.extend(error.problems)
-        if problems:
-            for runner in self._runners:
-                runner.source.close()
-            self._judges.close()
+        except ConfigError:
             self._claim.release()
-            raise ConfigError(*problems)
-        if self._control is not None:
-            let_recall([guard.exporter for guard in self._exporters], config.exporters.store)
-        is_recorded = any(guard.name == "store" for guard in self._exporters)
+            raise
+        self._exporters, self._runners, self._judges = parts.exporters, parts.runners, parts.judges
+        self._web, self._control, self._capture = parts.web, parts.control, parts.capture
+        self._logs = {runner.name: runner.source for runner in self._runners if isinstance(runner.source, Resumable)}
+        is_recorded = "store" in parts.names
         sampled_rows = config.exporters.store.rows_per_hour if is_recorded else 0
         self._wired = wire(
             config,
@@ -133,13 +78,12 @@ class Agent:
             configured_drift(config, self._ledger, time.time(), sampled_rows=sampled_rows),
             self._ledger,
             [guard.write for guard in self._exporters],
-            is_tapped=any(runner.name == "tap" for runner in self._runners),
-            capture=capture,
+            is_tapped="tap" in parts.names,
+            capture=self._capture,
             is_recorded=is_recorded,
             fleet=configured_fleet(config, self._ledger, self._keep),
         )
         self._pipeline = self._wired.pipeline
-        self._capture = capture
         self._process = ProcessMeter(self._ledger, time.time(), __version__, config.role)
         self._failures = Failures("agent", "pipeline", self._count)
         self._ticked_at = time.monotonic()
