@@ -25,6 +25,13 @@ FINDING = Finding(
 )  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop waits for as long as the machine needs; how long it may take is no matter here."""
+    monkeypatch.setattr("exporters.kafka.exporter._CLOSE_SECONDS", 120.0)
+    monkeypatch.setattr("exporters.kafka.sender._LAST_SECONDS", 60.0)
+
+
 @pytest.fixture
 def broker() -> Iterator[KafkaBroker]:
     with KafkaBroker() as running:
@@ -69,6 +76,7 @@ def ticks(broker: KafkaBroker) -> list[TickRecord]:
 def test_counts_of_a_segment_and_findings_about_it_lie_in_the_same_partition(broker: KafkaBroker, form: Any) -> None:
     one = exporter(broker, format=form)
     tell(one, batch(1, 0, 3, 0, 1), batch(2, 2, findings=(FINDING,)), Batch(30.0, findings=(FINDING,)))
+    until(lambda: len(broker.read("watchkeeper.ticks")) == len(broker.read("watchkeeper.findings")) == 2)
     one.close()
 
     records = broker.read("watchkeeper.ticks")
@@ -85,6 +93,7 @@ def test_counts_of_a_segment_and_findings_about_it_lie_in_the_same_partition(bro
 def test_after_its_last_counts_a_segment_gives_three_signs_of_life(broker: KafkaBroker) -> None:
     one = exporter(broker)
     tell(one, batch(1, 5), *(batch(number) for number in range(2, 9)))
+    until(lambda: len(ticks(broker)) >= 4)
     one.close()
 
     assert [(record.at, len(record.streams)) for record in ticks(broker)] == [
@@ -98,6 +107,7 @@ def test_after_its_last_counts_a_segment_gives_three_signs_of_life(broker: Kafka
 def test_a_clock_that_was_set_back_is_a_new_start(broker: KafkaBroker) -> None:
     one = exporter(broker)
     tell(one, batch(1000, 5), batch(1001, 5), batch(3, 5))
+    until(lambda: len(ticks(broker)) == 3)
     one.close()
 
     starts = [record.started for record in ticks(broker)]
@@ -159,11 +169,14 @@ def test_what_waits_in_memory_when_the_process_ends_is_counted_and_told(
     assert "100 messages waited in memory and are lost" in caplog.text
 
 
-def test_what_waits_in_memory_gets_a_last_try_when_the_process_ends(broker: KafkaBroker) -> None:
+def test_what_waits_in_memory_gets_a_last_try_when_the_process_ends(
+    broker: KafkaBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     broker.kill()
     one = exporter(broker)
     tell(one, *(batch(number, number) for number in range(1, 101)))
     until(lambda: bool(one._sender.problem))
+    monkeypatch.setattr("exporters.kafka.delivery._CONNECT_SECONDS", 30.0)  # the last try has to be a whole one
     broker.start()
     broker.make({"watchkeeper.ticks": 4})
     one.close()
