@@ -3,7 +3,7 @@
 import http.client
 import http.server
 import json
-import random
+import os
 import socket
 import subprocess
 import sys
@@ -83,7 +83,7 @@ def test_prometheus_answers_a_quantile_of_time_to_first_token(watchkeeper: Runni
         [row] = prometheus.wait_for(quantile)
 
         assert 0.1 < float(row["value"][1]) <= 0.25
-        assert [target.health for target in prometheus.targets()] == ["up"]
+        assert prometheus.wait_for("up == 1")  # a scrape of its own may have failed, of a machine that stood still
 
 
 def test_everything_received_is_accounted_for(watchkeeper: RunningWatchkeeper) -> None:
@@ -97,14 +97,21 @@ def test_everything_received_is_accounted_for(watchkeeper: RunningWatchkeeper) -
     assert post(watchkeeper.http_port, b"\xff\xff\xff") == 400
     watchkeeper.wait_for("watchkeeper_pipeline_rejected_total", 1, source="otlp")
     watchkeeper.wait_for("watchkeeper_pipeline_ignored_total", 2, source="otlp")
-    time.sleep(1.5)  # three ticks: nothing is on its way any more
 
     def total(name: str) -> float:
         return watchkeeper.value(f"watchkeeper_pipeline_{name}_total", source="otlp") or 0.0
 
-    held = watchkeeper.value("watchkeeper_queue_length", queue="otlp") or 0.0
+    def left() -> float:
+        """Of what was accepted, when all that was counted and what is held is taken off."""
+        held = watchkeeper.value("watchkeeper_queue_length", queue="otlp") or 0.0
+        return total("accepted") - total("exported") - total("ignored") - total("dropped") - held
+
+    end = time.monotonic() + 60
+    while left() and time.monotonic() < end:  # it is on its way
+        time.sleep(0.1)
+
+    assert left() == 0
     assert total("received") == total("accepted") + total("rejected")
-    assert total("accepted") == total("exported") + total("ignored") + total("dropped") + held
     assert total("dropped") == 0
 
 
@@ -133,7 +140,7 @@ def test_a_label_with_quotes_and_newlines_leaves_the_target_up(tmp_path: Path) -
         [row] = prometheus.wait_for('watchkeeper_requests_total{outcome="ok"} == 1')
 
         assert row["metric"]["gen_ai_request_model"].startswith('a"b\\c')
-        assert [target.health for target in prometheus.targets()] == ["up"]
+        assert prometheus.wait_for("up == 1")  # a scrape of its own may have failed, of a machine that stood still
 
 
 @pytest.mark.parametrize(
@@ -208,33 +215,44 @@ def test_what_was_acknowledged_before_sigterm_reaches_the_collector_and_the_exit
     assert (code, pushed_requests(collector)) == (0, 50)
 
 
-def test_a_flood_of_text_that_is_ended_by_sigterm_is_counted_whole(tmp_path: Path) -> None:
-    """Its checks take longer than there is time for."""
-    words, chance = [f"word{number}" for number in range(90)], random.Random(1)
+SLOW = """
+import time
+from detectors.checks.length import Length
+score = Length.score
+Length.score = lambda self, call: (time.sleep(0.01), score(self, call))[1]
+"""
+
+
+def test_a_flood_of_text_that_is_ended_by_sigterm_is_counted_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of its checks takes longer than there is time for, whatever the machine can do."""
+    (tmp_path / "sitecustomize.py").write_text(SLOW)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     bodies = []
-    for number in range(56):
+    for number in range(10):
         body = ExportTraceServiceRequest()
         for one in range(500):
-            text = {"gen_ai.completion.0.content": " ".join(chance.choices(words, k=150))}
-            body.MergeFrom(span_request(1 + 500 * number + one, **text))
+            body.MergeFrom(span_request(1 + 500 * number + one, **{"gen_ai.completion.0.content": "so it is"}))
         bodies.append(body.SerializeToString())
     with Collector() as collector:
         push = {"enabled": True, "endpoint": f"http://127.0.0.1:{collector.server_port}", "compression": "none"}
         otlp = {"shutdown_grace_seconds": 0.1, "queue_capacity_bytes": 100_000_000}
         with RunningWatchkeeper(
-            tmp_path, {"shutdown_seconds": 4, "otlp": otlp, "exporters": {"otlp": push}}
+            tmp_path, {"shutdown_seconds": 14, "otlp": otlp, "exporters": {"otlp": push}}
         ) as running:
             assert {post(running.http_port, body) for body in bodies} == {200}
             code = running.stop()
         collector.shutdown()
 
-    assert (code, pushed_requests(collector)) == (0, 56 * 500)
+    assert (code, pushed_requests(collector)) == (0, 10 * 500)
+    assert "calls were counted and not checked" in running.log()
 
 
 def test_a_collector_that_never_answers_does_not_hold_up_the_shutdown(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         push = {"enabled": True, "endpoint": f"http://127.0.0.1:{silent.getsockname()[1]}", "timeout_seconds": 300}
-        settings = {"shutdown_seconds": 1, "exporters": {"otlp": push}}
+        settings = {"shutdown_seconds": 5, "exporters": {"otlp": push}}
         with RunningWatchkeeper(tmp_path, settings) as running:
             assert running.stop() == 0
 
@@ -246,7 +264,7 @@ def test_what_it_pushes_into_itself_is_not_counted_again(tmp_path: Path) -> None
     push = {"enabled": True, "endpoint": f"http://127.0.0.1:{port}", "interval_seconds": 0.3}
     with RunningWatchkeeper(tmp_path, {"otlp": {"http_port": port}, "exporters": {"otlp": push}}) as running:
         post(port, span_request(1).SerializeToString())
-        running.wait_for("watchkeeper_pipeline_ignored_total", 100, reason="own_metrics")
+        running.wait_for("watchkeeper_pipeline_ignored_total", 40, timeout_seconds=60, reason="own_metrics")
 
         assert running.value("gen_ai_client_operation_duration_seconds_count") == 1
         assert running.value("gen_ai_server_time_to_first_token_seconds_count") == 1
@@ -258,7 +276,9 @@ def test_its_traces_sent_into_itself_are_no_calls(tmp_path: Path) -> None:
     traces = {"traces": True, "trace_share": 1.0}
     with RunningWatchkeeper(tmp_path, {"otlp": {"http_port": port}, "exporters": {"otlp": push | traces}}) as running:
         post(port, span_request(1).SerializeToString())
-        running.wait_for("watchkeeper_pipeline_ignored_total", 100, signal="traces", reason="not_genai")
+        running.wait_for("watchkeeper_requests_total", 1)
+        traced = running.value("watchkeeper_pipeline_ignored_total", signal="traces", reason="not_genai") or 0.0
+        running.wait_for("watchkeeper_pipeline_ignored_total", traced + 50, signal="traces", reason="not_genai")
 
         assert running.value("watchkeeper_requests_total") == 1
         assert running.value("watchkeeper_pipeline_exported_total", source="otlp") == 1
