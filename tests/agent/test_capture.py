@@ -27,6 +27,12 @@ CALL = Completion(
 )
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits is written, however long the disk takes."""
+    monkeypatch.setattr("watchkeeper.agent.capture._CLOSE_SECONDS", 60.0)
+
+
 def capture(path: Path, ledger: Ledger | None = None, **more: Any) -> Capture:
     built = configured_capture(
         CaptureConfig(**({"share": 1.0, "path": str(path)} | more)),
