@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection
 
-from exporters.store import StoreConfig, database
+from exporters.store import StoreConfig, database, writer
 from exporters.store.writer import Store
 from watchkeeper.core.errors import Retryable
 from watchkeeper.core.ledger import Ledger
@@ -37,9 +37,11 @@ class Somewhere:
     def settle(self) -> None:
         """A store takes over what another one left, however long that takes."""
         for _ in range(20):
+            store = self.store()
             try:
-                self.store().close()
+                store.close()
             except Retryable:
+                store._thread.join(60.0)  # it goes on, and what it has taken over nobody else has
                 continue
             return
         raise AssertionError("it did not settle")
@@ -69,7 +71,7 @@ class Somewhere:
         return True
 
     @staticmethod
-    def wait_until(what: Callable[[], bool], seconds: float = 30.0) -> None:
+    def wait_until(what: Callable[[], bool], seconds: float = 90.0) -> None:
         end = time.monotonic() + seconds
         while not what():
             assert time.monotonic() < end, "it did not come"
@@ -80,6 +82,12 @@ class Somewhere:
         wanted = ((vocabulary.KIND, kind), (vocabulary.OUTCOME, outcome))
         found = [one for one in self.ledger.drain(AT) if one.metric is vocabulary.RECORDS and one.labels == wanted]
         return sum(one.value for one in found if isinstance(one.value, float))
+
+
+@pytest.fixture(autouse=True)
+def slow_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One on which the last records take their time."""
+    monkeypatch.setattr(writer, "_CLOSE_SECONDS", 60.0)
 
 
 @pytest.fixture(scope="session")

@@ -94,7 +94,8 @@ def test_a_database_of_a_newer_version_is_refused_in_one_line(place):
 
 def test_several_processes_that_start_at_once_make_one_database(place):
     script = (
-        "import sys; from exporters.store import StoreConfig, build; from watchkeeper.core.ledger import Ledger;"
+        "import sys; from exporters.store import StoreConfig, build, writer; writer._CLOSE_SECONDS = 60.0;"
+        "from watchkeeper.core.ledger import Ledger;"
         "store = build(StoreConfig(enabled=True, url=sys.argv[1], state_folder=sys.argv[2]), Ledger()); store.close()"
     )
     command_line = [sys.executable, "-c", script, place.url, str(place.folder)]
