@@ -16,6 +16,12 @@ from watchkeeper.agent.command_line import main
 from watchkeeper.core.testkit import RunningWatchkeeper, free_port
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is asked here may stand still for a while."""
+    monkeypatch.setattr("watchkeeper.agent.health._SECONDS", 60.0)
+
+
 @contextmanager
 def answering(
     status: int, said: bytes, context: ssl.SSLContext | None = None, server: str = "watchkeeper"

@@ -20,6 +20,13 @@ from watchkeeper.core.testkit import RunningWatchkeeper, free_port
 TOKEN = "0123456789abcdef-ping"  # noqa: S105 - of this test alone
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is asked here may stand still for a while."""
+    for name in ("_WAIT_SECONDS", "_ANSWER_SECONDS"):
+        monkeypatch.setattr(f"watchkeeper.agent.ping.{name}", 60.0)
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> Path:
     """A certificate for `gateway.obs.svc`, one for a client, their authority, and a token."""
@@ -84,7 +91,7 @@ def dripping() -> Iterator[str]:
 def test_a_call_sent_is_found_in_the_metrics_time_and_again(tmp_path, capsys):
     with RunningWatchkeeper(tmp_path) as watchkeeper:
         otlp, metrics = f"http://127.0.0.1:{watchkeeper.http_port}", f"http://127.0.0.1:{watchkeeper.web_port}"
-        asked = ["ping", "--otlp", otlp, "--metrics", metrics]
+        asked = ["ping", "--otlp", otlp, "--metrics", metrics, "--seconds=120"]
 
         assert (main(asked), main(asked)) == (0, 0)
         assert watchkeeper.value("watchkeeper_requests_total", service_name="watchkeeper-ping") == 2
@@ -112,7 +119,7 @@ def test_it_asks_with_certificate_token_and_the_name_of_the_service(tmp_path, fi
     command = [sys.executable, "-m", "watchkeeper", "run", "--config", str(config)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as watchkeeper:
         try:
-            assert main(["ping", *asked, "--server-name=gateway.obs.svc"]) == 0
+            assert main(["ping", *asked, "--server-name=gateway.obs.svc", "--seconds=120"]) == 0
             assert main(["ping", *asked, "--server-name=other.obs.svc", "--seconds=0"]) == 1
         finally:
             watchkeeper.terminate()
@@ -131,7 +138,7 @@ def test_where_it_runs_is_read_from_its_configuration_with_its_tokens_and_certif
     command = [sys.executable, "-m", "watchkeeper", "run", "--config", str(config)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as watchkeeper:
         try:
-            codes = [main(["ping", f"--config={config}"])]
+            codes = [main(["ping", f"--config={config}", "--seconds=120"])]
             other = tmp_path / "other.crt"
             other.write_text((files / "client.crt").read_text() + (files / "ca.crt").read_text())
             text["web"]["tls"] = tls | {"certificate_file": str(other)}
