@@ -11,10 +11,18 @@ from watchkeeper.agent.doctor import Remark, show
 from watchkeeper.core.testkit import RunningWatchkeeper
 from watchkeeper.core.testkit.ports import free_port
 
+PATIENT = """
+import sys
+from watchkeeper.agent import command_line, health
 
-def run_doctor(config: Path) -> tuple[int, str]:
+health._SECONDS = 60.0
+sys.exit(command_line.main())
+"""
+
+
+def run_doctor(config: Path, *program: str) -> tuple[int, str]:
     """In a process of its own: in this one other tests may have loaded the libraries of made-up devices."""
-    command = [sys.executable, "-m", "watchkeeper", "doctor", "--config", str(config)]
+    command = [sys.executable, *(program or ("-m", "watchkeeper")), "doctor", "--config", str(config)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     return done.returncode, done.stdout
 
@@ -34,7 +42,7 @@ def test_a_taken_port_is_bad_and_says_what_to_do(tmp_path: Path) -> None:
 def test_beside_a_watchkeeper_that_runs_its_ports_are_no_fault(tmp_path: Path) -> None:
     tap = {"port": free_port(), "upstream": f"http://127.0.0.1:{free_port()}"}
     with RunningWatchkeeper(tmp_path, {"tap": [tap]}):
-        code, out = run_doctor(tmp_path / "watchkeeper.yaml")
+        code, out = run_doctor(tmp_path / "watchkeeper.yaml", "-c", PATIENT)
 
     said = " ".join(out.split())
     assert "note web a watchkeeper runs here already" in said.replace("  ", " ")

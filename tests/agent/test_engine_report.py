@@ -1,5 +1,6 @@
 """`watchkeeper doctor --engine` and `watchkeeper engines`, against real HTTP servers on loopback."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,8 +24,8 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def serve() -> Iterator[Serve]:
-    """`serve({path: answer})` is the URL of a server that answers so."""
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    """`serve({path: answer})` is the URL of a server that answers so, however long that takes."""
     servers: list[ThreadingHTTPServer] = []
 
     def start(known: Mapping[str, Respond]) -> str:
@@ -39,7 +40,9 @@ def serve() -> Iterator[Serve]:
 
         servers.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
         threading.Thread(target=servers[-1].serve_forever, args=(0.02,), daemon=True).start()
-        return f"http://127.0.0.1:{servers[-1].server_address[1]}"
+        url = f"http://127.0.0.1:{servers[-1].server_address[1]}"
+        monkeypatch.setenv("WATCHKEEPER__ENGINES", json.dumps([{"url": url, "timeout_seconds": 60}]))
+        return url
 
     yield start
     for server in servers:
@@ -120,7 +123,7 @@ def test_a_url_that_is_none_is_the_operators_to_mend(capsys: pytest.CaptureFixtu
 
 
 def test_an_engine_of_the_configuration_is_looked_at_with_its_settings(
-    serve: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    serve: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def guarded(handler: BaseHTTPRequestHandler) -> None:
         allowed = handler.headers["Authorization"] == "Bearer secret"
@@ -129,10 +132,11 @@ def test_an_engine_of_the_configuration_is_looked_at_with_its_settings(
     url = serve({"/metrics": guarded})
     (tmp_path / "token").write_text("secret\n")
     config = tmp_path / "c.yaml"
-    config.write_text(f"engines: [{{url: '{url}', bearer_token_file: '{tmp_path / 'token'}'}}]\n")
+    config.write_text(f"engines: [{{url: '{url}', bearer_token_file: '{tmp_path / 'token'}', timeout_seconds: 60}}]\n")
 
     assert main(["doctor", "--engine", url]) == 1
     assert "bearer_token_file" in capsys.readouterr().out
+    monkeypatch.delenv("WATCHKEEPER__ENGINES")
     assert main(["doctor", "--engine", url, "--config", str(config)]) == 0
 
 
