@@ -9,10 +9,13 @@ import zlib
 from collections.abc import Generator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from watchkeeper.core.testkit import recorded
 
+hypothesis.settings.load_profile("ci")
+"""nothing of chance in a run: the same examples each time, and no limit on how long one takes"""
 os.environ.setdefault("GOGC", "400")
 """for promtool, Prometheus and other programs in Go that tests start: a quarter of their work is collecting garbage"""
 REQUIRE_ALL = os.environ.get("REQUIRE_ALL", "") not in ("", "0")
