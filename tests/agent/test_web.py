@@ -16,6 +16,7 @@ from watchkeeper.agent.web import WebServer, default_bounds
 from watchkeeper.core.bounded_http import Bounds
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.interfaces import Answer, Request
+from watchkeeper.core.testkit import free_port
 
 
 def hello(request: Request) -> Answer:
@@ -37,10 +38,21 @@ def server() -> object:
 def get(server: WebServer, path: str) -> tuple[int, str]:
     request = urllib.request.Request(server.url.rstrip("/") + path, headers={"Accept": "a/b"})
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
+
+
+def wait_until_well(server: WebServer) -> None:
+    """
+    /healthz answers: where the limits of a connection are short, or its place is not free yet, in the end. Who is
+    turned away may hear of it before the request is sent.
+    """
+    status = 0
+    while status != 200:
+        with suppress(ConnectionError, urllib.error.URLError):
+            status, _ = get(server, "/healthz")
 
 
 def test_a_served_page_gets_query_and_headers(server: WebServer) -> None:
@@ -66,7 +78,7 @@ def test_a_page_that_breaks_answers_500_without_its_traceback_and_the_next_reque
 
 def test_an_unknown_path_is_404_and_names_no_library(server: WebServer) -> None:
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(server.url + "nothing", timeout=5)
+        urllib.request.urlopen(server.url + "nothing", timeout=60)
 
     assert (caught.value.code, caught.value.headers["Server"]) == (404, "watchkeeper")
 
@@ -78,7 +90,7 @@ def test_a_port_in_use_is_one_line_that_names_the_key() -> None:
 
 @pytest.mark.parametrize(("host", "refused"), [("::", []), ("::1", ["127.0.0.1"])])
 def test_all_addresses_are_those_of_both_families(host: str, refused: list[str]) -> None:
-    running = WebServer(host, 0, {})
+    running = WebServer(host, free_port(), {})
     running.start()
     try:
         for peer in ("::1", "127.0.0.1"):
@@ -118,7 +130,7 @@ def large(_: Request) -> Answer:
 
 
 def connect(server: WebServer) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", server.port), timeout=30)
+    return socket.create_connection(("127.0.0.1", server.port), timeout=60)
 
 
 def received(connection: socket.socket) -> bytes:
@@ -137,7 +149,7 @@ class TestBounds:
             connection.sendall(b"GET /healthz HT")
             assert received(connection) == b""
 
-        assert get(server, "/healthz")[0] == 200
+        wait_until_well(server)
 
     def test_a_connection_that_asks_nothing_is_closed(self, serve: Callable[..., WebServer]) -> None:
         server = serve(patient(idle_seconds=0.2))
@@ -150,9 +162,9 @@ class TestBounds:
             connection.sendall(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
             hung_up = select.poll()
             hung_up.register(connection, 0)  # POLLERR and POLLHUP alone: nothing is read
-            assert hung_up.poll(30_000)
+            assert hung_up.poll(60_000)
 
-        assert get(server, "/healthz")[0] == 200
+        wait_until_well(server)
 
     def test_one_connection_too_many_is_told_so_and_room_comes_back(self, serve: Callable[..., WebServer]) -> None:
         server = serve(patient(max_connections=2))
@@ -162,14 +174,11 @@ class TestBounds:
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b"\r\nServer: watchkeeper\r\n" in answer
         assert answer.endswith(b"\r\n\r\ntoo many connections; retry later\n")
-        status = 503
-        while status != 200:
-            with suppress(ConnectionError, urllib.error.URLError):  # the 503 may come before the request is sent
-                status, _ = get(server, "/healthz")
+        wait_until_well(server)
 
     def test_a_method_that_changes_things_is_refused(self, server: WebServer) -> None:
         with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(server.url, data=b"x", timeout=5)
+            urllib.request.urlopen(server.url, data=b"x", timeout=60)
 
         assert (caught.value.code, caught.value.headers["Allow"]) == (405, "GET, HEAD")
 
@@ -237,8 +246,13 @@ def test_without_descriptors_one_line_says_what_to_do_and_the_port_recovers(tmp_
         while b"ulimit -n" not in log.read_bytes():
             time.sleep(0.01)
 
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=60) as answer:
-            assert answer.status == 200
+        status = 0
+        while status != 200:  # half a second is short for a request of a machine that stands still
+            with (
+                suppress(ConnectionError, urllib.error.URLError),
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=60) as answer,
+            ):
+                status = answer.status
 
     assert len(log.read_text().splitlines()) == 1
 
