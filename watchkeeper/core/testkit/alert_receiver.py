@@ -12,7 +12,7 @@ from typing import Any, Self
 from watchkeeper.core.testkit.ports import free_port
 from watchkeeper.core.testkit.programs import require
 
-_START_SECONDS = 30.0
+_START_SECONDS = 90.0
 
 
 class Webhook:
@@ -87,18 +87,18 @@ class Alertmanager:
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=60)
 
     def tell(self, *alerts: dict[str, str]) -> None:
         """Alerts that fire, by their labels."""
         body = json.dumps([{"labels": one} for one in alerts]).encode()
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(f"{self.url}/api/v2/alerts", body, headers, method="POST")  # noqa: S310
-        urllib.request.urlopen(request, timeout=10).close()  # noqa: S310
+        urllib.request.urlopen(request, timeout=60).close()  # noqa: S310
 
     def alerts(self) -> list[dict[str, Any]]:
         """As its API gives them: `labels`, and `status` with `state` active or suppressed."""
-        with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(f"{self.url}/api/v2/alerts", timeout=60) as answer:  # noqa: S310
             alerts: list[dict[str, Any]] = json.load(answer)
             return alerts
 

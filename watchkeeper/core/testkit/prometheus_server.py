@@ -17,7 +17,7 @@ import msgspec
 from watchkeeper.core.testkit.programs import require
 
 _LISTENING = 'msg="Listening on" address='
-_CALL_TIMEOUT_SECONDS = 10.0
+_CALL_TIMEOUT_SECONDS = 60.0
 
 
 class TargetHealth(msgspec.Struct, frozen=True):
@@ -46,7 +46,7 @@ class PrometheusServer:
         directory: Path,
         targets: Mapping[str, str],
         rule_files: Sequence[Path] = (),
-        start_seconds: float = 30.0,
+        start_seconds: float = 90.0,
         alertmanager: str = "",
         labels: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
@@ -117,7 +117,7 @@ class PrometheusServer:
         rows: list[dict[str, Any]] = self.api("query", query=expression)["result"]
         return rows
 
-    def wait_for(self, expression: str, timeout_seconds: float = 20.0) -> list[dict[str, Any]]:
+    def wait_for(self, expression: str, timeout_seconds: float = 90.0) -> list[dict[str, Any]]:
         """Rows of `expression` as soon as there are any. :raises TimeoutError: with the state of the targets"""
         end = time.monotonic() + timeout_seconds
         while not (rows := self.query(expression)):

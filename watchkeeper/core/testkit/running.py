@@ -14,7 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from watchkeeper.core.testkit.ports import free_port
 
-_CALL_TIMEOUT_SECONDS = 10.0
+_CALL_TIMEOUT_SECONDS = 60.0
+_PATIENCE_SECONDS = 90.0
+"""for what takes a second or two, unless the machine does much else"""
 
 
 class RunningWatchkeeper:
@@ -45,7 +47,7 @@ class RunningWatchkeeper:
         command = [sys.executable, "-m", "watchkeeper", "run", "--config", str(self._config)]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)  # noqa: S603 - ourselves
-        end = time.monotonic() + 30
+        end = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < end and self._process.poll() is None:
             if self.status("/readyz") == 200:
                 return self
@@ -70,7 +72,7 @@ class RunningWatchkeeper:
             raise RuntimeError("never started")
         if self._process.poll() is None:
             self._process.terminate()
-        return self._process.wait(timeout=30)
+        return self._process.wait(timeout=_PATIENCE_SECONDS)
 
     def log(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")
@@ -99,7 +101,9 @@ class RunningWatchkeeper:
         ]
         return sum(found) if found else None
 
-    def wait_for(self, name: str, at_least: float = 0.0, timeout_seconds: float = 20.0, **labels: str) -> float:
+    def wait_for(
+        self, name: str, at_least: float = 0.0, timeout_seconds: float = _PATIENCE_SECONDS, **labels: str
+    ) -> float:
         """The value as soon as it is there and reaches `at_least`. :raises TimeoutError: with the newest value"""
         end = time.monotonic() + timeout_seconds
         while True:
@@ -110,7 +114,7 @@ class RunningWatchkeeper:
                 raise TimeoutError(f"{name} {labels} is {value}, waited for {at_least}; log:\n{self.log()}")
             time.sleep(0.1)
 
-    def wait_for_log(self, text: str, timeout_seconds: float = 20.0) -> None:
+    def wait_for_log(self, text: str, timeout_seconds: float = _PATIENCE_SECONDS) -> None:
         """:raises TimeoutError: the log does not hold the text in time"""
         end = time.monotonic() + timeout_seconds
         while text not in self.log():
