@@ -15,6 +15,9 @@ PAGE = (ROOT / "docs" / "adding-a-part.md").read_text(encoding="utf-8")
 FOLDERS = ("watchkeeper", "collector", "detectors", "exporters", "dashboards", "docs", "tests/contract")
 
 
+pytestmark = pytest.mark.timeout(1000)  # all contracts and all types, beside whatever else this machine does
+
+
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
     """This project with the page's source in it, and nothing done that the page does not say."""
@@ -47,7 +50,7 @@ def name_twice(listing: Path, module: str, opening: str, listed: str) -> None:
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=240)
+    return subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=900)
 
 
 def test_the_part_of_the_page_keeps_the_promises_of_every_part_and_its_own_tests_pass(copy):

@@ -62,6 +62,7 @@ def test_the_call_reported_by_hand_is_counted_once(tmp_path):
             for _ in range(2)
         ]
         watchkeeper.wait_for("watchkeeper_pipeline_ignored_total", 1, reason="duplicate")
+        watchkeeper.wait_for("watchkeeper_requests_total", 1, service_name="by-hand")
 
         mine = {"service_name": "by-hand", "gen_ai_request_model": "my-model"}
         assert ["200 OK" in answer for answer in answers] == [True, True]
@@ -80,7 +81,7 @@ def test_the_call_of_the_instrumented_application_is_counted(tmp_path, model_url
         subprocess.run(
             ["sh", "-c", f'{exports}\nexec "$0" "$1"', sys.executable, application],
             env={**kept, "OPENAI_BASE_URL": model_url, "OPENAI_API_KEY": "none", "NO_PROXY": "127.0.0.1"},
-            timeout=120,
+            timeout=280,
             check=True,
         )
         mine = {"service_name": "my-application", "gen_ai_request_model": "my-model"}

@@ -36,7 +36,7 @@ def install(machine: Path, name: str, text: str) -> None:
 def set_up(machine: Path, *purpose: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = ["sh", str(machine / "scripts" / "set-up"), *purpose]
     environment = {"PATH": str(machine / "bin"), **environment}
-    return subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, timeout=280)
 
 
 def test_no_python_is_said_with_the_packages_that_bring_it(machine):
