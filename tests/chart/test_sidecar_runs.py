@@ -26,6 +26,7 @@ from watchkeeper.core.testkit.engine_pages import status, vllm_page
 COMPONENT: Final = Path(__file__).resolve().parents[2] / "deploy/kustomize/sidecar/sidecar.yaml"
 POD: Final = {"metadata.namespace": "on", "metadata.name": "10", "spec.nodeName": "node-1", "status.podIP": "127.0.0.1"}
 """names that YAML takes for something else than text"""
+PATIENCE_SECONDS: Final = 120.0
 PLACE: Final = {"k8s_namespace_name": "on", "k8s_pod_name": "10"}
 
 Env = dict[str, str]
@@ -79,7 +80,7 @@ class Running:
     def get(self, path: str) -> tuple[int, str]:
         """Status and text; 0 when nothing answers."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.web}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.web}{path}", timeout=30) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, ""
@@ -88,7 +89,7 @@ class Running:
 
     def wait_for(self, name: str, **labels: str) -> dict[str, str]:
         """Labels of the first series of that name that has those and is not zero."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < end:
             for family in text_string_to_metric_families(self.get("/metrics")[1]):
                 for sample in family.samples:
@@ -130,7 +131,7 @@ def test_a_call_from_within_the_pod_is_counted_on_the_pod(running: Running) -> N
         request.SerializeToString(),
         {"Content-Type": "application/x-protobuf"},
     )
-    with urllib.request.urlopen(sent, timeout=10) as answer:
+    with urllib.request.urlopen(sent, timeout=30) as answer:
         assert answer.status == 200
 
     running.wait_for("watchkeeper_requests_total", **PLACE, gen_ai_request_model="m")
@@ -139,7 +140,7 @@ def test_a_call_from_within_the_pod_is_counted_on_the_pod(running: Running) -> N
 def test_without_annotations_or_an_engine_it_is_well_and_lets_a_pod_that_ends_go(tmp_path: Path) -> None:
     one = Running({}, tmp_path / "log")
     try:
-        end = time.monotonic() + 30
+        end = time.monotonic() + PATIENCE_SECONDS
         while "watchkeeper_engine_up{" not in one.get("/metrics")[1]:
             assert time.monotonic() < end, (tmp_path / "log").read_text()
             time.sleep(0.05)
@@ -147,7 +148,7 @@ def test_without_annotations_or_an_engine_it_is_well_and_lets_a_pod_that_ends_go
         assert probe["port"] == one.container["ports"][0]["containerPort"] == WebConfig().port
         assert one.get(probe["path"])[0] == 200
         one.process.send_signal(signal.SIGTERM)
-        assert one.process.wait(30) == 0
+        assert one.process.wait(PATIENCE_SECONDS) == 0
     finally:
         one.process.kill()
         one.process.wait(10)

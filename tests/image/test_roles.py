@@ -21,7 +21,7 @@ import pytest
 from watchkeeper.core.testkit import free_port, require
 
 ROOT = Path(__file__).parents[2]
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 NOBODY = ["--reuid=65532", "--regid=65532", "--clear-groups", "--bounding-set=-all", "--no-new-privs"]
 CONTAINED = """
 root=$0 state=$1 python=$2 checkout=$3
@@ -62,7 +62,7 @@ class Started:
 
     def answers(self, path: str) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"{self.url}{path}", timeout=30) as answer:
                 return bool(answer.status == 200)
         except OSError:
             return False
@@ -113,7 +113,7 @@ def test_it_serves_and_stops_with_nothing_but_its_state_folder_to_write_to(role,
     status = dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines())
     mounts = {line.split()[1]: line.split()[3][:2] for line in (process / "mounts").read_text().splitlines()}
     one.process.terminate()
-    _, log = one.process.communicate(timeout=30)
+    _, log = one.process.communicate(timeout=120)
 
     assert (one.process.returncode, is_served) == (0, True), log
     assert (status["Uid"].split()[1], int(status["CapBnd"], 16), status["NoNewPrivs"]) == ("65532", 0, "1")
