@@ -19,20 +19,24 @@ from watchkeeper.core.records import Completion, Sample
 HANG: Final = "hang"
 CLOSE: Final = "close"
 RESET: Final = "reset"
-_WAIT_SECONDS: Final = 20.0
+_WAIT_SECONDS: Final = 60.0
 
-Step = bytes | float | str
+Step = bytes | float | str | Callable[[], object]
 
 
 class ScriptedUpstream:
     """
-    Answers the requests of every connection by the same steps: bytes to send as they are, seconds to wait, or what to
-    do with the connection. `requests` are whole requests as received; `gone` is set when a peer ended its connection.
+    Answers the requests of every connection by the same steps: bytes to send as they are, seconds to wait, what to call
+    and wait for, or what to do with the connection. `requests` are whole requests as received; `gone` is set when a
+    peer ended its connection. `asked_at` and `sent_at` are seconds of the monotonic clock: when each request was there,
+    and when each piece was about to be sent.
     """
 
     def __init__(self, *steps: Step) -> None:
         self.steps = steps
         self.requests: list[bytes] = []
+        self.asked_at: list[float] = []
+        self.sent_at: list[float] = []
         self.gone = threading.Event()
         self.connections = 0
         self._closing = threading.Event()
@@ -69,12 +73,16 @@ class ScriptedUpstream:
         with suppress(OSError):
             while True:
                 request, held = _request(connection, held)
+                self.asked_at.append(time.monotonic())
                 self.requests.append(request)
                 for step in self.steps:
                     if isinstance(step, bytes):
+                        self.sent_at.append(time.monotonic())
                         connection.sendall(step)
                     elif isinstance(step, float):
                         time.sleep(step)
+                    elif callable(step):
+                        step()
                     elif step == HANG:
                         connection.recv(1)  # until the peer goes
                         raise OSError
@@ -119,9 +127,9 @@ class TapUnderTest:
     """One tap on a free port; gathers what it reads."""
 
     def __init__(self, upstream: str, **settings: Any) -> None:
-        config = {"host": "127.0.0.1", "drain_seconds": 0, **settings}
+        config = {"host": "127.0.0.1", "port": 0, "drain_seconds": 0, **settings}
         self.ledger = Ledger()
-        self.source = TapSource((TapTarget(port=0, upstream=upstream, **config),), self.ledger)
+        self.source = TapSource((TapTarget(upstream=upstream, **config),), self.ledger)
         self.port = self.source.ports[0]
         self.url = f"http://127.0.0.1:{self.port}"
         self.completions: list[Completion] = []

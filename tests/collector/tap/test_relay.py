@@ -42,14 +42,14 @@ ANSWERS = {
 }  # fmt: skip
 
 
-def exchange(port: int, request: bytes, ends: bool = False) -> bytes:
-    """All that comes within a moment of silence, or until the end."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+def exchange(port: int, request: bytes, expected: bytes, ends: bool = False) -> bytes:
+    """As much as is expected and what else comes within a moment of silence, or until the end."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
         client.sendall(request)
         if ends:
             client.shutdown(socket.SHUT_WR)
         received = b""
-        while select.select([client], [], [], 0.3)[0]:
+        while select.select([client], [], [], 60 if len(received) < len(expected) else 0.3)[0]:
             data = client.recv(1 << 16)
             received += data
             if not data:
@@ -65,9 +65,11 @@ def test_both_sides_receive_byte_for_byte_what_they_receive_without_the_tap(
     server = upstream(*steps)
     between = tap(server)
 
-    direct, through = exchange(server.port, REQUEST), exchange(between.port, REQUEST)
+    expected = b"".join(s for s in steps if isinstance(s, bytes)) + b"<end>" * ("close" in steps)
 
-    assert through == direct == b"".join(s for s in steps if isinstance(s, bytes)) + b"<end>" * ("close" in steps)
+    direct, through = exchange(server.port, REQUEST, expected), exchange(between.port, REQUEST, expected)
+
+    assert through == direct == expected
     assert server.requests[1] == server.requests[0] == REQUEST
 
 
@@ -88,6 +90,7 @@ def test_many_requests_pass_over_one_connection_and_pipelined_ones_keep_their_or
     assert server.requests == [REQUEST, chunked, b"GET /v1/models HTTP/1.1\r\n\r\n", REQUEST]
     assert server.connections == 1
     assert [call.operation for call in between.calls(3)] == ["chat", "embeddings", "chat"]
+    between.wait_for(vocabulary.PASSED)
     assert between.count(vocabulary.PASSED) == 1
 
 
@@ -95,7 +98,8 @@ def test_a_client_that_only_stops_sending_still_gets_its_answer(upstream: Make, 
     server = upstream(0.1, *ANSWERS["a length"])
     between = tap(server)
 
-    assert exchange(between.port, REQUEST, ends=True).endswith(b"hello<end>")
+    expected = b"".join(s for s in ANSWERS["a length"] if isinstance(s, bytes)) + b"<end>"
+    assert exchange(between.port, REQUEST, expected, ends=True) == expected
     assert between.call().outcome == "ok"
 
 
@@ -123,7 +127,7 @@ def test_a_client_that_goes_takes_its_upstream_connection_with_it(upstream: Make
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
 
-    assert server.gone.wait(5)
+    assert server.gone.wait(60)
     call = between.call()
     assert (call.outcome, call.error_type, call.output_tokens) == ("cancelled", "client_disconnect", 1)
 
@@ -139,6 +143,7 @@ def test_an_upstream_that_resets_resets_its_client(upstream: Make, tap: Make) ->
 
     assert received.endswith(SAID + b"\r\n")
     call = between.call()
+    between.wait_for(vocabulary.UPSTREAM_FAILURES)
     assert (call.outcome, call.error_type) == ("error", "upstream_reset")
     assert between.count(vocabulary.UPSTREAM_FAILURES, reason="reset") == 1
 
@@ -190,7 +195,7 @@ def test_a_body_of_20_mb_passes_and_the_model_comes_from_the_answer(upstream: Ma
     body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "x" * (20 << 20)}]}).encode()
     request = b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
-    assert exchange(between.port, request) == head + answer
+    assert exchange(between.port, request, head + answer) == head + answer
     assert server.requests == [request]
     call = between.call()
     assert (call.request_model, call.response_model, call.input_tokens) == ("m-2026", "m-2026", 9)

@@ -134,7 +134,7 @@ def test_a_call_through_a_running_watchkeeper_is_on_its_page_and_counted_once(up
             ask = urllib.request.Request(
                 f"http://127.0.0.1:{port}/v1/chat/completions", b'{"model":"m"}', {"traceparent": trace}
             )
-            with urllib.request.urlopen(ask, timeout=10) as answer:
+            with urllib.request.urlopen(ask, timeout=60) as answer:
                 assert answer.read().startswith(b"data: ")
         watchkeeper.wait_for("watchkeeper_requests_total", 2, outcome="ok")
         _report_span(watchkeeper.http_port)
@@ -163,5 +163,5 @@ def _report_span(port: int) -> None:
                            {"key": "gen_ai.usage.output_tokens", "value": {"intValue": "2"}}]}  # fmt: skip
     body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).encode()
     ask = urllib.request.Request(f"http://127.0.0.1:{port}/v1/traces", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(ask, timeout=10) as answer:
+    with urllib.request.urlopen(ask, timeout=60) as answer:
         assert answer.status == 200
