@@ -17,9 +17,9 @@ from collector.kafka import KafkaConfig
 from collector.kafka.calls import Calls
 from collector.kafka.commits import Commits
 from collector.kafka.group import Group
+from collector.kafka.held import Held
 from collector.kafka.keeper import Keeper
 from collector.kafka.log import Log
-from collector.kafka.progress import Progress
 from collector.kafka.states import newest
 from watchkeeper.core.errors import Retryable
 from watchkeeper.core.fleet import Checkpoint, Event, Left, Place, Reached, Restarted, Resumed, Told
@@ -54,21 +54,16 @@ class KafkaSource:
         self._events: list[Event] = []
         self._fresh: set[TopicPartition] = set()
         """assigned, paused until what was kept of them is read"""
-        self._next: dict[TopicPartition, int] = {}
-        """offset of the record that comes next, of what is ours"""
+        self._held: dict[TopicPartition, Held] = {}
+        """what is ours and read"""
         self._owned: set[TopicPartition] = set()
         self._lives: dict[TopicPartition, int] = {}
         """how often logs began anew, as far as it was seen here: what was kept may not know yet"""
-        self._listed: dict[TopicPartition, int] = {}
-        """ends of partitions as the brokers told them last"""
-        self._newest_at: dict[TopicPartition, float] = {}
-        """unix seconds at which the record was sent that was read last"""
         self._commits = Commits(config.group, ledger)
         self._unread: dict[TopicPartition, tuple[Exception, float]] = {}
         """why what was kept of a fresh partition could not be read, and when to try again"""
-        self._progress = Progress()
-        self._stalled: dict[TopicPartition, int] = {}
-        """offsets at which the brokers give no more"""
+        self._idle_at = float("-inf")
+        """when the client had nothing to give last, on the monotonic clock"""
         self._watched_at = float("-inf")
 
     def read(self, now: float) -> Reading:
@@ -97,7 +92,7 @@ class KafkaSource:
         if not found and problem is not None:
             raise problem
         if not found:
-            self._progress.idle(time.monotonic())
+            self._idle_at = time.monotonic()
         reading = self._reading(found)
         self._join_anew_where_shut_out(consumer)
         return reading
@@ -191,12 +186,8 @@ class KafkaSource:
             self._ledger.add(kafka.REBALANCES, 1, (("event", event),))
             self._fresh.discard(partition)
             self._unread.pop(partition, None)
-            self._stalled.pop(partition, None)
-            self._progress.forget(partition)
-            if self._next.pop(partition, None) is not None:
+            if self._held.pop(partition, None) is not None:
                 self._events.append(Left(_place(partition)))
-            self._newest_at.pop(partition, None)
-            self._listed.pop(partition, None)
             self._owned.discard(partition)
             self._ledger.set(kafka.LAG, 0, _labels(partition))
         self._count_owned()
@@ -210,17 +201,17 @@ class KafkaSource:
         """:return: why none could be, where we read nothing at all"""
         due = {partition: self._unread.get(partition, (None, 0.0))[1] for partition in self._fresh}
         for partition in sorted(due, key=lambda one: (due[one], one)):
-            if self._next and time.monotonic() < due[partition]:
+            if self._held and time.monotonic() < due[partition]:
                 break
             try:
                 self._resume(consumer, partition)
             except (KafkaError, OSError, ValueError, Retryable) as error:
                 self._wait_for_evidence(partition, error)
                 break  # the others come next time: to ask for each in turn takes long
-        return None if self._next else next((error for error, _ in self._unread.values()), None)
+        return None if self._held else next((error for error, _ in self._unread.values()), None)
 
     def _wait_for_evidence(self, partition: TopicPartition, error: Exception) -> None:
-        if self._next:
+        if self._held:
             self._count(error)
         if partition not in self._unread:
             kind = kind_of(error)
@@ -247,7 +238,7 @@ class KafkaSource:
         consumer.resume(partition)
         self._fresh.discard(partition)
         self._unread.pop(partition, None)
-        self._next[partition] = offset
+        self._held[partition] = Held(offset)
         self._owned.add(partition)
         self._count_owned()
 
@@ -285,22 +276,24 @@ class KafkaSource:
                     self._keeper.bury(place, record.offset, record.value, error.reason)
                     self._ledger.add(health.REJECTED, 1, (*labels, ("reason", error.reason)))
             self._ledger.add(health.ACCEPTED, len(records) - refused, labels)
-            self._newest_at[partition] = _sent_at(records[-1])
+            ended = Reached(place, records[-1].offset + 1)
             if calls is not None:
-                self._next[partition] = records[-1].offset + 1
-                reached.append(Reached(place, records[-1].offset + 1))
+                self._held.setdefault(partition, Held(0)).next = ended.offset
+                reached.append(ended)
             else:
-                self._events.append(Reached(place, records[-1].offset + 1))  # the last may be none that was told
+                self._events.append(ended)  # the last may be none that was told
+            if partition in self._held:
+                self._held[partition].newest_at = _sent_at(records[-1])
         return Reading((), (), tuple(completions), items, log=self._drained(), reached=tuple(reached))
 
     def _tick(self, partition: TopicPartition, place: Place, record: Any) -> bool:
         """:raises Unreadable: no tick record of a version that is known"""
-        expected = self._next.get(partition)
-        if expected is None:
+        held = self._held.get(partition)
+        if held is None:
             return False  # it came with the poll that took the partition away
-        if record.offset < expected:
+        if record.offset < held.next:
             self._restart(partition, record.offset)
-        self._next[partition] = record.offset + 1
+        held.next = record.offset + 1
         told = decode(record.value)
         if not isinstance(told, TickRecord):
             raise Unreadable("other_kind")
@@ -326,54 +319,53 @@ class KafkaSource:
             self._ledger.set(kafka.TOPIC_PARTITIONS, count, (("group", self._config.group), ("topic", topic)))
         behind, age = 0, 0.0
         # who has no partitions asks all the same: the client is silent about brokers that are away
-        asked = list(self._next) or [TopicPartition(self._topics[0], 0)]
+        asked = list(self._held) or [TopicPartition(self._topics[0], 0)]
         for partition, listed in self._log.ends(asked).items():
-            if partition not in self._next:
+            held = self._held.get(partition)
+            if held is None:
                 continue
-            lag = max(0, listed - self._next[partition])
+            lag = max(0, listed - held.next)
             self._ledger.set(kafka.LAG, lag, _labels(partition))
             behind += lag
-            if lag:
-                age = max(age, now - self._newest_at.get(partition, now))
-            is_shorter = listed < self._listed.get(partition, 0)
-            if is_shorter or not self._log.reaches(partition, self._next[partition], listed):
-                self._begin_anew(consumer, partition)
+            if lag and held.newest_at is not None:
+                age = max(age, now - held.newest_at)
+            if listed < held.listed or not self._log.reaches(partition, held.next, listed):
+                self._begin_anew(consumer, partition, held)
                 is_anew = True
             else:
-                self._ask_anew_where_stalled(consumer, partition, listed)
-            self._listed[partition] = listed
+                self._ask_anew_where_stalled(consumer, partition, held, listed)
+            held.listed = listed
         self._watched_at = now
         self._ledger.set(health.QUEUE_LENGTH, behind, _QUEUE)
         self._ledger.set(health.QUEUE_AGE, age, _QUEUE)
         return is_anew
 
-    def _ask_anew_where_stalled(self, consumer: Any, partition: TopicPartition, listed: int) -> None:
+    def _ask_anew_where_stalled(self, consumer: Any, partition: TopicPartition, held: Held, listed: int) -> None:
         """The client can wait for ever for leave to ask, and says nothing of what a broker answers it."""
-        offset = self._next[partition]
-        if self._progress.is_stalled(partition, offset, listed, time.monotonic()):
-            offset = max(offset, consumer.position(partition, timeout_ms=0) or 0)  # what is no record is passed by
+        if held.is_stalled(listed, time.monotonic(), self._idle_at):
+            offset = max(held.next, consumer.position(partition, timeout_ms=0) or 0)  # what is no record is passed by
             if offset >= listed:
                 return
             consumer.seek(partition, offset)
             self._ledger.add(kafka.ERRORS, 1, (*_CLIENT, ("reason", "Stalled")))
-            if partition not in self._stalled:
+            if held.stalled_at is None:
                 _LOG.warning(
                     "%s/%d: the brokers give none of %d messages; look at their log", *partition, listed - offset
                 )
-            self._stalled[partition] = offset
-        elif self._stalled.get(partition, offset) < offset:
-            self._stalled.pop(partition)
+            held.stalled_at = offset
+        elif held.stalled_at is not None and held.stalled_at < held.next:
+            held.stalled_at = None
             _LOG.warning("%s/%d is read again", *partition)
 
-    def _begin_anew(self, consumer: Any, partition: TopicPartition) -> None:
+    def _begin_anew(self, consumer: Any, partition: TopicPartition, held: Held) -> None:
         begin = self._log.begins([partition])[partition]
         consumer.seek(partition, begin)
-        self._next[partition] = begin
+        held.next = begin
         if partition.topic == self._config.ticks_topic:
             self._restart(partition, begin)
 
     def _is_ours(self, place: Place) -> bool:
-        return TopicPartition(*place) in self._next
+        return TopicPartition(*place) in self._held
 
     def _commit(self, place: Place, offset: int) -> None:
         """A hint for tools and for lag: what counts is the mark."""

@@ -132,7 +132,7 @@ def test_a_partition_that_the_client_waits_for_in_silence_is_asked_for_anew(
     faults: KafkaFaults, reader: Reader, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """This broker knows no epochs of leaders, so that the client never hears that its own is right."""
-    monkeypatch.setattr("collector.kafka.progress.STALL_SECONDS", 0.3)
+    monkeypatch.setattr("collector.kafka.held.STALL_SECONDS", 0.3)
     monkeypatch.setattr("collector.kafka.source._WATCH_SECONDS", 0.2)
     faults.on(FetchRequest, changed(codes(UNKNOWN_EPOCH)))
     reader.send(20)
