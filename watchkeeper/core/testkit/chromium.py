@@ -37,7 +37,8 @@ class Chromium:
         self._session = session
         self._socket = socket
         self._id = 0
-        self._events: list[str] = []
+        self._loaded: set[str] = set()
+        """loaders of pages that are shown: one that comes late belongs to a page before"""
         self._origin = self._before = ""
         self.problems: list[str] = []
 
@@ -77,9 +78,9 @@ class Chromium:
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile
         )
         self.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        self._events.clear()
-        self.command("Page.navigate", url=url)
-        self._loop.run_until_complete(self._until("Page.loadEventFired"))
+        self._loaded.clear()
+        page = self.command("Page.navigate", url=url)["loaderId"]
+        self._loop.run_until_complete(self._until_loaded(page))
 
     def scripts(self, allowed: bool) -> None:
         """Whether pages opened from now on may run scripts."""
@@ -92,7 +93,7 @@ class Chromium:
             raise AssertionError(f"{expression}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
-    def wait_for(self, expression: str, seconds: float = 30.0) -> None:
+    def wait_for(self, expression: str, seconds: float = 90.0) -> None:
         """Until a JavaScript expression is true."""
         deadline = time.monotonic() + seconds
         while not self.evaluate(expression):
@@ -112,13 +113,23 @@ class Chromium:
     @classmethod
     async def _connect(cls, port: int) -> "Chromium":
         session = aiohttp.ClientSession()
-        async with session.get(f"http://127.0.0.1:{port}/json/list") as answer:
-            tabs = await answer.json(content_type=None)
-        address = next(tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page")
+        deadline = time.monotonic() + _START_SECONDS
+        while not (address := await cls._tab(session, port)):
+            if time.monotonic() > deadline:
+                raise AssertionError("the browser opened no tab")
+            await asyncio.sleep(0.05)
         browser = cls(session, await session.ws_connect(address, max_msg_size=0))
         for domain in ("Page", "Runtime", "Log"):
             await browser._command(f"{domain}.enable", {})
+        await browser._command("Page.setLifecycleEventsEnabled", {"enabled": True})
         return browser
+
+    @staticmethod
+    async def _tab(session: aiohttp.ClientSession, port: int) -> str:
+        """The address of the first tab; empty while there is none, though the browser listens already."""
+        async with session.get(f"http://127.0.0.1:{port}/json/list") as answer:
+            tabs = await answer.json(content_type=None)
+        return next((tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page"), "")
 
     async def _close(self) -> None:
         await self._socket.close()
@@ -135,8 +146,8 @@ class Chromium:
                     raise AssertionError(f"{method}: {message['error']}")
                 return message["result"]
 
-    async def _until(self, event: str) -> None:
-        while event not in self._events:
+    async def _until_loaded(self, page: str) -> None:
+        while page not in self._loaded:
             await self._next()
 
     def _complain(self, entry: dict[str, Any]) -> None:
@@ -147,8 +158,8 @@ class Chromium:
     async def _next(self) -> dict[str, Any]:
         message: dict[str, Any] = json.loads((await self._socket.receive(timeout=_ANSWER_SECONDS)).data)
         method = message.get("method", "")
-        if method:
-            self._events.append(method)
+        if method == "Page.lifecycleEvent" and message["params"]["name"] == "load":
+            self._loaded.add(message["params"]["loaderId"])
         if method == "Log.entryAdded" and message["params"]["entry"]["level"] == "error":
             self._complain(message["params"]["entry"])
         if method == "Runtime.exceptionThrown":
