@@ -197,18 +197,26 @@ def test_it_follows_the_colour_scheme(page: Page, browser: Chromium, address: st
 
 
 def test_it_updates_itself_and_keeps_what_the_reader_opened(traffic: Any, browser: Chromium) -> None:
-    page = Page("", 1.0, clock=lambda: traffic.at)
+    shown_at = traffic.at
+    page = Page("", 1.0, clock=lambda: shown_at)
+
+    def tell(*findings: Finding, seconds: float = 2.0) -> None:
+        """The clock goes on when all is written: who asks between would be shown for good what was before."""
+        nonlocal shown_at
+        page.write(traffic.batch(*findings, seconds=seconds))
+        shown_at = traffic.at
+
     server = WebServer("127.0.0.1", 0, page.routes())
     server.start()
     try:
         traffic.itself()
-        page.write(traffic.batch())
+        tell(seconds=0.5)
         browser.open(f"{server.url}?lang=en", width=1440, height=900)
         assert browser.evaluate("document.querySelector('#empty h2').textContent") == "No traffic yet"
 
         old = Finding(at=1.0, since=1.0, severity=Severity.WARNING, subject="s", summary="t", resolved=True)
         traffic.call()
-        page.write(traffic.batch(old, seconds=2))
+        tell(old)
         browser.wait_for("document.querySelector('#status h2').textContent === 'Well'")
         assert browser.evaluate("document.title") == "Well · watchkeeper"
 
@@ -219,10 +227,10 @@ def test_it_updates_itself_and_keeps_what_the_reader_opened(traffic: Any, browse
         new = Finding(
             at=traffic.at, since=traffic.at, severity=Severity.CRITICAL, subject="qwen3", summary="slow", causes=causes
         )
-        page.write(traffic.batch(new, seconds=2))
+        tell(new)
         browser.wait_for("document.querySelector('#findings h3').textContent === 'qwen3'")
         browser.evaluate("document.querySelector('.causes details').open = true")
-        page.write(traffic.batch(old, seconds=2))
+        tell(old)
         browser.wait_for("document.querySelector('#findings time').textContent === 'since 4 s'")
         assert browser.evaluate("document.querySelector('.causes details').open")
         assert browser.evaluate("document.getElementById('earlier').open")
@@ -234,17 +242,21 @@ def test_it_updates_itself_and_keeps_what_the_reader_opened(traffic: Any, browse
     assert "does not answer" in browser.evaluate("document.getElementById('lost').textContent")
 
 
-def test_it_is_readable_without_scripts(traffic: Any, page: Page, browser: Chromium, address: str) -> None:
+def test_it_is_readable_without_scripts(traffic: Any, browser: Chromium) -> None:
+    page = Page("", 3600.0, clock=lambda: traffic.at)  # it does not reload itself while it is looked at
+    server = WebServer("127.0.0.1", 0, page.routes())
+    server.start()
     traffic.call()
     page.write(traffic.batch())
     browser.scripts(False)
     try:
-        browser.open(f"{address}?lang=zh", width=390, height=844, mobile=True)
+        browser.open(f"{server.url}?lang=zh", width=390, height=844, mobile=True)
         text = browser.command("DOM.getOuterHTML", nodeId=browser.command("DOM.getDocument")["root"]["nodeId"])[
             "outerHTML"
         ]
     finally:
         browser.scripts(True)
+        server.stop()
 
     assert "<h2>正常</h2>" in text
     assert 'http-equiv="refresh"' in text
