@@ -5,6 +5,7 @@ import json
 import socket
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -49,11 +50,12 @@ class Served:
 
     def call(self, method, path, body=None, token=None, headers=None):
         """Status, content type and what was answered."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
         sent = {"Authorization": f"Bearer {token}"} if token else {}
         sent |= {"Content-Type": "application/json"} if body is not None else {}
         data = json.dumps(body) if isinstance(body, dict) else body
-        connection.request(method, path, data, sent | (headers or {}))
+        with suppress(ConnectionError):  # a body too large is answered before it is all sent
+            connection.request(method, path, data, sent | (headers or {}))
         answer = connection.getresponse()
         data = answer.read()
         connection.close()
@@ -290,7 +292,7 @@ def test_an_operation_that_takes_too_long_is_given_up_and_the_others_go_on(tmp_p
 
     def slow(call):
         if call.item == "slow":
-            release.wait(30)
+            release.wait(300)
         return Health("", "", "", 0.0, "ok")
 
     operations = (Operation("slow", "GET", "/v1/{id}", "Slow.", Health),)
@@ -300,20 +302,22 @@ def test_an_operation_that_takes_too_long_is_given_up_and_the_others_go_on(tmp_p
     server.start()
 
     def status(path):
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
         connection.request("GET", path)
         return connection.getresponse().status
 
-    assert status("/v1/slow") == 503
-    assert status("/v1/quick") == 200
-    release.set()
-    server.stop()
+    try:
+        assert status("/v1/slow") == 503
+        assert 200 in (status("/v1/quick") for _ in range(30))  # a second is short for a machine that stands still
+    finally:
+        release.set()
+        server.stop()
 
 
 def test_a_body_that_does_not_come_to_its_end_is_given_up(tmp_path):
     Store(StoreConfig(enabled=True, state_folder=str(tmp_path)), Ledger()).close()
     served = Served(tmp_path, request_seconds=1.0)
-    with socket.create_connection(("127.0.0.1", served.server.port), timeout=30) as client:
+    with socket.create_connection(("127.0.0.1", served.server.port), timeout=60) as client:
         head = f"POST /v1/findings/x/close HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n"
         client.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{".encode())
         said = client.recv(4096)
@@ -330,7 +334,7 @@ def test_a_fault_of_ours_tells_the_peer_nothing_of_its_words(tmp_path, caplog):
         ControlConfig(port=0), admission({}), lambda _: broken, (Operation("broken", "GET", "/v1/x", "X.", Health),)
     )
     server.start()
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     connection.request("GET", "/v1/x")
     answer = connection.getresponse()
     said = answer.read().decode()

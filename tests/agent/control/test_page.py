@@ -85,7 +85,7 @@ class Machine:
 
     def get(self, lang="en", host="127.0.0.1", path="/", **headers):
         self._ahead += 2 * FRESH_SECONDS
-        connection = http.client.HTTPConnection(host, self.web.port, timeout=10)
+        connection = http.client.HTTPConnection(host, self.web.port, timeout=60)
         connection.request("GET", f"{path}?lang={lang}", headers=headers)
         answer = connection.getresponse()
         body = answer.read().decode()
@@ -108,7 +108,7 @@ def own_address() -> str:
 
 
 def wait(ask):
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         if answer := ask():
             return answer
@@ -266,12 +266,13 @@ def test_a_store_that_hangs_keeps_neither_the_page_nor_a_probe_waiting(machine, 
     monkeypatch.setattr(memory.database, "must_be_there", lambda _: gate.wait(60))
     machine.find(found("lag"))
     machine.did("lag", deeds.acknowledge, comment="looking at it")
+    before = set(threading.enumerate())  # of other tests, at their end
     machine.recall()
 
     try:
         bodies = [machine.get() for _ in range(3)]
         probed = machine.get(path="/healthz")
-        threads = [thread for thread in threading.enumerate() if thread.name == "page-memory"]
+        threads = {thread for thread in threading.enumerate() if thread.name == "page-memory"} - before
     finally:
         gate.set()
 
