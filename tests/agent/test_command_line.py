@@ -3,6 +3,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,15 @@ def test_a_command_line_that_is_none_is_one_line_with_the_nearest_that_is(
     assert (ended.value.code, capsys.readouterr().err) == (2, f"watchkeeper: {told}\n")
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Who is started in the background by a shell ignores Ctrl-C, and so do its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_who_interrupts_a_command_is_told_nothing_more() -> None:
     """By Ctrl-C at a terminal; a shell tells such an end by 130."""
     with socket.create_server(("127.0.0.1", 0)) as asked:
