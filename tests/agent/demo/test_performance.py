@@ -120,21 +120,35 @@ def test_a_prometheus_that_does_not_start_is_told_and_the_demo_goes_on(tmp_path,
 
 def test_an_alert_is_told_of_when_it_is_pending_when_it_fires_and_when_it_ends(tmp_path):
     rules = tmp_path / "rules.yaml"
-    alert = {"alert": "Brief", "expr": "vector(1)", "for": "4s", "labels": {"severity": "warning"}}
+    alert = {"alert": "Brief", "expr": "vector(1)", "for": "1h", "labels": {"severity": "warning"}}
     heartbeat = {"alert": "Watchdog", "expr": "vector(1)", "labels": {"severity": "none"}}
     rules.write_text(json.dumps({"groups": [{"name": "one", "rules": [alert, heartbeat]}]}))
     told = []
     with PrometheusServer(tmp_path, {}, rule_files=[rules]) as prometheus:
         teller = Teller(Alerting(prometheus.url))
-        deadline = time.monotonic() + 60
-        while len(told) < 3 and time.monotonic() < deadline:
-            told += teller.news()
-            if len(told) == 2:  # it fires: now there is no such rule any more
-                rules.write_text(json.dumps({"groups": [{"name": "one", "rules": [heartbeat]}]}))
-                prometheus.read_again()
-            time.sleep(0.1)
+        deadline = time.monotonic() + 120
+        # It is pending until that was told of; and once it fires, there is no such rule any more.
+        for then in ([alert | {"for": "0s"}, heartbeat], [heartbeat], [heartbeat]):
+            before = len(told)
+            while len(told) == before and time.monotonic() < deadline:
+                time.sleep(0.1)
+                told += teller.news()
+            rules.write_text(json.dumps({"groups": [{"name": "one", "rules": then}]}))
+            prometheus.read_again()
 
-    assert told == ["  Alert Brief is pending: fires after 4 s", "  Alert Brief fires", "  Alert Brief has ended"]
+    assert told == ["  Alert Brief is pending: fires after 3600 s", "  Alert Brief fires", "  Alert Brief has ended"]
+
+
+def test_a_prometheus_that_does_not_answer_says_of_no_alert_that_it_has_ended(monkeypatch):
+    answers = {"rules": '{"data": {"groups": []}}', "alerts": None}
+    monkeypatch.setattr("watchkeeper.agent.demo.alerting.fetch", lambda url: answers[url.rpartition("/")[2]])
+    teller = Teller(Alerting("http://prometheus.test"))
+    firing = '{"data": {"alerts": [{"labels": {"alertname": "Brief"}, "state": "firing"}]}}'
+    told = []
+    for answers["alerts"] in (firing, None, firing, '{"data": {"alerts": []}}'):
+        told.append(list(teller.news()))
+
+    assert told == [["  Alert Brief fires"], [], [], ["  Alert Brief has ended"]]
 
 
 def stage(folder):

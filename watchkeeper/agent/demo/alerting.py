@@ -35,16 +35,19 @@ class Alerting(msgspec.Struct, frozen=True):
     def rules(self) -> dict[str, float]:
         """How long each alert must be true before it fires, in seconds, by its name; the shortest of several."""
         found: dict[str, float] = {}
-        for group in _asked(self.prometheus, "rules").get("groups", ()):
+        for group in (_asked(self.prometheus, "rules") or {}).get("groups", ()):
             for one in group["rules"]:
                 if one["type"] == "alerting":
                     found[one["name"]] = min(one["duration"], found.get(one["name"], one["duration"]))
         return found
 
-    def states(self) -> dict[str, str]:
-        """pending or firing, by the alert's name; the heartbeat is none."""
+    def states(self) -> dict[str, str] | None:
+        """pending or firing, by the alert's name; the heartbeat is none. None: nobody answers."""
+        told = _asked(self.prometheus, "alerts")
+        if told is None:
+            return None
         found: dict[str, str] = {}
-        for one in _asked(self.prometheus, "alerts").get("alerts", ()):
+        for one in told.get("alerts", ()):
             name, state = one["labels"]["alertname"], one["state"]
             if one["labels"].get("severity") != "none":
                 found[name] = "firing" if "firing" in (state, found.get(name)) else state
@@ -77,6 +80,9 @@ class Teller:
     def news(self) -> Iterator[str]:
         """A line for each that changed since this was asked last; none where there is no Prometheus."""
         now = self._alerts.states()
+        if now is None:  # which says of no alert that it has ended
+            return
+        self._holds = self._holds or self._alerts.rules()
         for name, state in now.items():
             if self._known.get(name) != state:
                 waits = f"is pending: fires after {self._holds.get(name, 0.0):.0f} s"
@@ -90,7 +96,7 @@ def summed_up(alerts: Alerting) -> Iterator[str]:
     if not alerts.prometheus:
         return
     yield f"{len(alerts.rules())} alerts watched by Prometheus:"
-    yield from (f"  {name} {state}" for name, state in alerts.states().items())
+    yield from (f"  {name} {state}" for name, state in (alerts.states() or {}).items())
     yield "  WatchkeeperWatchdog, the heartbeat, fires always"
 
 
@@ -163,8 +169,8 @@ def _config(stage: Stage, alertmanager: str) -> dict[str, Any]:
     }
 
 
-def _asked(url: str, path: str) -> dict[str, Any]:
-    """`data` of its API; empty when it does not answer."""
+def _asked(url: str, path: str) -> dict[str, Any] | None:
+    """`data` of its API; None when it does not answer."""
     text = fetch(f"{url}/api/v1/{path}") if url else None
-    found: dict[str, Any] = msgspec.json.decode(text)["data"] if text else {}
+    found: dict[str, Any] | None = msgspec.json.decode(text)["data"] if text else None
     return found
