@@ -78,11 +78,11 @@ def test_a_whole_watchkeeper_keeps_its_record_and_serves_it_and_its_page_tells_o
     }
     with RunningWatchkeeper(tmp_path, settings) as watchkeeper:
         watchkeeper.wait_for("watchkeeper_store_records_total", 1, kind="events", outcome="written")
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("GET", "/v1/changes")
         [change] = json.loads(connection.getresponse().read())["changes"]
-        connection = http.client.HTTPConnection("127.0.0.1", watchkeeper.web_port, timeout=30)
-        page, end = "", time.monotonic() + 10
+        connection = http.client.HTTPConnection("127.0.0.1", watchkeeper.web_port, timeout=60)
+        page, end = "", time.monotonic() + 60
         while "it is late" not in page and time.monotonic() < end:
             connection.request("GET", "/?lang=en")
             page = connection.getresponse().read().decode()
