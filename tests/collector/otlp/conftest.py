@@ -1,13 +1,15 @@
 """A real receiver on free ports of the loopback address, and requests to send to it."""
 
+import asyncio
 import http.client
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -24,6 +26,7 @@ from watchkeeper.core.vocabulary import health
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 JSON = {"Content-Type": "application/json"}
+WAIT_SECONDS: Final = 60.0
 
 
 class Receiver:
@@ -59,12 +62,23 @@ class Receiver:
 
     def wait_until_refused(self, reason: str) -> None:
         """Until a request was refused or an item rejected for this reason; a peer may hear of it before we count."""
-        for _ in range(3000):
-            for (metric, labels), value in self.counts().items():
-                if metric in (health.REFUSED_REQUESTS, health.REJECTED) and value and ("reason", reason) in labels:
-                    return
+        refused = (health.REFUSED_REQUESTS, health.REJECTED)
+
+        def is_counted() -> bool:
+            return any(
+                metric in refused and value and ("reason", reason) in labels
+                for (metric, labels), value in self.counts().items()
+            )
+
+        self.wait(is_counted, f"a refusal as {reason}")
+
+    @staticmethod
+    def wait(is_so: Callable[[], bool], what: str) -> None:
+        """Until it is so."""
+        end = time.monotonic() + WAIT_SECONDS
+        while not is_so():
+            assert time.monotonic() < end, f"waited for {what}"
             time.sleep(0.01)
-        raise AssertionError(f"nothing was refused as {reason}: {self.refusals()}")
 
     def counts(self) -> dict[Any, float]:
         """(metric, labels) to its total since the start."""
@@ -133,12 +147,44 @@ def receiver(receive: Callable[..., Receiver]) -> Receiver:
     return receive()
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A receiver that reads what it refuses to its end, however long its sender is kept from sending."""
+    monkeypatch.setattr("watchkeeper.core.bounded_http._LINGER_SECONDS", WAIT_SECONDS)
+
+
+class Grace:
+    """The time of grace of a receiver that is set to `seconds` of it: from `begun` to `over`, which the test sets."""
+
+    seconds: Final = 59.75
+
+    def __init__(self) -> None:
+        self.begun, self.over = threading.Event(), threading.Event()
+        self._sleep = asyncio.sleep
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds != self.seconds:
+            return await self._sleep(seconds)
+        self.begun.set()
+        while not self.over.is_set():
+            await self._sleep(0.01)
+
+
+@pytest.fixture
+def grace(monkeypatch: pytest.MonkeyPatch) -> Iterator[Grace]:
+    held = Grace()
+    monkeypatch.setattr(asyncio, "sleep", held.sleep)
+    yield held
+    held.over.set()
+
+
 class OwnProcess:
     """A receiver in a process of its own, whose memory is nobody else's."""
 
     _PROGRAM = (
         "import sys; from collector.otlp.config import OtlpConfig; from collector.otlp.source import OtlpSource\n"
-        "from watchkeeper.core.ledger import Ledger\n"
+        "from watchkeeper.core import bounded_http; from watchkeeper.core.ledger import Ledger\n"
+        "bounded_http._LINGER_SECONDS = 60.0\n"
         "source = OtlpSource(OtlpConfig(http_port=0, grpc_port=0), Ledger(), 0.0)\n"
         "print(source.http_port, source.grpc_port, flush=True); sys.stdin.read()"
     )

@@ -24,7 +24,8 @@ RETURN_AT_ONCE = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "M
 TYPES = {"protobuf": "application/x-protobuf", "json": "application/json"}
 PROGRAM = (
     "import gc, sys; from collector.otlp.config import OtlpConfig; from collector.otlp.source import OtlpSource\n"
-    "from watchkeeper.core.ledger import Ledger\n"
+    "from watchkeeper.core import bounded_http; from watchkeeper.core.ledger import Ledger\n"
+    "bounded_http._LINGER_SECONDS = 60.0\n"
     "source = OtlpSource(OtlpConfig(http_port=0, grpc_port=0), Ledger(), 0.0); gc.disable()\n"
     "print(source.http_port, source.grpc_port, flush=True); sys.stdin.read()"
 )
@@ -46,7 +47,7 @@ class Uncollected:
 
     def grew_bytes(self, before_bytes: int) -> int:
         """Now, or a little later where that is less: gRPC's own threads free the last message in their own time."""
-        end = time.monotonic() + 2
+        end = time.monotonic() + 20
         while (grown := self.resident_bytes() - before_bytes) >= ALLOWED_BYTES and time.monotonic() < end:
             time.sleep(0.05)
         return grown

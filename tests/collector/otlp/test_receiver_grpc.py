@@ -1,6 +1,6 @@
 import threading
-import time
 from collections.abc import Callable, Iterator
+from queue import Queue
 from typing import Any
 
 import grpc
@@ -198,39 +198,40 @@ class TestOverload:
     ) -> None:
         receiver = receive(max_concurrent_rpcs=1)
         channel = channel_to(receiver)
-        done = threading.Event()
+        done, ended = threading.Event(), Queue[Any]()
 
         def silent() -> Iterator[bytes]:
-            done.wait(30)
+            done.wait(60)
             yield traces(1).SerializeToString()
 
-        slow = channel.stream_unary(TRACES).future(silent())
-        time.sleep(0.3)
-        error = refusal(lambda: TraceServiceStub(channel).Export(traces(1)))
+        for _ in range(2):  # one of them has the turn
+            channel.stream_unary(TRACES).future(silent()).add_done_callback(ended.put)
+        error = ended.get(timeout=60).exception()
         done.set()
 
         assert error.code() is grpc.StatusCode.UNAVAILABLE
         assert all(1 <= seconds <= 3 for seconds in advised_seconds(error))
-        assert slow.result(10) == b""
+        assert ended.get(timeout=60).result() == b""
         receiver.wait_until_refused("overloaded")
         for _ in range(3):
             TraceServiceStub(channel).Export(traces(1))
 
     def test_during_the_grace_of_a_shutdown_senders_are_told_to_come_back(
-        self, receive: Any, traces: Any, channel_to: Callable[..., grpc.Channel]
+        self, receive: Any, traces: Any, channel_to: Callable[..., grpc.Channel], grace: Any
     ) -> None:
-        receiver = receive(shutdown_grace_seconds=1)
+        receiver = receive(shutdown_grace_seconds=grace.seconds)
         export = TraceServiceStub(channel_to(receiver)).Export
         export(traces(2))
         closing = threading.Thread(target=receiver.source.close)
         closing.start()
-        time.sleep(0.2)
+        assert grace.begun.wait(60)
 
         error = refusal(lambda: export(traces(1)))
 
         assert error.code() is grpc.StatusCode.UNAVAILABLE
         assert all(1 <= seconds <= 3 for seconds in advised_seconds(error))
-        closing.join(10)
+        grace.over.set()
+        closing.join(60)
         assert not closing.is_alive()
         assert receiver.items() == 2
 

@@ -59,12 +59,12 @@ def accepted(receiver: Any, signal: str) -> float:
 def test_every_signal_arrives_in_every_coding(
     receiver: Any, sdk_spans: Callable[[int], Any], protocol: Any, compression: Any
 ) -> None:
-    spans, metrics, logs = protocol.exporters(receiver, compression=compression)
+    spans, metrics, logs = protocol.exporters(receiver, compression=compression, timeout=60)
     assert spans.export(sdk_spans(512)) is SpanExportResult.SUCCESS
     spans.shutdown()
     meters = MeterProvider([PeriodicExportingMetricReader(metrics)])
     meters.get_meter("m").create_histogram("gen_ai.client.operation.duration", "s").record(1.0)
-    assert meters.force_flush()
+    assert meters.force_flush(60_000)
     meters.shutdown()
     loggers = LoggerProvider()
     loggers.add_log_record_processor(SimpleLogRecordProcessor(logs))
@@ -82,14 +82,14 @@ def test_what_is_sent_into_a_full_queue_arrives_when_there_is_room(
 ) -> None:
     receiver = receive(queue_capacity_bytes=1024, retry_after_seconds=1)
     assert receiver.post(traces(1, text_characters=2000).SerializeToString())[0] == 200
-    exporter, _, _ = protocol.exporters(receiver)
+    exporter, _, _ = protocol.exporters(receiver, timeout=60)
     results: list[SpanExportResult] = []
     sender = threading.Thread(target=lambda: results.append(exporter.export(sdk_spans(40))))
     sender.start()
     receiver.wait_until_refused("queue_full")
 
     assert receiver.items() == 1
-    sender.join(20)
+    sender.join(90)
     assert results == [SpanExportResult.SUCCESS]
     assert receiver.items() == 40
     exporter.shutdown()

@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from http.client import HTTPConnection
 from typing import Any
 
@@ -15,35 +14,38 @@ from collector.otlp.source import OtlpSource, probe
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.listening import shown
+from watchkeeper.core.testkit import free_port
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 
 
 class TestShutdown:
     def test_senders_are_sent_away_during_the_grace_and_what_was_acknowledged_is_kept(
-        self, receive: Any, traces: Any
+        self, receive: Any, traces: Any, grace: Any
     ) -> None:
-        receiver = receive(shutdown_grace_seconds=1)
+        receiver = receive(shutdown_grace_seconds=grace.seconds, http_port=free_port())
         kept = receiver.connect()
         kept.request("POST", "/v1/traces", traces(2).SerializeToString(), PROTOBUF)
         assert kept.getresponse().read() == b""
         closing = threading.Thread(target=receiver.source.close)
         closing.start()
-        time.sleep(0.2)
+        assert grace.begun.wait(60)
 
         kept.request("POST", "/v1/traces", traces(1).SerializeToString(), PROTOBUF)
         answer = kept.getresponse()
 
         assert (answer.status, answer.headers["Connection"]) == (503, "close")
         assert 1 <= int(answer.headers["Retry-After"]) <= 3
-        closing.join(10)
+        grace.over.set()
+        closing.join(60)
         assert not closing.is_alive()
         assert receiver.items() == 2
         assert receiver.refusals() == {"shutting_down": 1}
         with pytest.raises(ConnectionRefusedError):
             receiver.post(b"")
 
-    def test_closing_twice_is_closing_once(self, receiver: Any, traces: Any) -> None:
+    def test_closing_twice_is_closing_once(self, receive: Any, traces: Any) -> None:
+        receiver = receive(http_port=free_port())
         assert receiver.post(traces(2).SerializeToString())[0] == 200
         receiver.source.close()
         receiver.source.close()
@@ -72,9 +74,7 @@ class TestPorts:
             OtlpSource(OtlpConfig(host=host, http_port=0, grpc_port=0), Ledger(), 0.0)
 
     def test_a_source_that_cannot_start_leaves_no_port_behind(self, receiver: Any) -> None:
-        free = socket.create_server(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
+        port = free_port()
         with pytest.raises(ConfigError):
             OtlpSource(OtlpConfig(http_port=port, grpc_port=receiver.source.grpc_port), Ledger(), 0.0)
 

@@ -49,7 +49,7 @@ def test_an_sdk_sends_over_https(
     monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
     receiver = receive(tls=Tls(files["certificate"], files["key"]))
     exporter = OTLPSpanExporter(
-        receiver.url().replace("http:", "https:"), certificate_file=files["authority"], timeout=5
+        receiver.url().replace("http:", "https:"), certificate_file=files["authority"], timeout=60
     )
 
     assert exporter.export(sdk_spans(3)) is SpanExportResult.SUCCESS
@@ -105,16 +105,16 @@ def test_an_sdk_sends_over_grpc_with_its_certificate_and_not_without(
     receiver = receive(tls=Tls(files["certificate"], files["key"], files["authority"]))
     root, key, certificate = (Path(files[name]).read_bytes() for name in ("authority", "sender key", "sender"))
 
-    def export(credentials: grpc.ChannelCredentials) -> SpanExportResult:
-        exporter = GrpcSpanExporter(f"https://{receiver.grpc_target}", credentials=credentials, timeout=2)
+    def export(credentials: grpc.ChannelCredentials, timeout: int) -> SpanExportResult:
+        exporter = GrpcSpanExporter(f"https://{receiver.grpc_target}", credentials=credentials, timeout=timeout)
         try:
             return exporter.export(sdk_spans(3))
         finally:
             exporter.shutdown()
 
-    assert export(grpc.ssl_channel_credentials(root)) is SpanExportResult.FAILURE
+    assert export(grpc.ssl_channel_credentials(root), 2) is SpanExportResult.FAILURE
     assert receiver.items() == 0
-    assert export(grpc.ssl_channel_credentials(root, key, certificate)) is SpanExportResult.SUCCESS
+    assert export(grpc.ssl_channel_credentials(root, key, certificate), 60) is SpanExportResult.SUCCESS
     assert receiver.items() == 3
 
 
@@ -126,14 +126,14 @@ def test_both_ports_show_a_new_certificate_and_know_a_new_authority_without_a_re
     monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
     receiver = receive(tls=Tls(files["certificate"], files["key"], files["authority"]))
 
-    def sent() -> tuple[bool, bool]:
+    def sent(timeout: int = 60) -> tuple[bool, bool]:
         """By HTTP and by gRPC, with what the files say now."""
         given = {"certificate_file": files["authority"], "client_certificate_file": files["sender"]}
         given["client_key_file"] = files["sender key"]
-        by_http = OTLPSpanExporter(receiver.url().replace("http:", "https:"), timeout=2, **given)
+        by_http = OTLPSpanExporter(receiver.url().replace("http:", "https:"), timeout=timeout, **given)
         read = [Path(files[name]).read_bytes() for name in ("authority", "sender key", "sender")]
         credentials = grpc.ssl_channel_credentials(*read)
-        by_grpc = GrpcSpanExporter(f"https://{receiver.grpc_target}", credentials=credentials, timeout=1)
+        by_grpc = GrpcSpanExporter(f"https://{receiver.grpc_target}", credentials=credentials, timeout=timeout)
         try:
             exported = [exporter.export(sdk_spans(1)) is SpanExportResult.SUCCESS for exporter in (by_http, by_grpc)]
         finally:
@@ -142,7 +142,7 @@ def test_both_ports_show_a_new_certificate_and_know_a_new_authority_without_a_re
 
     before = sent()
     write_pair(trustme.CA(), files)
-    unknown = sent()
+    unknown = sent(timeout=1)
     receiver.source.read(time.time() + CHECK_SECONDS)
 
     assert (before, unknown, sent()) == ((True, True), (False, False), (True, True))
@@ -185,10 +185,10 @@ def test_senders_with_the_token_are_heard_by_both_protocols_and_others_by_neithe
 
     assert exported(TOKEN) == ["200", "OK"]
     assert exported("guess") == ["401", "UNAUTHENTICATED"]
-    exporter = OTLPSpanExporter(receiver.url(), headers={"authorization": f"Bearer {TOKEN}"}, timeout=5)
+    exporter = OTLPSpanExporter(receiver.url(), headers={"authorization": f"Bearer {TOKEN}"}, timeout=60)
     assert exporter.export(sdk_spans(2)) is SpanExportResult.SUCCESS
     exporter = OTLPSpanExporter(
-        receiver.url("/api/public/otel/v1/traces"), headers={"Authorization": f"Basic {basic('pk', TOKEN)}"}, timeout=5
+        receiver.url("/api/public/otel/v1/traces"), headers={"Authorization": f"Basic {basic('pk', TOKEN)}"}, timeout=60
     )
     assert exporter.export(sdk_spans(1)) is SpanExportResult.SUCCESS
     assert receiver.items() == 3
