@@ -71,11 +71,15 @@ class Past:
         self.fired = names(dict(one.labels) for one in fired if one.spans[-1][1] == clock.end)
 
 
-def wait_for_all(expected, alertmanager, seconds=60):
+def wait_until(condition, seconds=90):
     end = time.monotonic() + seconds
-    while not expected <= names(one["labels"] for one in alertmanager.alerts()):
-        assert time.monotonic() < end, "they did not come"
+    while not condition():
+        assert time.monotonic() < end, "it did not come"
         time.sleep(0.1)
+
+
+def wait_for_all(expected, alertmanager):
+    wait_until(lambda: expected <= names(one["labels"] for one in alertmanager.alerts()))
 
 
 def test_a_card_lost_under_a_pod_is_one_page_from_prometheus_to_the_webhook(tmp_path):
@@ -94,6 +98,7 @@ def test_a_card_lost_under_a_pod_is_one_page_from_prometheus_to_the_webhook(tmp_
             wait_for_all(past.fired, alertmanager)
             live = names(row["metric"] for row in prometheus.query('ALERTS{alertstate="firing"}'))
             assert past.fired <= live <= late.fired  # time has gone on since the past was written
+        wait_until(lambda: webhook.to("pager") and webhook.to("deadman"))
         time.sleep(3)  # by now, whatever could be sent has been
         suppressed = set(alertmanager.suppressed())
 

@@ -52,6 +52,12 @@ class Webhook:
             if path == receiver and body["status"] == "firing"
         ]
 
+    def alerts_of(self, receiver: str) -> list[int]:
+        """How many alerts are in each message that says something fires."""
+        return [
+            len(body["alerts"]) for path, body in list(self.messages) if path == receiver and body["status"] == "firing"
+        ]
+
 
 class Alertmanager:
     """
