@@ -1,4 +1,5 @@
 import subprocess
+import time
 
 import pytest
 
@@ -17,7 +18,9 @@ def test_it_answers_queries_and_is_gone_afterwards(tmp_path):
 def test_a_target_nobody_serves_is_down(tmp_path):
     with PrometheusServer(tmp_path, {"nobody": f"127.0.0.1:{free_port()}"}) as prometheus:
         prometheus.wait_for("up == 0")
-        [target] = prometheus.targets()
+        end = time.monotonic() + 60
+        while "refused" not in (target := prometheus.targets()[0]).last_error and time.monotonic() < end:
+            time.sleep(0.1)  # of a machine that stands still for a second it says that there was no time
 
     assert (target.health, "refused" in target.last_error) == ("down", True)
 

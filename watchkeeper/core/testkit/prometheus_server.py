@@ -158,9 +158,9 @@ class PrometheusServer:
         raise RuntimeError(f"Prometheus did not start:\n{self._log.read_text(errors='replace')}")
 
     def _address_in_log(self) -> str:
-        for line in self._log.read_text(errors="replace").splitlines():
+        for line in self._log.read_text(errors="replace").splitlines(keepends=True):
             _, found, address = line.partition(_LISTENING)
-            if found:
+            if found and line.endswith("\n"):
                 return f"http://{address.strip()}"
         return ""
 
