@@ -43,14 +43,14 @@ class Served:
     def __init__(self, tmp_path: Path, tokens: Mapping[str, str] = {"ann": TOKEN}, **settings):
         self.folder = tmp_path / "references"
         self.store = StoreConfig(enabled=True, state_folder=str(tmp_path))
-        self.config = ControlConfig(enabled=True, port=0, **settings)
+        self.config = ControlConfig(enabled=True, port=0, **{"request_seconds": 200} | settings)
         handlers = Handlers(self.store, self.folder, "run", 30.0)
         self.server = ControlServer(self.config, admission(tokens), handlers.of, clock=lambda: AT)
         self.server.start()
 
     def call(self, method, path, body=None, token=None, headers=None):
         """Status, content type and what was answered."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=200)
         sent = {"Authorization": f"Bearer {token}"} if token else {}
         sent |= {"Content-Type": "application/json"} if body is not None else {}
         data = json.dumps(body) if isinstance(body, dict) else body
@@ -302,7 +302,7 @@ def test_an_operation_that_takes_too_long_is_given_up_and_the_others_go_on(tmp_p
     server.start()
 
     def status(path):
-        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=200)
         connection.request("GET", path)
         return connection.getresponse().status
 
@@ -317,7 +317,7 @@ def test_an_operation_that_takes_too_long_is_given_up_and_the_others_go_on(tmp_p
 def test_a_body_that_does_not_come_to_its_end_is_given_up(tmp_path):
     Store(StoreConfig(enabled=True, state_folder=str(tmp_path)), Ledger()).close()
     served = Served(tmp_path, request_seconds=1.0)
-    with socket.create_connection(("127.0.0.1", served.server.port), timeout=60) as client:
+    with socket.create_connection(("127.0.0.1", served.server.port), timeout=200) as client:
         head = f"POST /v1/findings/x/close HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n"
         client.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{".encode())
         said = client.recv(4096)
@@ -334,7 +334,7 @@ def test_a_fault_of_ours_tells_the_peer_nothing_of_its_words(tmp_path, caplog):
         ControlConfig(port=0), admission({}), lambda _: broken, (Operation("broken", "GET", "/v1/x", "X.", Health),)
     )
     server.start()
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=200)
     connection.request("GET", "/v1/x")
     answer = connection.getresponse()
     said = answer.read().decode()
