@@ -203,7 +203,7 @@ def as_json(request: Message) -> bytes:
 
 def post(port: int, path: str, body: bytes, **headers: str) -> int:
     """Status of the answer, 0 for none; what it says is the sender's own."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     with suppress(OSError, http.client.HTTPException):
         connection.request("POST", path, body, {name.replace("_", "-"): value for name, value in headers.items()})
         answer = connection.getresponse()
@@ -233,13 +233,13 @@ def send_otlp(running: RunningWatchkeeper, put: Put) -> None:
         assert post(port, path, make().SerializeToString(), **protobuf) == 200
         assert post(port, path, gzip.compress(as_json(make())), Content_Encoding="gzip", **as_text) == 200
         call = channel.unary_unary(method)
-        call(make().SerializeToString(), timeout=20, metadata=metadata)
+        call(make().SerializeToString(), timeout=60, metadata=metadata)
         whole = make().SerializeToString()
         text = put("broken").encode()
         for broken in (whole[: len(whole) // 2], whole[:-1] + b"\xff", text, text * 100_000, b"\x0a\xff\xff" + text):
             post(port, path, broken, **protobuf)
             with suppress(grpc.RpcError):
-                call(broken, timeout=20, metadata=metadata)
+                call(broken, timeout=60, metadata=metadata)
         document = as_json(make())
         nested = b'{"resourceSpans":' + b"[" * 200 + json.dumps(put("nested")).encode()
         for broken in (document[: len(document) // 2], document + text, b'{"' + text, text, nested, b"\xff" + document):
@@ -252,7 +252,7 @@ def send_otlp(running: RunningWatchkeeper, put: Put) -> None:
     raw(port, f"POST /v1/traces HTTP/1.1\r\nContent-Length: 9{put('length')}\r\n\r\n".encode())
     raw(running.grpc_port, put("not.grpc").encode() * 100)
     with suppress(grpc.RpcError):
-        channel.unary_unary(f"/{put('method').replace(' ', '')}/Export")(b"", timeout=20)
+        channel.unary_unary(f"/{put('method').replace(' ', '')}/Export")(b"", timeout=60)
     channel.close()
 
 
