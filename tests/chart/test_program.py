@@ -293,13 +293,13 @@ def test_probes_are_answered_by_a_role_started_as_rendered_with_brokers_and_data
 
 def answer(scheme: str, port: int, path: str) -> int:
     """As a kubelet asks: without a certificate and without looking at the other's; until there is an answer."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while True:
         context = ssl._create_unverified_context()  # noqa: S323 - as a kubelet does
         asked = (
-            http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=context)
+            http.client.HTTPSConnection("127.0.0.1", port, timeout=30, context=context)
             if scheme == "HTTPS"
-            else http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            else http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         )
         try:
             asked.request("GET", path)
