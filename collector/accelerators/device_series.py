@@ -117,11 +117,13 @@ class DeviceSeries:
         self._fresh = 0
         if who == self._who:
             return []
-        gaps = self.forget(Reason.OFF)
         self._break_up()
         self._who, self._own = who, {pair[0]: pair for pair in who}
-        for (_, extra), series in self._series.items():
-            series.labels = self._named(series.metric, extra)
+        named = [(series, self._named(series.metric, extra)) for (_, extra), series in self._series.items()]
+        moved = [(series, labels) for series, labels in named if labels != series.labels]  # others name their own place
+        gaps = self._ended([series for series, _ in moved], Reason.OFF)
+        for series, labels in moved:
+            series.labels = labels
             series.at = 0.0  # told anew, counters too
         return gaps
 
@@ -212,11 +214,7 @@ class DeviceSeries:
 
     def forget(self, reason: Reason) -> list[Gap]:
         """All gauges shown go stale, and the totals of whoever had the device are at their end."""
-        ended = [series for series in self._series.values() if series.is_counter and series.at]
-        return [
-            *self._hide([series for series in self._series.values() if series.is_shown], reason),
-            *(Gap(series.metric, reason, series.labels, is_one_series=True) for series in ended),
-        ]
+        return self._ended(list(self._series.values()), reason)
 
     def gap(self, metric: Metric, reason: Reason) -> Gap:
         """
@@ -268,6 +266,13 @@ class DeviceSeries:
         """The metric's labels in its order; those without a value are left out."""
         pairs = self._own | {pair[0]: pair for pair in extra} if extra else self._own
         return tuple(pairs[name] for name in metric.labels if name in pairs and pairs[name][1])
+
+    def _ended(self, gone: Sequence[_Series], reason: Reason) -> list[Gap]:
+        totals = [series for series in gone if series.is_counter and series.at]
+        return [
+            *self._hide([series for series in gone if series.is_shown], reason),
+            *(Gap(series.metric, reason, series.labels, is_one_series=True) for series in totals),
+        ]
 
     def _hide(self, stale: Sequence[_Series], reason: Reason) -> list[Gap]:
         for series in stale:

@@ -108,6 +108,21 @@ def test_all_is_told_anew_when_the_device_has_another_owner():
     assert [name for name, _ in gone] == ["watchkeeper.device.power.limit", "hw.energy"]
 
 
+def test_what_names_a_place_of_its_own_stays_where_it_is_when_the_device_has_another_owner():
+    """As the memory of a process of the host does: its gap would come after it was told again, and hide it."""
+    series, at = DeviceSeries(GPU), 1_800_000_000.0
+    own = (("k8s.pod.name", ""), ("systemd.unit", "ssh.service"))
+    same = (Measured(devices.POWER_LIMIT, 700.0), Measured(devices.PROCESS_MEMORY, 512.0, own))
+    told(series, same, at)
+    values, gone = told(series, same, at + 1, (*GPU, ("k8s.pod.name", "a")))
+
+    assert values == [("watchkeeper.device.power.limit", 700.0)]
+    assert [name for name, _ in gone] == ["watchkeeper.device.power.limit"]
+    assert told(series, same[:1], at + 2, (*GPU, ("k8s.pod.name", "a")))[1] == [
+        ("watchkeeper.device.process.memory", None)
+    ]
+
+
 def test_a_number_put_twice_at_a_tick_hides_none_that_went():
     series, at = DeviceSeries(GPU), 1_800_000_000.0
     chip, memory = Measured(devices.TEMPERATURE, 50.0, CHIP), Measured(devices.TEMPERATURE, 60.0, MEMORY)
