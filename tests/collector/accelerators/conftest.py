@@ -50,12 +50,14 @@ def fake(compiled: MakeFake, tmp_path: Path) -> Iterator[MakeFake]:
 
 
 START = 1_800_000_000.0
+PATIENT = 60.0
+"""seconds, where nothing hangs: a machine that stands still for a while is no device that hangs"""
 
 
 class Watched:
     """A source that is read by hand, second by second, and remembers what its series show, as the agent does."""
 
-    def __init__(self, make: Callable[[CountError], Driver], vendor: str = "nvidia", patience: float = 5.0) -> None:
+    def __init__(self, make: Callable[[CountError], Driver], vendor: str = "nvidia", patience: float = PATIENT) -> None:
         self.ledger = Ledger()
         self.vendor = Vendor(vendor, make(self._count), self.ledger)
         self.source = AcceleratorsSource([self.vendor], Nobody(), 1.0, patience)
@@ -80,7 +82,7 @@ class Watched:
 
     def until(self, condition: Callable[[], bool], seconds: float = 1.0) -> None:
         """Read until something is so; a driver's own threads need real time."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + PATIENT
         while not condition():
             assert time.monotonic() < end, f"never came; errors {self.errors}, unreadable {self.vendor.unreadable}"
             self.read(seconds)
@@ -117,12 +119,26 @@ def _has(labels: tuple[tuple[str, str], ...], wanted: dict[str, str]) -> bool:
     return wanted.items() <= {name.replace(".", "_"): value for name, value in labels}.items()
 
 
+@pytest.fixture(autouse=True)
+def unhurried() -> Iterator[pytest.MonkeyPatch]:
+    """What a device that hangs is given up after."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("collector.accelerators.roll_call.LOOK_SECONDS", PATIENT)
+        patch.setattr("collector.accelerators.nvidia.gpm._LOCK_SECONDS", PATIENT)
+        yield patch
+
+
 @pytest.fixture
-def watch() -> Iterator[Callable[..., Watched]]:
-    """`watch(lambda count_error: Nvidia(count_error, path), vendor="nvidia", patience=5.0)`."""
+def watch(unhurried: pytest.MonkeyPatch) -> Iterator[Callable[..., Watched]]:
+    """
+    `watch(lambda count_error: Nvidia(count_error, path), vendor="nvidia", patience=0.3)`: with a patience where a
+    device hangs, and is waited for so long. Others may then be late as well, once: read `until` it is as it should be.
+    """
     made: list[Watched] = []
 
-    def start(make: Callable[[CountError], Driver], vendor: str = "nvidia", patience: float = 5.0) -> Watched:
+    def start(make: Callable[[CountError], Driver], vendor: str = "nvidia", patience: float = PATIENT) -> Watched:
+        if patience != PATIENT:
+            unhurried.undo()
         made.append(Watched(make, vendor, patience))
         return made[-1]
 

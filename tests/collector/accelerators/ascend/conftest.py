@@ -31,9 +31,9 @@ def dcmi(fake: Callable[..., FakeLibrary]) -> FakeLibrary:
 
 @pytest.fixture
 def over(watch: Callable[..., Any]) -> Callable[..., Any]:
-    """`over(library, patience=5.0)`: a source over it."""
-    return lambda library, patience=5.0: watch(
-        lambda count_error: Ascend(count_error, (str(library.path),)), vendor="ascend", patience=patience
+    """`over(library)`: a source over it; `over(library, 0.3)`: one with so little patience."""
+    return lambda library, *patience: watch(
+        lambda count_error: Ascend(count_error, (str(library.path),)), "ascend", *patience
     )
 
 

@@ -226,10 +226,9 @@ def test_every_graded_code_is_eight_hexadecimal_digits_and_known_to_the_signals(
 
 def test_a_chip_that_hangs_holds_up_nobody_and_comes_back(dcmi, over):
     node = over(dcmi, 0.3)
-    node.read()
+    node.until(lambda: up(node) == {"0": 1, "1": 1})
     dcmi.say({"dev0.hang.dcmi_get_device_network_health": 1})
-    node.read(seconds=16)
-    assert up(node) == {"0": 0, "1": 1}
+    node.until(lambda: up(node) == {"0": 0, "1": 1}, seconds=16)
     assert unreadable(node) == ["hung"]
 
     dcmi.say({"dev0.hang.dcmi_get_device_network_health": None})
@@ -256,9 +255,9 @@ def test_a_chip_that_hangs_while_devices_are_listed_stays_hung_and_not_lost(dcmi
     dcmi.say({"dev0.hang": 1})
     node.read(seconds=61)
     node.until(lambda: node.vendor._keeper.busy_since is None, seconds=0.1)
+    node.until(lambda: up(node) == {"0": 0, "1": 1}, seconds=0.1)
 
     assert unreadable(node) == ["hung"]
-    assert up(node) == {"0": 0, "1": 1}
 
 
 def test_the_call_that_blocks_for_a_dropped_chip_is_not_made_then(node, dcmi):

@@ -36,9 +36,9 @@ def cndev(fake: Callable[..., FakeLibrary]) -> FakeLibrary:
 
 @pytest.fixture
 def over(watch: Callable[..., Any]) -> Callable[..., Any]:
-    """`over(library, patience=5.0)`: a source over it."""
-    return lambda library, patience=5.0: watch(
-        lambda count_error: Cambricon(count_error, (str(library.path),)), vendor="cambricon", patience=patience
+    """`over(library)`: a source over it; `over(library, 0.3)`: one with so little patience."""
+    return lambda library, *patience: watch(
+        lambda count_error: Cambricon(count_error, (str(library.path),)), "cambricon", *patience
     )
 
 

@@ -149,10 +149,9 @@ def test_a_library_that_forgot_that_it_was_opened_is_opened_again(node, cndev):
 
 def test_a_card_that_hangs_holds_up_nobody_and_comes_back(cndev, over):
     node = over(cndev, 0.3)
-    node.read()
+    node.until(lambda: up(node) == {"0": 1, "1": 1})
     cndev.say({"dev0.hang.cndevGetDevicePowerInfo": 1})
-    node.read()
-    assert up(node) == {"0": 0, "1": 1}
+    node.until(lambda: up(node) == {"0": 0, "1": 1})
     assert unreadable(node) == ["hung"]
 
     cndev.say({"dev0.hang.cndevGetDevicePowerInfo": None})
@@ -176,9 +175,9 @@ def test_a_card_that_hangs_while_devices_are_listed_stays_hung_and_not_lost(cnde
     cndev.say({"dev0.hang": 1})
     node.read(seconds=61)
     node.until(lambda: node.vendor._keeper.busy_since is None, seconds=0.1)
+    node.until(lambda: up(node) == {"0": 0, "1": 1}, seconds=0.1)
 
     assert unreadable(node) == ["hung"]
-    assert up(node) == {"0": 0, "1": 1}
 
 
 def test_an_xid_is_counted_by_class_and_by_code_and_told_with_what_to_do(node, cndev, caplog):

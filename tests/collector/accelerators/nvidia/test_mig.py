@@ -85,12 +85,14 @@ def test_an_instance_of_a_gpu_that_hangs_hangs_alone_with_it(nvml, watch):
 
     nvml.say({"dev0.mig": 1})
     node = watch(lambda count_error: Nvidia(count_error, str(nvml.path)), patience=0.3)
-    node.read()
-    nvml.say({"dev0.hang": 1})
-    node.read(ticks=2)
 
-    assert node.value(devices.UP, hw_id=partition(0)) == 0
-    assert node.value(devices.UP, hw_name="1") == 1
+    def up() -> list[float | None]:
+        return [node.value(devices.UP, hw_id=partition(0)), node.value(devices.UP, hw_name="1")]
+
+    node.until(lambda: up() == [1, 1])
+    nvml.say({"dev0.hang": 1})
+
+    node.until(lambda: up() == [0, 1])
 
 
 def test_what_a_gpu_in_instances_does_not_tell_comes_back_when_it_is_whole_again(node, nvml):
