@@ -21,7 +21,7 @@ from collector.accelerators.places import Place
 from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.vocabulary import devices as vocabulary
 
-PATIENT = 10.0
+PATIENT = 60.0
 LOGGER = "watchkeeper.accelerators.placement"
 
 
@@ -281,8 +281,9 @@ class TestOverTime:
         assert [record.levelname for record in caplog.records] == ["INFO"]
 
     def test_a_kubelet_is_asked_once_in_an_interval(self, kubelet, encode):
-        asked = Kubelet(str(kubelet.path), 10.0, Ledger())
-        self._until(asked, 100.0, lambda: len(kubelet.asked) == 1)
+        ledger = Ledger()
+        asked = Kubelet(str(kubelet.path), 10.0, ledger)
+        self._until(asked, 100.0, lambda: vocabulary.PLACEMENT_UP.name in _values(ledger))
         for now in (101.0, 105.0, 109.9):
             asked.refresh(now)
         kubelet.answer = encode({"podResources": [_pod("a", "GPU-1")]})
@@ -303,8 +304,9 @@ class TestOverTime:
         assert [s.labels for s in samples if s.metric is vocabulary.PLACEMENT_ERRORS] == [(("reason", "timed_out"),)]
 
     def test_a_clock_that_was_set_back_does_not_stop_the_asking(self, kubelet):
-        asked = Kubelet(str(kubelet.path), 10.0, Ledger())
-        self._until(asked, 1000.0, lambda: len(kubelet.asked) == 1)
+        ledger = Ledger()
+        asked = Kubelet(str(kubelet.path), 10.0, ledger)
+        self._until(asked, 1000.0, lambda: vocabulary.PLACEMENT_UP.name in _values(ledger))
         self._until(asked, 10.0, lambda: len(kubelet.asked) == 2)
 
         assert len(kubelet.asked) == 2

@@ -47,7 +47,7 @@ def _built(socket_path: Path | str, proc: Path) -> Placement:
 
 def _holders(built: Placement, device: Device) -> tuple[Place, ...]:
     """Asked again until there are some; the kubelet of the tests does answer."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not (found := built.holders(device)):
         assert time.monotonic() < deadline
         built.refresh(0.0)

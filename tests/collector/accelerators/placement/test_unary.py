@@ -23,7 +23,7 @@ from collector.accelerators.placement.allocation import KubeletError, Trouble
 from collector.accelerators.placement.kubelet import ask
 from collector.accelerators.placement.pod_resources import LIST, MAX_ANSWER_BYTES
 
-PATIENT = 10.0
+PATIENT = 60.0
 BEGIN = ((":status", "200"), ("content-type", "application/grpc"))
 END = (("grpc-status", "0"), ("grpc-message", ""))
 
