@@ -251,8 +251,25 @@ int nvmlDeviceGetFieldValues(Handle *h, int many, FieldValue *out) {
 }
 
 static long event_sets;
-int nvmlEventSetCreate(void **out) { ENTER(SCRIPT_LIBRARY); event_sets++; *out = malloc(16); return SUCCESS; }
-int nvmlEventSetFree(void *set) { ENTER(SCRIPT_LIBRARY); free(set); return SUCCESS; }
+typedef struct { long *maker; } EventSet;
+
+int nvmlEventSetCreate(EventSet **out) {
+  ENTER(SCRIPT_LIBRARY);
+  event_sets++;
+  *out = malloc(sizeof **out);
+  (*out)->maker = &event_sets;
+  return SUCCESS;
+}
+
+/* The binding has one library at a time: who still waited for events of the last one comes here with its set. */
+static int is_of_another(const EventSet *set) { return set->maker != &event_sets; }
+
+int nvmlEventSetFree(EventSet *set) {
+  ENTER(SCRIPT_LIBRARY);
+  if (is_of_another(set)) return INVALID_ARGUMENT;
+  free(set);
+  return SUCCESS;
+}
 
 static uint64_t event_types(const Handle *h) {
   const char *text = script_text(h->device, "event_types");
@@ -261,18 +278,18 @@ static uint64_t event_types(const Handle *h) {
 
 int nvmlDeviceGetSupportedEventTypes(Handle *h, uint64_t *out) { ENTER_HANDLE(h); *out = event_types(h); return SUCCESS; }
 
-int nvmlDeviceRegisterEvents(Handle *h, uint64_t mask, void *set) {
-  (void)set;
+int nvmlDeviceRegisterEvents(Handle *h, uint64_t mask, EventSet *set) {
   ENTER_HANDLE(h);
+  if (is_of_another(set)) return INVALID_ARGUMENT;
   if (mask & ~event_types(h)) return INVALID_ARGUMENT;
   return mask ? SUCCESS : NOT_SUPPORTED;
 }
 
-int nvmlEventSetWait_v2(void *set, Event *out, unsigned timeout_ms) {
+int nvmlEventSetWait_v2(EventSet *set, Event *out, unsigned timeout_ms) {
   static int delivered;
-  (void)set;
   for (unsigned waited = 0;; waited += 200) {
     ENTER(SCRIPT_LIBRARY);
+    if (is_of_another(set)) return INVALID_ARGUMENT;
     char name[32];
     snprintf(name, sizeof name, "event.%d", delivered + 1);
     const char *text = script_text(SCRIPT_LIBRARY, name);
