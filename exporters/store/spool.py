@@ -109,15 +109,15 @@ class Spool:
         return found or [event for event, _ in islice(self._held, most)]
 
     def _take_out(self, count: int) -> None:
-        if not self._in_file:
-            for _ in range(count):
-                self._held.popleft()
-            self._spill()
-            return
-        self._done += sum(map(len, self._lines()[:count]))
-        self._in_file -= count
-        if not self._in_file:
-            self._clear()
+        """The first of what was in memory at `peek` may be in the file by now, and the rest still in memory."""
+        on_disk = min(count, self._in_file)
+        for _ in range(count - on_disk):
+            self._held.popleft()
+        if on_disk:
+            self._done += sum(map(len, self._lines()[:on_disk]))
+            self._in_file -= on_disk
+            if not self._in_file:
+                self._clear()
         self._spill()
 
     def close(self) -> None:

@@ -131,6 +131,20 @@ def test_with_the_disk_full_events_wait_in_memory_and_go_to_disk_when_there_is_r
     again.close()
 
 
+def test_what_went_partly_to_disk_while_the_database_took_it_is_taken_out_once(tmp_path, monkeypatch):
+    spool = Spool(tmp_path, 1_000)
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
+        spool.put([told(one) for one in range(20)])
+    taken = spool.peek(10)
+    spool.put([told(20)])
+    spool.done(len(taken))
+
+    assert len(spool) == 11
+    assert (drained(spool), spool.dropped) == (list(range(10, 21)), 0)
+    spool.close()
+
+
 @pytest.mark.parametrize("number", [1, 10])
 def test_the_file_does_not_grow_while_the_database_takes_what_comes(tmp_path, number):
     spool = Spool(tmp_path, 5_000)
