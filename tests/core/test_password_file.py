@@ -27,7 +27,7 @@ def test_what_the_file_holds_now_is_the_password(file: Path) -> None:
 def test_without_one_the_last_stays_and_it_is_said_once_until_there_is_one_again(
     file: Path, caplog: pytest.LogCaptureFixture, held: bytes | None, said: str
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "watchkeeper.files")
     password = PasswordFile(str(file), "a.password_file")
     for _ in range(2):
         file.unlink(missing_ok=True)
@@ -37,9 +37,10 @@ def test_without_one_the_last_stays_and_it_is_said_once_until_there_is_one_again
         file.write_text("first\n")
         assert password.newest() == "first"
 
-    assert len(caplog.messages) == 2
-    assert said in caplog.messages[0]
-    assert caplog.messages[0].startswith(f"a.password_file: '{file}'")
+    lines = [record.getMessage() for record in caplog.records if record.name == "watchkeeper.files"]
+    assert len(lines) == 2
+    assert said in lines[0]
+    assert lines[0].startswith(f"a.password_file: '{file}'")
     assert "first" not in caplog.text + repr(password)
 
 

@@ -1,5 +1,3 @@
-import logging
-
 import pytest
 
 from collector.otlp import answers
@@ -27,7 +25,7 @@ def test_a_line_a_minute_for_each_reason_says_how_many_there_were(caplog: pytest
     clock.seconds += 1
     log.add(Signal.METRICS, answers.QUEUE_FULL)
 
-    lines = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    lines = [record.getMessage() for record in caplog.records if record.name == "watchkeeper.otlp"]
     assert [line.partition(")")[0] for line in lines] == [
         "otlp refused 1 request (reason queue_full, traces",
         "otlp refused 1 request (reason too_large, logs",

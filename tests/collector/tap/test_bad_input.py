@@ -154,7 +154,7 @@ def test_nobody_behind_the_tap_is_a_502_that_says_so(tap: Make, caplog: pytest.L
     first, second = between.calls(2)
     assert (first.outcome, first.error_type) == (second.outcome, second.error_type) == ("error", "upstream_unreachable")
     assert between.count(vocabulary.UPSTREAM_FAILURES, reason="unreachable") == 2
-    assert [record.message for record in caplog.records] == [
+    assert [record.message for record in caplog.records if record.name == "watchkeeper.tap"] == [
         f"tap: {url} cannot be reached (Connection refused); its clients get 502"
     ]
 
@@ -263,7 +263,7 @@ def test_a_fault_in_observing_stops_the_observing_not_the_traffic(
     between.wait(lambda: not between.source._taps[0].open, "nothing to be observed any more")
 
     assert between.completions == []
-    lines = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    lines = [record.message for record in caplog.records if record.name == "watchkeeper.tap"]
     assert len(lines) == 1
     assert "RuntimeError" in lines[0]
     assert "secret" not in caplog.text
@@ -284,7 +284,7 @@ def test_a_fault_in_reading_a_call_costs_that_call_alone(
 
     assert [call.tenant for call in between.calls(2)] == ["a", "b"]
     between.wait_for(health.DROPPED, 2, source="tap", reason="fault")
-    [line] = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    [line] = [record.message for record in caplog.records if record.name == "watchkeeper.tap"]
     assert "RuntimeError" in line
     assert "secret" not in caplog.text
 
