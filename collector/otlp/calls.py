@@ -10,8 +10,9 @@ from itertools import chain, islice, takewhile
 from typing import Final
 
 from collector.otlp.links import Links
-from collector.otlp.one_call import SLACK_SECONDS, Call, Lone, call_of
-from collector.otlp.one_trace import SLICE, Span, Trace, grown, length
+from collector.otlp.one_call import SLACK_SECONDS, Call, Lone, Tellers, call_of, told_by
+from collector.otlp.one_trace import SLICE, Span, Trace, grown, length, one_more
+from collector.otlp.senders import Sender
 from watchkeeper.core.records import Completion, Vantage
 
 MAX_TRACES: Final = 40_000
@@ -19,6 +20,7 @@ MAX_TRACES: Final = 40_000
 MAX_SPANS: Final = 60_000
 MAX_AGE_SECONDS: Final = 120.0
 MAX_RESPONSES: Final = 8192
+MAX_SENDERS: Final = 4096
 _MAX_CALLS_PER_RESPONSE: Final = 8
 
 _ENGINE: Final = Vantage.ENGINE
@@ -28,6 +30,16 @@ LOG: Final = 2
 
 _Traces = dict[bytes, Trace | Lone]
 """by trace id, the one touched last at the end"""
+
+
+_Key = str | tuple[str, int]
+"""the id of an answer, or who asked and the tokens of the question"""
+
+
+def _keys(told: Completion | Call) -> tuple[_Key, ...]:
+    service = told.service if isinstance(told, Completion) else "".join(told.tellers[:1])
+    tokens: tuple[_Key, ...] = ((service, told.input_tokens),) if told.input_tokens else ()
+    return (told.response_id, *tokens) if told.response_id else tokens
 
 
 def _again(known: Span | Call, call: Call, seen: Completion, start: float, signal: int) -> bool:
@@ -53,12 +65,15 @@ class Calls:
         self._newer: _Traces = {}
         self._older: _Traces = {}
         self._links = Links()
-        self._responses: OrderedDict[str, list[Call]] = OrderedDict()
+        self._responses: OrderedDict[_Key, list[Call]] = OrderedDict()
         self._spans = 0
         self._older_spans = 0
         self._forgotten = 0
         self._answered_by_logs = False
         """whether a log record without ids has ever come: from then on calls are found by the id of their answer"""
+        self._tellers: dict[Sender, Tellers] = {}
+        self._beside_others: set[Tellers] = set()
+        """instrumentations of senders that have several: their calls are found by what their answer says, too"""
 
     def __len__(self) -> int:
         """Spans held."""
@@ -68,6 +83,19 @@ class Calls:
         """Spans forgotten before their time since this was asked last: sent again, they count again."""
         forgotten, self._forgotten = self._forgotten, 0
         return forgotten
+
+    def heard(self, sender: Sender, teller: Tellers) -> None:
+        """An instrumentation whose calls are about to be judged."""
+        first = self._tellers.get(sender)
+        if first is None:
+            if len(self._tellers) >= MAX_SENDERS:
+                self._tellers.clear()
+            self._tellers[sender] = teller
+        elif first != teller and not self._beside_others.issuperset((first, teller)):
+            if not self._by_answer:
+                self._index_all()
+            if len(self._beside_others) < MAX_SENDERS:
+                self._beside_others |= {first, teller}
 
     def forget_old(self, now: float) -> None:
         """Drop traces not touched for MAX_AGE_SECONDS."""
@@ -106,7 +134,7 @@ class Calls:
         return True
 
     def judge(
-        self, seen: Completion, parent_id: bytes, start: float, signal: int, now: float
+        self, seen: Completion, parent_id: bytes, start: float, signal: int, now: float, teller: Tellers = ()
     ) -> tuple[Call, bool, bool]:
         """
         The call that this observation belongs to, whether it is a new one, and whether this very observation was
@@ -114,11 +142,17 @@ class Calls:
 
         :param start: unix seconds, 0 = not known; its end is `seen.at`
         :param signal: SPAN or LOG
+        :param teller: service and instrumentation
         """
         trace_id = seen.trace_id
-        if trace_id in self._newer or trace_id in self._older or self._answered_by_logs:
-            return self._compared(seen, parent_id, start, signal, now)
-        call = call_of(seen, parent_id, start, signal, now)
+        if (
+            trace_id in self._newer
+            or trace_id in self._older
+            or self._answered_by_logs
+            or teller in self._beside_others
+        ):
+            return self._compared(seen, parent_id, start, signal, now, teller)
+        call = call_of(seen, parent_id, start, signal, now, teller)
         if 2 * len(self._newer) >= MAX_TRACES or self._spans >= MAX_SPANS:
             self._make_room(now)
         self._newer[trace_id] = call  # as `_put`, without the cost of one more function: this is the hot path
@@ -136,9 +170,9 @@ class Calls:
     def by_response(self, response_id: str, at: float) -> Call | None:
         """The call that gave this answer at about this time (unix seconds)."""
         if not self._answered_by_logs:
+            if not self._by_answer:
+                self._index_all()
             self._answered_by_logs = True
-            for call in self._all():
-                self._index(call)
         timed = [call for call in self._responses.get(response_id, ()) if not call.logged and call.holds(at, at)]
         within = [call for call in timed if call.start <= at <= call.end]
         return next(iter(within or timed), None)
@@ -151,7 +185,7 @@ class Calls:
         return call
 
     def _compared(
-        self, seen: Completion, parent_id: bytes, start: float, signal: int, now: float
+        self, seen: Completion, parent_id: bytes, start: float, signal: int, now: float, teller: Tellers
     ) -> tuple[Call, bool, bool]:
         """As `judge`, beside what is known already."""
         known = self._touch(seen.trace_id, now)
@@ -161,11 +195,15 @@ class Calls:
         call = self._untimed(seen, start) if self._answered_by_logs and start else None
         new = call is None
         if known is None:
-            if call is None:
-                call = call_of(seen, parent_id, start, signal, now)
-            else:
+            if call is not None:
                 call.touched_at, call.span_id, call.parent_id, call.signals = now, seen.span_id, parent_id, signal
-            self._put(seen.trace_id, call, now)
+                self._put(seen.trace_id, call, now)
+            elif (call := self._elsewhere(seen, start, teller)) is not None:
+                new = False
+                self._put(seen.trace_id, one_more(seen.span_id, parent_id, call, signal, now), now)
+            else:
+                call = call_of(seen, parent_id, start, signal, now, teller)
+                self._put(seen.trace_id, call, now)
         else:
             trace, links = self._grow(seen.trace_id, known), self._links.of(seen.trace_id)
             span = trace.spans.get(seen.span_id)
@@ -174,25 +212,37 @@ class Calls:
                     span.parent_id = parent_id
                     trace.cover(parent_id, span.call, links)
                 return span.call, False, _again(span, span.call, seen, start, signal)
-            call = call or trace.call_of(seen, parent_id, start, links)
+            call = call or trace.call_of(seen, parent_id, start, links, teller) or self._elsewhere(seen, start, teller)
             new = call is None
             if call is None:
-                call = call_of(seen, parent_id, start, signal, now)
+                call = call_of(seen, parent_id, start, signal, now, teller)
             if span is None:
                 self._insert(seen.trace_id, trace, seen.span_id, Span(parent_id, call, signal), now)
             else:  # it was taken for something else before
                 span.call = call
                 span.signals |= signal
             trace.cover(parent_id, call, links)
+            trace.tellers = told_by(trace.tellers, teller)
             if seen.vantage is _ENGINE:
                 trace.has_engines = True
             else:
                 trace.has_clients = True
         if not new:
-            call.join(seen, start)
-        if self._answered_by_logs:
+            call.join(seen, start, teller)
+        if self._by_answer:
             self._index(call)
         return call, new, False
+
+    @property
+    def _by_answer(self) -> bool:
+        return self._answered_by_logs or bool(self._beside_others)
+
+    def _elsewhere(self, seen: Completion, start: float, teller: Tellers) -> Call | None:
+        """The call that another instrumentation of the same program told of in a trace of its own."""
+        if not start or teller not in self._beside_others:
+            return None
+        told = chain(*(self._responses.get(key, ()) for key in _keys(seen)))
+        return next((call for call in told if call.is_twin(seen, start, teller)), None)
 
     def _untimed(self, seen: Completion, start: float) -> Call | None:
         """The call that a log record without ids has counted already and that happened in this interval."""
@@ -203,19 +253,22 @@ class Calls:
                 return call
         return None
 
+    def _index_all(self) -> None:
+        for call in self._all():
+            self._index(call)
+
     def _index(self, call: Call) -> None:
-        """Let it be found by the id of its answer. Few senders need it: done once one has shown that it does."""
-        if not call.response_id:
-            return
-        held = self._responses.get(call.response_id)
-        if held is None:
-            if len(self._responses) >= MAX_RESPONSES:
-                self._responses.popitem(last=False)
-            self._responses[call.response_id] = [call]
-        elif call not in held:
-            held.append(call)
-            if len(held) > _MAX_CALLS_PER_RESPONSE:
-                del held[0]
+        """Let it be found by what its answer says. Few senders need it: done once one has shown that it does."""
+        for key in _keys(call):
+            held = self._responses.get(key)
+            if held is None:
+                if len(self._responses) >= MAX_RESPONSES:
+                    self._responses.popitem(last=False)
+                self._responses[key] = [call]
+            elif call not in held:
+                held.append(call)
+                if len(held) > _MAX_CALLS_PER_RESPONSE:
+                    del held[0]
 
     def _all(self) -> Iterator[Call]:
         for trace in chain(self._older.values(), self._newer.values()):

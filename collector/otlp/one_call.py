@@ -9,8 +9,14 @@ from watchkeeper.core.records import Completion, Vantage
 
 SLACK_SECONDS: Final = 1.0
 """how far apart the clocks of a client and its engine may be"""
+TWIN_SLACK_SECONDS: Final = 0.1
+"""how far apart two instrumentations of one program may see the ends of a call"""
 
 _CLIENT: Final = Vantage.CLIENT
+
+
+Tellers = tuple[str, ...]
+"""a service, and the instrumentations in it that told of a call; nothing = not known"""
 
 
 class Lone(msgspec.Struct, gc=False, eq=False):
@@ -44,6 +50,8 @@ class Call(Lone, gc=False, eq=False):
     """both as the client saw them"""
     output_tokens: int | None
     """no more than these three are kept of what tells a pace, and none where one client told all of it"""
+    input_tokens: int | None = None
+    tellers: Tellers = ()
     logged: bool = False
     """whether a log record without ids was found to be this call"""
     identity: Completion | None = None
@@ -61,8 +69,33 @@ class Call(Lone, gc=False, eq=False):
         """Whether the call's own interval lies within this one, give or take the clocks."""
         return bool(self.start) and start - SLACK_SECONDS <= self.start and self.end <= end + SLACK_SECONDS
 
-    def join(self, seen: Completion, start: float) -> None:
+    def is_twin(self, seen: Completion, start: float, teller: Tellers) -> bool:
+        """
+        Whether another instrumentation of the same program tells of this call again, by all that both know: one of the
+        two was made within the other, and model and input are the same. None tells of a call twice.
+        """
+        seconds = seen.duration_seconds
+        if not self.client or not self.start or self.seconds is None or seconds is None:
+            return False
+        if not set(teller[1:]).isdisjoint(self.tellers[1:]):
+            return False
+        later, end, own_end = start - self.start, start + seconds, self.end
+        if not (
+            (later >= -TWIN_SLACK_SECONDS and end <= own_end + TWIN_SLACK_SECONDS)
+            or (later <= TWIN_SLACK_SECONDS and end >= own_end - TWIN_SLACK_SECONDS)
+        ):
+            return False
+        if self.response_id and self.response_id == seen.response_id:
+            return True
+        if self.input_tokens and seen.input_tokens and self.input_tokens != seen.input_tokens:
+            return False
+        return not _names(self.request_model, self.response_model).isdisjoint(
+            _names(seen.request_model, seen.response_model)
+        )
+
+    def join(self, seen: Completion, start: float, teller: Tellers = ()) -> None:
         """Another observer of the same call."""
+        self.tellers = told_by(self.tellers, teller)
         if seen.vantage is _CLIENT:
             self.client = True
         else:
@@ -92,7 +125,18 @@ class Call(Lone, gc=False, eq=False):
         return (duration - first) / (tokens - 1)
 
 
-def call_of(seen: Completion, parent_id: bytes, start: float, signal: int, now: float) -> Call:
+def told_by(tellers: Tellers, teller: Tellers) -> Tellers:
+    """The first service's, and the instrumentations of both."""
+    more = tuple(scope for scope in teller[1:] if scope not in tellers[1:])
+    return (*tellers, *more) if tellers else teller
+
+
+def _names(*models: str) -> set[str]:
+    """Without the provider that gateways put before them."""
+    return {model.rpartition("/")[2] for model in models if model}
+
+
+def call_of(seen: Completion, parent_id: bytes, start: float, signal: int, now: float, teller: Tellers = ()) -> Call:
     """
     A call that nobody told of before.
 
@@ -121,4 +165,6 @@ def call_of(seen: Completion, parent_id: bytes, start: float, signal: int, now: 
         duration,
         first,
         tokens,
+        seen.input_tokens,
+        teller,
     )

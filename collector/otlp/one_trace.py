@@ -1,12 +1,12 @@
 """The spans of one trace: which is whose child, and which of them belong to the same call."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Final
 
 import msgspec
 
-from collector.otlp.one_call import Call, Lone
+from collector.otlp.one_call import Call, Lone, Tellers
 from watchkeeper.core.records import Completion, Vantage
 
 MAX_CANDIDATES: Final = 1024
@@ -34,6 +34,7 @@ class Trace(msgspec.Struct, gc=False, eq=False):
     has_clients: bool
     has_engines: bool
     """who told of its calls"""
+    tellers: Tellers = ()
 
     def cover(self, span_id: bytes, call: Call, links: Parents) -> None:
         """Everything above a call, as far up as the chain is known."""
@@ -47,17 +48,22 @@ class Trace(msgspec.Struct, gc=False, eq=False):
             span = self.spans.get(span_id)
             span_id = span.parent_id if span is not None else links.get(span_id, b"")
 
-    def call_of(self, seen: Completion, parent_id: bytes, start: float, links: Parents) -> Call | None:
+    def call_of(
+        self, seen: Completion, parent_id: bytes, start: float, links: Parents, teller: Tellers = ()
+    ) -> Call | None:
         """The call that a span which is new here tells of again; None: it is one of its own."""
         below = self.covered.get(seen.span_id)
         if below is not None:
             return below
         above_id, above = self._call_above(parent_id, links) if parent_id else (b"", None)
-        if above is not None:
-            return None if above_id in self.covered else above  # it has another call below it
+        if above is not None and above_id not in self.covered:
+            return above
         if not start or not self.spans:
             return None
-        return self._partner(start, start + (seen.duration_seconds or 0.0), seen.vantage is Vantage.ENGINE)
+        partner = None
+        if above is None:  # else it has another call below it
+            partner = self._partner(start, start + (seen.duration_seconds or 0.0), seen.vantage is Vantage.ENGINE)
+        return partner or self._twin(seen, start, teller)
 
     def _call_above(self, span_id: bytes, links: Parents) -> tuple[bytes, Call | None]:
         """The nearest span above that is a model call."""
@@ -81,8 +87,7 @@ class Trace(msgspec.Struct, gc=False, eq=False):
         if not (self.has_clients if engine else self.has_engines):
             return None
         found = None
-        newest = islice(reversed(self.spans.values()), MAX_CANDIDATES)
-        for call in {span.call for span in newest if span.call is not None}:
+        for call in self._newest():
             if engine:
                 fits = call.client and not call.engine and call.holds(start, end)
             else:
@@ -93,6 +98,26 @@ class Trace(msgspec.Struct, gc=False, eq=False):
                 found = call
         return found
 
+    def _twin(self, seen: Completion, start: float, teller: Tellers) -> Call | None:
+        """
+        The call that another instrumentation told of by a span that is neither above this one nor below it. Several
+        that fit are told apart by the id of the answer; without one any will do, each takes only one of a kind.
+        """
+        if seen.vantage is Vantage.ENGINE or not teller or set(self.tellers[1:]) <= set(teller[1:]):
+            return None
+        found = None
+        for call in self._newest():
+            if call.is_twin(seen, start, teller):
+                if call.response_id and call.response_id == seen.response_id:
+                    return call
+                found = found or call
+        return found
+
+    def _newest(self) -> Iterable[Call]:
+        """The calls of the newest spans, each once."""
+        newest = islice(reversed(self.spans.values()), MAX_CANDIDATES)
+        return dict.fromkeys(span.call for span in newest if span.call is not None)
+
 
 def grown(lone: Lone, links: Parents) -> Trace:
     """A trace of which more than this one span is known."""
@@ -100,8 +125,15 @@ def grown(lone: Lone, links: Parents) -> Trace:
     spans = {lone.span_id: Span(lone.parent_id, call, lone.signals)}
     if call is None:
         return Trace(lone.touched_at, spans, {}, False, False)
-    trace = Trace(lone.touched_at, spans, {}, call.client, call.engine)
+    trace = Trace(lone.touched_at, spans, {}, call.client, call.engine, call.tellers)
     trace.cover(lone.parent_id, call, links)
+    return trace
+
+
+def one_more(span_id: bytes, parent_id: bytes, call: Call, signal: int, now: float) -> Trace:
+    """A trace whose only known span tells of a call of another trace."""
+    trace = Trace(now, {span_id: Span(parent_id, call, signal)}, {}, call.client, call.engine, call.tellers)
+    trace.cover(parent_id, call, {})
     return trace
 
 

@@ -12,6 +12,7 @@ from collector.otlp.calls import SPAN, Calls
 from collector.otlp.judges import Judges
 from collector.otlp.messages import Messages
 from collector.otlp.observed import Observed
+from collector.otlp.one_call import Tellers
 from collector.otlp.origins import Origin
 from collector.otlp.senders import Senders
 from collector.otlp.spans import Reader
@@ -38,6 +39,7 @@ class _Understood(msgspec.Struct, gc=False):
     legacy: bool
     record: Completion | Sample | None
     reason: str = ""
+    teller: Tellers = ()
 
 
 _order = attrgetter("order")
@@ -63,6 +65,8 @@ class Traces:
         self._max_text_characters = max_text_characters
         self._heard: Origin | None = None
         """whose call was the last, in the request at hand"""
+        self._teller: Tellers = ()
+        """by whom it was told"""
 
     def take(self, spans: Iterable[tuple[Observed, Origin]], tally: Tally, now: float) -> None:
         """
@@ -96,6 +100,8 @@ class Traces:
                 self._heard = origin
                 self._senders.saw(origin.sender, now)
                 self._writers.saw(origin, now)
+                self._teller = (origin.service, origin.scope)
+                self._calls.heard(origin.sender, self._teller)
             record = reader.completion(seen, operation, origin, now)
             legacy = record.text is None and seen.found.get(PROVIDER_RANK) == _LEGACY_PROVIDER_RANK
             if record.vantage is _ENGINE:
@@ -116,10 +122,11 @@ class Traces:
             legacy,
             record,
             reason,
+            self._teller,
         )
 
     def _call(self, item: _Understood, call_seen: Completion, tally: Tally, now: float) -> None:
-        call, new, repeated = self._calls.judge(call_seen, item.parent_id, item.start, SPAN, now)
+        call, new, repeated = self._calls.judge(call_seen, item.parent_id, item.start, SPAN, now, item.teller)
         if repeated:
             tally.repeat(call_seen)
             return
