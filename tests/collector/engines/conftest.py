@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import msgspec
 import pytest
 
 from collector._pages.page import parse
@@ -18,6 +19,8 @@ from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Distribution
 
 Respond = Callable[[BaseHTTPRequestHandler], None]
+USUAL_SECONDS = EngineTarget(url="http://a").timeout_seconds
+PATIENT_SECONDS = 60.0
 
 
 class FakeEngine:
@@ -100,11 +103,19 @@ def ledger() -> Ledger:
 
 @pytest.fixture
 def new_source(ledger: Ledger) -> Iterator[Callable[..., PagesSource]]:
-    """A source for these targets that waits for every page, unless the test gives it less patience."""
+    """
+    A source for these targets that waits for every page, unless the test gives it less patience. A target that is given
+    no limit has a long one: an engine on a machine that stands still for a while is not one that does not answer.
+    """
     sources: list[PagesSource] = []
 
-    def make(*targets: EngineTarget, patience_seconds: float = 60.0) -> PagesSource:
-        sources.append(PagesSource([Target(target, TABLES, ledger) for target in targets], patience_seconds))
+    def patient(target: EngineTarget) -> EngineTarget:
+        if target.timeout_seconds != USUAL_SECONDS:
+            return target
+        return msgspec.structs.replace(target, timeout_seconds=PATIENT_SECONDS)
+
+    def make(*targets: EngineTarget, patience_seconds: float = 2 * PATIENT_SECONDS) -> PagesSource:
+        sources.append(PagesSource([Target(patient(target), TABLES, ledger) for target in targets], patience_seconds))
         return sources[-1]
 
     yield make

@@ -28,6 +28,12 @@ NOW = 1_000_000.0
 NewSource = Callable[..., PagesSource]
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine's own thread may stand still before it says what it has against us."""
+    monkeypatch.setattr("collector._pages.fetch._ALERT_SECONDS", 30.0)
+
+
 class Secured:
     """A fake engine behind TLS; with `asks` it wants a certificate of an authority of its own."""
 

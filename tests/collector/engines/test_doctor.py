@@ -23,7 +23,7 @@ def test_doctor_says_which_engine_it_is_and_what_it_does_not_expose(new_engine: 
     vllm.respond, llama.respond = with_version, status(501, "`--metrics`")
     down = f"http://127.0.0.1:{free_port()}"
 
-    lines = probe((EngineTarget(url=vllm.url), EngineTarget(url=llama.url), EngineTarget(url=down)))
+    lines = probe(tuple(EngineTarget(url=url, timeout_seconds=60) for url in (vllm.url, llama.url, down)))
 
     assert lines[0] == f"{vllm.url}: vLLM 0.33.0, model m; 2 series mapped, 0 not"
     assert any("--speculative-config" in line and engines.DRAFTS.name in line for line in lines)

@@ -19,7 +19,7 @@ from watchkeeper.core.testkit.engine_pages import pages, value, vllm_page
 from watchkeeper.core.vocabulary import engines
 
 NOW = 1_000_000.0
-FIND = EngineTarget(find=True)
+FIND = EngineTarget(find=True, timeout_seconds=60)
 
 
 def listening_at(*given: int) -> tuple[Table, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from collector._pages.fault import Refused
@@ -102,12 +103,16 @@ def test_what_is_remembered_of_a_path_left_alone_does_not_hold_its_answer() -> N
 
 
 def test_after_an_outage_the_path_of_the_json_is_asked_again(engine: Any, new_source: NewSource) -> None:
-    source = new_source(EngineTarget(url=engine.url, timeout_seconds=0.3))
+    source = new_source(EngineTarget(url=engine.url))
+    [target] = source._targets
+    patient = target.config
     up = []
     for turn, respond in enumerate(
         [by_path({"/metrics": status(200, RECORDS)}), engine.hang, by_path({"/metrics": status(200, vllm_page())})]
     ):
         engine.respond = respond
+        hangs = respond == engine.hang
+        target.config = msgspec.structs.replace(patient, timeout_seconds=0.3) if hangs else patient
         reading = source.read(NOW + 5 * turn)
         up.append((value(reading, engines.ENGINE_UP), value(reading, engines.ENGINE_FAULT, reason="timed_out")))
 

@@ -128,7 +128,7 @@ def test_a_number_that_cannot_be_right_is_left_out_and_counted(
 ), max_size=12))  # fmt: skip
 def test_whatever_an_engine_does_no_increment_is_negative(engine: Any, turns: list[tuple[str, int]]) -> None:
     total, created = 0, NOW - 100
-    source = PagesSource([Target(EngineTarget(url=engine.url), TABLES, Ledger())], 60.0)
+    source = PagesSource([Target(EngineTarget(url=engine.url, timeout_seconds=60), TABLES, Ledger())], 60.0)
     grown = 0.0
     counted = 0
     try:
