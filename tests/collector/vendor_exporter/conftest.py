@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import msgspec
 import pytest
 
 from collector._pages.page import parse
@@ -21,6 +22,7 @@ from watchkeeper.core.metric import Metric
 from watchkeeper.core.records import Gap, Sample
 
 Respond = Callable[[BaseHTTPRequestHandler], None]
+USUAL_SECONDS = ExporterTarget("http://a").timeout_seconds
 
 
 class Said:
@@ -165,12 +167,16 @@ def exporter() -> Iterator[FakeExporter]:
 
 @pytest.fixture
 def new_source(ledger: Ledger) -> Iterator[Callable[..., PagesSource]]:
-    """A source for these targets that waits for every page."""
+    """A source for these targets that waits for every page; long, where a target is given no limit."""
     sources: list[PagesSource] = []
 
+    def patient(target: ExporterTarget) -> ExporterTarget:
+        is_given = target.timeout_seconds != USUAL_SECONDS
+        return target if is_given else msgspec.structs.replace(target, timeout_seconds=60.0)
+
     def make(*targets: ExporterTarget) -> PagesSource:
-        parts = [Target(target, TABLES, ledger, held_in(ledger)) for target in targets]
-        sources.append(PagesSource(parts, patience_seconds=60.0))
+        parts = [Target(patient(target), TABLES, ledger, held_in(ledger)) for target in targets]
+        sources.append(PagesSource(parts, patience_seconds=120.0))
         return sources[-1]
 
     yield make

@@ -183,9 +183,9 @@ def test_what_is_wrong_with_the_configuration() -> None:
 
 def test_doctor_says_what_it_finds(exporter: Any, page: Any) -> None:
     exporter.respond = page(PAGE)
-    lines = PLUGIN.probe((ExporterTarget(exporter.url),))
+    lines = PLUGIN.probe((ExporterTarget(exporter.url, timeout_seconds=60),))
     exporter.respond = page("no", 404)
-    [refused] = PLUGIN.probe((ExporterTarget(exporter.url),))
+    [refused] = PLUGIN.probe((ExporterTarget(exporter.url, timeout_seconds=60),))
 
     assert "dcgm-exporter (NVIDIA), 1 devices, 0 of them in pods; 2 metrics, 2 series mapped, 1 not" in lines[0]
     assert any("hw.power" in line for line in lines)
