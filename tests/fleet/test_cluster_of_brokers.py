@@ -70,10 +70,13 @@ class Reading:
                 elif isinstance(event, Reached):
                     self.reached.add(event.place)
 
-    def until(self, ticks: int) -> None:
-        """So many of each segment are held."""
-        end = time.monotonic() + 60
-        while any(len(set(self.of(segment))) < ticks for segment in SEGMENTS):
+    def until(self, ticks: int) -> dict[str, list[float]]:
+        """Beginnings of the ticks of each segment as soon as so many are held: a partition may leave again."""
+        end = time.monotonic() + 120
+        while True:
+            held = {segment: self.of(segment) for segment in SEGMENTS}
+            if all(len(set(told)) >= ticks for told in held.values()):
+                return held
             assert time.monotonic() < end, self.told
             time.sleep(0.05)
 
@@ -137,9 +140,9 @@ def test_brokers_that_change_places_cost_no_count_and_no_order_and_what_comes_tw
             tell(sender, tick)
             happens(cluster, tick)
             time.sleep(0.01)
-        reader.until(180)
+        held = reader.until(180)
         sender.close()
 
     assert len(reader.reached) == 2
-    for segment in SEGMENTS:
-        assert once(reader.of(segment)) == [10.0 * tick for tick in range(180)]
+    for told in held.values():
+        assert once(told) == [10.0 * tick for tick in range(180)]
