@@ -18,6 +18,7 @@ from watchkeeper.core.ledger import Ledger
 from watchkeeper.core.observed import Counted
 from watchkeeper.core.records import Batch, Finding, Severity
 from watchkeeper.core.testkit.kafka_broker import KafkaBroker, KeepingKafkaBroker
+from watchkeeper.core.vocabulary import kafka
 from watchkeeper.core.wire import FindingRecord, decode
 
 TICKS, STATE, DEAD, FINDINGS = (f"watchkeeper.{kind}" for kind in ("ticks", "state", "dead", "findings"))
@@ -64,6 +65,16 @@ def read(one: Any, ticks: int) -> list[float]:
     return told
 
 
+def acknowledged(ledger: Ledger, messages: int) -> None:
+    """Until so many are: a reader may have a message before its sender knows, and what it does not know it repeats."""
+    count = 0.0
+    end = time.monotonic() + 60
+    while count < messages:
+        assert time.monotonic() < end, count
+        count += sum(float(one.value) for one in ledger.drain(0.0) if one.metric == kafka.SENT)  # type: ignore[arg-type]
+        time.sleep(0.05)
+
+
 def hold(one: Any, ticks: int) -> list[float]:
     """
     Beginnings of the ticks that count, of so many, once the group that the broker forgot has this reader again: it
@@ -102,9 +113,11 @@ def test_a_reader_whose_topic_is_missing_says_so_and_reads_once_it_is_made(broke
 def test_a_broker_that_restarts_with_what_it_held_costs_nothing_and_nothing_counts_twice(broker: KafkaBroker) -> None:
     assert isinstance(broker, KeepingKafkaBroker)
     broker.make({TICKS: 2, STATE: 2, DEAD: 1})
-    sender, reader = exporter(broker), source(broker)
+    ledger = Ledger()
+    sender, reader = exporter(broker, ledger), source(broker)
     tell(sender, *map(batch, range(10)))
     assert read(reader, 10) == [10.0 * number for number in range(10)]
+    acknowledged(ledger, 10)
 
     broker.stop()
     tell(sender, *map(batch, range(10, 20)))
@@ -131,6 +144,8 @@ def test_a_message_that_the_broker_refuses_for_its_size_is_counted_and_costs_no_
     while len(broker.read(TICKS)) < 2:
         assert time.monotonic() < end
     tell(one, batch(3), Batch(time.time(), findings=(finding(30),)))
+    while (len(broker.read(TICKS)), len(broker.read(FINDINGS))) != (3, 3):
+        assert time.monotonic() < end
     one.close()
 
     assert len(broker.read(TICKS)) == 3
