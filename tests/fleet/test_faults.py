@@ -58,7 +58,7 @@ def test_one_becomes_two_becomes_one_in_the_middle_of_ticks(
     send(kit, broker, sent[:third])
     detectors.read(third)
     second = detectors.start()
-    kit.wait(lambda: (second.value("watchkeeper_kafka_partitions") or 0) >= 1, said=detectors.logs)
+    kit.wait(lambda: second.value("watchkeeper_kafka_partitions") == 2, said=detectors.logs)
     send(kit, broker, sent[third : 2 * third])
     detectors.read(2 * third)
     assert kit.judged(second) > 0

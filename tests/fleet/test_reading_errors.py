@@ -54,7 +54,9 @@ class Reader:
             return str(error)
         self.events += events
         for event in events:
-            if isinstance(event, Told):
+            if isinstance(event, Left):  # what was told of it is told again
+                self.told.pop(event.place, None)
+            elif isinstance(event, Told):
                 self.told[event.place] = self.told.get(event.place, 0) + 1
         return ""
 

@@ -70,10 +70,10 @@ class Member:
         return value
 
 
-def wait_for(members: list[Member], wanted: list[int]) -> None:
+def wait_for(members: list[Member], wanted: list[int], metric: Metric = kafka.PARTITIONS) -> None:
     end = time.monotonic() + PATIENCE_SECONDS
-    while sorted(one.told(kafka.PARTITIONS) for one in members) != wanted:
-        assert time.monotonic() < end, [one.told(kafka.PARTITIONS) for one in members]
+    while sorted(one.told(metric) for one in members) != wanted:
+        assert time.monotonic() < end, [one.told(metric) for one in members]
         time.sleep(0.1)
 
 
@@ -86,8 +86,7 @@ def test_what_a_member_lost_goes_to_one_that_joins_at_the_same_time(broker: Kafk
         broker.make(TOPICS)
         with Member(broker, "detector-1") as second:
             wait_for([first, second], [2, 2])
-
-            assert (first.told(kafka.TOPIC_PARTITIONS), second.told(kafka.TOPIC_PARTITIONS)) == (4, 4)
+            wait_for([first, second], [4, 4], kafka.TOPIC_PARTITIONS)
 
 
 def group(session_seconds: float = 10.0, member: str = "detector-0") -> tuple[Group, Ledger]:
