@@ -66,22 +66,24 @@ def _judging(name: str) -> Rows:
 TABLE: Final[tuple[Rows, ...]] = (
     # what was asked of whom
     _rows("operation", "gen_ai.operation.name", parse=kinds.operation, label_like=True),
-    _rows("operation", "llm.request.type", parse=kinds.by(kinds.REQUEST_TYPES), label_like=True),
+    _rows("operation", "llm.request.type", parse=kinds.request_type, label_like=True),
     _rows("operation", "openinference.span.kind", parse=kinds.by(kinds.OPENINFERENCE_KINDS), label_like=True),
     _rows("operation", "langfuse.observation.type", parse=kinds.by(kinds.LANGFUSE_TYPES), label_like=True),
-    _rows("operation", "traceloop.span.kind", "langsmith.span.kind", "mlflow.spanType", "langwatch.span.type",
+    _rows("operation", "traceloop.span.kind", "mlflow.spanType", "langwatch.span.type",
           parse=kinds.by(kinds.WRAPPER_KINDS), label_like=True),
+    _rows("langsmith_kind", "langsmith.span.kind", parse=kinds.by(kinds.WRAPPER_KINDS), label_like=True),
     _rows("vercel_operation", "ai.operationId", parse=kinds.vercel, label_like=True),
     _rows("provider", "gen_ai.provider.name", parse=values.provider, label_like=True),
     _rows("provider", "gen_ai.system", parse=values.provider, label_like=True),
     _rows("provider", "llm.provider", parse=values.provider, label_like=True),
     _rows("llm_system", "llm.system", parse=values.provider, label_like=True),
-    _rows("provider", "ai.model.provider", parse=values.provider, label_like=True),
+    _rows("provider", "ai.model.provider", "mlflow.llm.provider", parse=values.provider, label_like=True),
     _rows("request_model", "gen_ai.request.model", "llm.request.model_name", label_like=True),
     _rows("late_request_model", "ai.model.id", label_like=True),
     _rows("response_model", "gen_ai.response.model", "llm.response.model_name", "llm.model_name", "ai.response.model",
           label_like=True),
-    _rows("either_model", "langfuse.observation.model.name", "embedding.model_name", label_like=True),
+    _rows("either_model", "langfuse.observation.model.name", "embedding.model_name", "mlflow.llm.model",
+          label_like=True),
     _rows("response_id", "gen_ai.response.id", "ai.response.id", "gen_ai.request.id"),
     _rows("server_address", "server.address", label_like=True),
     _rows("server_port", "server.port", parse=values.port, label_like=True),
@@ -104,10 +106,16 @@ TABLE: Final[tuple[Rows, ...]] = (
     # how it went
     _rows("finish_reasons", "gen_ai.response.finish_reasons", "llm.finish_reason", "gen_ai.response.finish_reason",
           "llm.response.finish_reason", "ai.response.finishReason", "langfuse.observation.metadata.finish_reason",
+          "anthropic.message.stop_reason",
           parse=values.finish_reasons, label_like=True),
     _rows("streamed", "gen_ai.request.stream", "gen_ai.is_streaming", "llm.is_streaming",
           "langsmith.request.streaming", parse=values.flag, label_like=True),
     _rows("error_type", "error.type", parse=values.error_type, label_like=True),
+    _rows("http_status", "http.response.status_code", "http.status_code", label_like=True),
+    _rows("failure", "langfuse.observation.status_message", parse=values.code_in_words),
+    _rows("logfire_kind", "logfire.span_type", label_like=True),
+    _rows("logfire_request", "request_data", parse=values.given),
+    _rows("logfire_duration", "duration", parse=values.seconds),
     _rows("level", "langfuse.observation.level", label_like=True),
     # what was asked for
     _rows("max_output_tokens", "gen_ai.request.max_tokens", "ai.settings.maxOutputTokens", "ai.settings.maxTokens",
@@ -161,10 +169,12 @@ TABLE: Final[tuple[Rows, ...]] = (
 USAGE_KEYS: Final = {
     "input_tokens": ("prompt_tokens", "input_tokens", "input"),
     "output_tokens": ("completion_tokens", "output_tokens", "output"),
-    "cached_input_tokens": ("prompt_tokens_details.cached_tokens", "input_cached_tokens", "cache_read_input_tokens"),
-    "cache_write_tokens": ("cache_creation_input_tokens",),
-    "reasoning_tokens": ("completion_tokens_details.reasoning_tokens", "output_reasoning_tokens"),
-}
+    "cached_input_tokens": ("prompt_tokens_details.cached_tokens", "input_tokens_details.cached_tokens",
+                            "input_cached_tokens", "cache_read_input_tokens", "input_cache_read"),
+    "cache_write_tokens": ("cache_creation_input_tokens", "input_cache_creation"),
+    "reasoning_tokens": ("completion_tokens_details.reasoning_tokens", "output_tokens_details.reasoning_tokens",
+                         "output_reasoning_tokens", "output_reasoning"),
+}  # fmt: skip
 """Inside a usage object; a dot is a nested object."""
 
 PARAMETER_KEYS: Final = {

@@ -183,7 +183,7 @@ class Decoder:
             if event.name in FIRST_CHUNK_EVENTS and not seen.first_chunk_ns:
                 seen.first_chunk_ns = json_values.unsigned(event.time_unix_nano)
             elif event.name == EXCEPTION_EVENT and seen.status == ERROR:
-                seen.exception_type = _exception_type(event) or seen.exception_type
+                _read_exception(seen, event)
         return seen
 
     def _log(self, record: json_schema.LogRecord) -> Observed:
@@ -304,9 +304,12 @@ def _read_feedback(seen: Observed, attributes: Sequence[json_schema.KeyValue]) -
         seen.found[judging.FEEDBACK_VALUE] = value
 
 
-def _exception_type(event: json_schema.Event) -> str:
+def _read_exception(seen: Observed, event: json_schema.Event) -> None:
+    """Of its words no more than the code in them."""
     for pair in event.attributes or ():
         if pair.key == "exception.type":
             named = values.text(json_values.plain(pair.value))
-            return named if isinstance(named, str) else ""
-    return ""
+            seen.exception_type = named if isinstance(named, str) else seen.exception_type
+        elif pair.key == "exception.message":
+            code = values.code_in_words(json_values.plain(pair.value))
+            seen.exception_code = code if isinstance(code, str) else seen.exception_code

@@ -15,9 +15,15 @@ OUTER: Final = "outer"
 NONE: Final = ""
 """a kind of span that has no counterpart"""
 
+COMPLETION: Final = "completion"
+"""of a text; LiteLLM says so of chats, too, and has another word for texts"""
 REQUEST_TYPES: Final = {
-    "chat": "chat", "completion": "text_completion", "embedding": "embeddings", "rerank": NONE,
+    "chat": "chat", "completion": COMPLETION, "embedding": "embeddings", "rerank": NONE,
+    "text_completion": "text_completion", "responses": "chat", "anthropic_messages": "chat",
+    "generate_content": "generate_content",
 }  # fmt: skip
+_AWAITED: Final = {f"a{word}": canonical for word, canonical in REQUEST_TYPES.items()} | {f"a{COMPLETION}": "chat"}
+"""LiteLLM's words for calls that its program awaits"""
 OPENINFERENCE_KINDS: Final = {
     "LLM": "chat", "EMBEDDING": "embeddings", "RETRIEVER": "retrieval", "TOOL": TOOL, "AGENT": AGENT,
     "CHAIN": NONE, "RERANKER": NONE, "GUARDRAIL": NONE, "EVALUATOR": NONE, "PROMPT": NONE, "UNKNOWN": NONE,
@@ -41,6 +47,16 @@ def operation(value: object) -> object:
         return name
     lower = name.lower()
     return {"embedding": "embeddings", "completion": "text_completion"}.get(lower, lower)
+
+
+def request_type(value: object) -> object:
+    """llm.request.type: a word that is none of these is an operation of its own name."""
+    name = text(value)
+    if not isinstance(name, str):
+        return name
+    lower = name.lower()
+    known = REQUEST_TYPES.get(lower, _AWAITED.get(lower, lower))
+    return None if known == "unknown" else known
 
 
 def by(table: dict[str, str]) -> Parse:

@@ -31,6 +31,8 @@ class Observed(msgspec.Struct, gc=False):
     """when the first chunk of a stream came, by a span event"""
     exception_type: str = ""
     """of the last exception event"""
+    exception_code: str = ""
+    """an HTTP status or `timeout`, where its words name one"""
     events: tuple[Event, ...] = ()
     """those of a span that may judge an answer"""
     lone_trace_id: bytes = b""
@@ -46,6 +48,7 @@ FIRST_CHUNK_EVENTS = frozenset(
         "gen_ai.content.completion.chunk",
         "llm.content.completion.chunk",
         "ai.stream.firstChunk",
+        "mlflow.chunk.item.0",
     )
 )
 EXCEPTION_EVENT = "exception"

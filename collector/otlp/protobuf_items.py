@@ -115,7 +115,7 @@ def _status(raw: bytes) -> int:
 
 def _read_events(seen: Observed, events: Iterable[bytes]) -> None:
     """The first chunk of a stream, and the last exception."""
-    wants_exception = seen.status == ERROR and "error_type" not in seen.found
+    wants_exception = seen.status == ERROR
     for raw in events:
         if len(raw) < _LEAST_EVENT_BYTES:
             continue
@@ -123,7 +123,7 @@ def _read_events(seen: Observed, events: Iterable[bytes]) -> None:
         if name in _CHUNKS and not seen.first_chunk_ns:
             seen.first_chunk_ns = at_ns
         elif name == _EXCEPTION and wants_exception:
-            seen.exception_type = _exception_type(raw, attributes) or seen.exception_type
+            _read_exception(seen, raw, attributes)
         if seen.first_chunk_ns and not wants_exception:
             return
 
@@ -185,10 +185,13 @@ def _event(raw: bytes) -> tuple[int, bytes, list[tuple[int, int]]]:
     return at_ns, name, attributes
 
 
-def _exception_type(raw: bytes, attributes: list[tuple[int, int]]) -> str:
+def _read_exception(seen: Observed, raw: bytes, attributes: list[tuple[int, int]]) -> None:
+    """Of its words no more than the code in them."""
     for start, end in attributes:
         key, value = _key_and_value(raw, start, end)
         if key == b"exception.type":
             named = values.text(anyvalue.read(raw, *value))
-            return named if isinstance(named, str) else ""
-    return ""
+            seen.exception_type = named if isinstance(named, str) else seen.exception_type
+        elif key == b"exception.message":
+            code = values.code_in_words(anyvalue.read(raw, *value))
+            seen.exception_code = code if isinstance(code, str) else seen.exception_code

@@ -16,7 +16,12 @@ _PAST_SECONDS: Final = 3600.0
 _FUTURE_SECONDS: Final = 300.0
 _MAX_DURATION_NS: Final = 86_400 * 10**9
 _ENGINE_SPAN: Final = "llm_request"
+_LITELLM_SPANS: Final = frozenset(("litellm_request", "raw_gen_ai_request"))
 _REASON_OUTCOMES: Final = {"abort": Outcome.CANCELLED, "error": Outcome.ERROR}
+
+_OF_AN_ANSWER: Final = frozenset(("input_tokens", "output_tokens", "response_id", "finish_reasons", "output_messages"))
+_TOTAL: Final = "total"
+"""in Langfuse's usage, of all other counts in it"""
 
 _CLIENT: Final = Vantage.CLIENT
 _ENGINE: Final = Vantage.ENGINE
@@ -41,10 +46,16 @@ class Reader:
     def operation(self, seen: Observed) -> str:
         """What the span stands for; "" = nothing of GenAI, `kinds.OUTER` = a repetition of an inner span."""
         found = seen.found
+        if "logfire_request" in found and "logfire_kind" in found and not _logfire_tells(seen):
+            return kinds.OUTER
         vercel = found.get("vercel_operation")
         if vercel == kinds.OUTER:
             return kinds.OUTER
         operation = found.get("operation", vercel)
+        if operation == kinds.COMPLETION:
+            operation = "chat" if seen.name in _LITELLM_SPANS else "text_completion"
+        if "langsmith_kind" in found and (found["langsmith_kind"] != "chat" or operation is None):
+            operation = found["langsmith_kind"]  # it calls everything it has no operation for a chat
         if operation is None:
             if is_engine(seen) or _looks_like_a_call(found):
                 return "chat"
@@ -118,7 +129,10 @@ class Reader:
             True,
             operation,
             provider,
-            get("request_model") or get("late_request_model") or get("either_model", ""),
+            get("request_model")
+            or get("late_request_model")
+            or get("either_model")
+            or (get("response_model", "") if error_type else ""),  # nobody answered: it is the one that was asked
             get("response_model") or get("either_model", ""),
             origin.service,
             origin.service_version,
@@ -214,6 +228,20 @@ class Reader:
         return (at_ns - seen.start_ns) / 1e9
 
 
+def _logfire_tells(seen: Observed) -> bool:
+    """
+    Whether a span of Logfire's tells of a call. Of a streamed one it sends two: the first ends when the stream begins,
+    and says nothing of the answer. The second is sent as a point in time, which becomes the time it tells of.
+    """
+    found = seen.found
+    if found["logfire_kind"] == "log":
+        if seen.start_ns == seen.end_ns and "logfire_duration" in found:
+            seen.start_ns -= int(found["logfire_duration"] * 1e9)
+            found["streamed"] = True
+        return True
+    return seen.status == ERROR or not _OF_AN_ANSWER.isdisjoint(found)
+
+
 def is_engine(seen: Observed) -> bool:
     """Whether an inference engine tells of its own work."""
     return fields.FROM_ENGINE in seen.found or seen.name == _ENGINE_SPAN
@@ -253,14 +281,19 @@ def _provider(seen: Observed, origin: Origin, engine: bool) -> str:
 
 
 def _outcome(seen: Observed) -> tuple[Outcome, str]:
+    """By the name of what was raised, else by the code of the answer or of the words about it."""
     found = seen.found
     error_type = found.get("error_type", "")
+    code = seen.exception_code or found.get("failure", "")
     if not error_type:
         if seen.status != ERROR and found.get("level") != "ERROR":
             return _FINE, ""
         named = values.error_type(seen.exception_type)
-        error_type = named if isinstance(named, str) else outcomes.UNKNOWN
-    return outcomes.of_error(error_type), error_type
+        error_type = named if isinstance(named, str) else code or outcomes.UNKNOWN
+    outcome = outcomes.of_error(error_type)
+    if outcome is Outcome.ERROR:
+        outcome = outcomes.of_error(found.get("http_status") or code)
+    return outcome, error_type
 
 
 def _server(found: Found) -> tuple[str, str]:
@@ -319,6 +352,18 @@ def _from_usage(found: Found) -> None:
             if value is not None and value is not values.INVALID:
                 found.setdefault(field, value)
                 break
+    if apart := _apart(usage):
+        found["input_tokens"], found["output_tokens"] = apart
+
+
+def _apart(usage: dict[str, object]) -> tuple[int, int] | None:
+    """Input and output, where the kinds of tokens leave each other out: then they add up to the total."""
+    total = usage.get(_TOTAL)
+    counts = {name: count for name, count in usage.items() if isinstance(count, int) and name != _TOTAL}
+    if not isinstance(total, int) or not 0 < sum(counts.values()) == total <= values.MAX_TOKENS:
+        return None
+    output = sum(count for name, count in counts.items() if name.startswith("output"))
+    return (total - output, output) if 0 <= output <= total else None
 
 
 def _from_dynamo(found: Found) -> None:

@@ -34,6 +34,9 @@ _LONGEST_NOT_GIVEN: Final = max(map(len, NOT_GIVEN))
 _QUOTED: Final = re.compile(r'"(.*)"', re.DOTALL)
 _RUST: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|µs|μs|us|ms|s)")
 _RUST_SECONDS: Final = {"ns": 1e-9, "µs": 1e-6, "μs": 1e-6, "us": 1e-6, "ms": 1e-3, "s": 1.0}
+_MAX_WORDS: Final = 512
+_CODE: Final = re.compile(r"(?:error|status)(?:[ _]code)?[ :=]+([45]\d\d)\b|\A([45]\d\d)\b", re.IGNORECASE)
+_TIMED_OUT: Final = re.compile(r"timed out", re.IGNORECASE)
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _decode_json = msgspec.json.Decoder().decode
@@ -59,6 +62,11 @@ def whole_text(value: object) -> object:
 def as_sent(value: object) -> object:
     """For a value whose meaning its dialect tells later."""
     return value
+
+
+def given(value: object) -> object:
+    """That it is there: what it says is not kept."""
+    return True if value else None
 
 
 def tokens(value: object) -> object:
@@ -210,9 +218,12 @@ PROVIDERS: Final = {
 
 
 def provider(value: object) -> object:
-    """The canonical provider; AZURE and GOOGLE need `paired_provider`."""
+    """The canonical provider, in small letters as all are; AZURE and GOOGLE need `paired_provider`."""
     name = text(value)
-    return PROVIDERS.get(name.lower(), name) if isinstance(name, str) else name
+    if not isinstance(name, str):
+        return name
+    lower = name.lower()
+    return PROVIDERS.get(lower, lower)
 
 
 def paired_provider(name: str, system: str) -> str:
@@ -231,6 +242,21 @@ def error_type(value: object) -> object:
     """
     name = text(value)
     return name.rsplit(".", 1)[-1].strip("'<> ")[:128] or None if isinstance(name, str) else name
+
+
+def code_in_words(value: object) -> object:
+    """
+    The HTTP status that a client's words about a failure name, or `timeout`; nothing else of them.
+
+    >>> code_in_words("Error code: 429 - slow down"), code_in_words("Request timed out.")
+    ('429', 'timeout')
+    """
+    if not isinstance(value, str):
+        return None
+    start = value[:_MAX_WORDS]
+    if found := _CODE.search(start):
+        return found[1] or found[2]
+    return "timeout" if _TIMED_OUT.search(start) else None
 
 
 def address(url: str) -> tuple[str, str]:

@@ -43,6 +43,11 @@ ROWS = [
     pytest.param({"openinference.span.kind": "EMBEDDING"}, {"operation": "embeddings"}, id="openinference EMBEDDING"),
     pytest.param({"langfuse.observation.type": "generation"}, {"operation": "chat"}, id="langfuse.observation.type"),
     pytest.param({"langfuse.observation.type": "embedding"}, {"operation": "embeddings"}, id="langfuse embedding"),
+    pytest.param({"llm.request.type": "acompletion"}, {"operation": "chat"}, id="llm.request.type acompletion"),
+    pytest.param({"llm.request.type": "aembedding"}, {"operation": "embeddings"}, id="llm.request.type aembedding"),
+    pytest.param(
+        {"llm.request.type": "atext_completion"}, {"operation": "text_completion"}, id="llm.request.type atext"
+    ),
     pytest.param({"langsmith.span.kind": "llm"}, {"operation": "chat"}, id="langsmith.span.kind"),
     pytest.param({"mlflow.spanType": '"CHAT_MODEL"'}, {"operation": "chat"}, id="mlflow.spanType"),
     pytest.param({"langwatch.span.type": "llm"}, {"operation": "chat"}, id="langwatch.span.type"),
@@ -53,7 +58,9 @@ ROWS = [
     ),
     # provider
     *rows("provider", "openai", "openai", "gen_ai.provider.name", "gen_ai.system", "llm.provider", "llm.system",
-          "ai.model.provider"),
+          "ai.model.provider", "mlflow.llm.provider"),
+    *rows("provider", "OpenAI", "openai", "gen_ai.provider.name", "llm.provider"),
+    *rows("provider", "Ollama", "ollama", "gen_ai.system"),
     *rows("provider", "vertex_ai", "gcp.vertex_ai", "gen_ai.system"),
     *rows("provider", "az.ai.openai", "azure.ai.openai", "gen_ai.system"),
     *rows("provider", "openai.responses", "openai", "gen_ai.system"),
@@ -64,10 +71,11 @@ ROWS = [
     *rows("provider", "google", "gcp.gen_ai", "llm.provider"),
     # models
     *rows("request_model", "m", "m", "gen_ai.request.model", "llm.request.model_name", "ai.model.id",
-          "langfuse.observation.model.name", "embedding.model_name"),
+          "langfuse.observation.model.name", "embedding.model_name", "mlflow.llm.model"),
+    *rows("request_model", "m", "m", "llm.model_name", **{"error.type": "RateLimitError"}),
     *rows("request_model", '{"model": "m"}', "m", "llm.invocation_parameters", "embedding.invocation_parameters"),
     *rows("response_model", "m", "m", "gen_ai.response.model", "llm.response.model_name", "llm.model_name",
-          "ai.response.model", "langfuse.observation.model.name", "embedding.model_name"),
+          "ai.response.model", "langfuse.observation.model.name", "embedding.model_name", "mlflow.llm.model"),
     *rows("response_id", "r1", "r1", "gen_ai.response.id", "ai.response.id", "gen_ai.request.id"),
     # tokens
     *rows("input_tokens", 7, 7, "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt",
@@ -89,18 +97,29 @@ ROWS = [
           "langfuse.observation.usage_details"),
     *rows("reasoning_tokens", '{"completion_tokens_details": {"reasoning_tokens": 7}}', 7,
           "langfuse.observation.usage_details"),
+    *rows("cached_input_tokens", '{"input_tokens_details": {"cached_tokens": 7}}', 7,
+          "langfuse.observation.usage_details"),
+    *rows("cached_input_tokens", '{"input_cache_read": 7}', 7, "langfuse.observation.usage_details"),
+    *rows("cache_write_tokens", '{"input_cache_creation": 7}', 7, "langfuse.observation.usage_details"),
+    *rows("reasoning_tokens", '{"output_tokens_details": {"reasoning_tokens": 7}}', 7,
+          "langfuse.observation.usage_details"),
+    *rows("reasoning_tokens", '{"output_reasoning": 7}', 7, "langfuse.observation.usage_details"),
     *rows("input_tokens", '{"input_tokens": 7}', 7, "mlflow.chat.tokenUsage"),
     # how it went
     *rows("finish_reasons", ["stop"], ("stop",), "gen_ai.response.finish_reasons"),
     *rows("finish_reasons", '["tool_calls"]', ("tool_call",), "gen_ai.response.finish_reasons"),
     *rows("finish_reasons", "length", ("length",), "llm.finish_reason", "gen_ai.response.finish_reason",
           "llm.response.finish_reason", "ai.response.finishReason", "gen_ai.completion.0.finish_reason"),
-    *rows("finish_reasons", '"end_turn"', ("stop",), "langfuse.observation.metadata.finish_reason"),
+    *rows("finish_reasons", '"end_turn"', ("stop",), "langfuse.observation.metadata.finish_reason",
+          "anthropic.message.stop_reason"),
     *rows("streamed", True, True, "gen_ai.request.stream", "gen_ai.is_streaming", "llm.is_streaming",
           "langsmith.request.streaming"),
     *rows("streamed", '{"stream": true}', True, "llm.invocation_parameters"),
     *rows("error_type", "openai.RateLimitError", "RateLimitError", "error.type"),
     *rows("outcome", "ERROR", Outcome.ERROR, "langfuse.observation.level"),
+    *rows("error_type", "Error code: 429 - no", "429", "langfuse.observation.status_message",
+          **{"langfuse.observation.level": "ERROR"}),
+    *rows("outcome", 429, Outcome.REJECTED, "http.response.status_code", "http.status_code", **{"error.type": "Odd"}),
     # what was asked for
     *rows("max_output_tokens", 9, 9, "gen_ai.request.max_tokens", "ai.settings.maxOutputTokens",
           "ai.settings.maxTokens"),
@@ -158,6 +177,7 @@ ROWS = [
 ]  # fmt: skip
 
 ELSEWHERE = {
+    "logfire.span_type", "request_data", "duration",  # TestLogfire
     "traceloop.span.kind", "traceloop.entity.name", "ai.toolCall.name", "gen_ai.workflow.name",  # test_operations
     "event.name",  # test_logs
     "gen_ai.tool.definitions", "gen_ai.output.type",  # test_told_apart
@@ -209,6 +229,60 @@ def test_an_older_name_fills_in_where_the_canonical_value_is_no_use(otlp: Any) -
 
     assert call.input_tokens == 5
     assert otlp.invalid == {"input_tokens": 1}
+
+
+@pytest.mark.parametrize(("name", "operation"), [("litellm_request", "chat"), ("openai.completion", "text_completion")])
+def test_a_completion_is_of_a_text_unless_litellm_says_so(otlp: Any, name: str, operation: str) -> None:
+    assert otlp.call({"llm.request.type": "completion"}, name=name).operation == operation
+
+
+@pytest.mark.parametrize("kind", ["prompt", "parser", "chain", "retriever", "tool"])
+def test_what_langsmith_calls_a_chat_is_one_only_where_a_model_was_asked(otlp: Any, kind: str) -> None:
+    run = {"gen_ai.operation.name": "chat", "gen_ai.system": "langchain", "langsmith.span.kind": kind}
+
+    assert otlp.calls(otlp.span(run)) == ()
+
+
+@pytest.mark.parametrize("word", ["aimage_generation", "rerank", "arerank", "transcription"])
+def test_a_request_of_another_type_is_no_chat(otlp: Any, word: str) -> None:
+    asked = {"llm.request.type": word, "gen_ai.system": "openai", "gen_ai.request.model": "m"}
+
+    assert otlp.calls(otlp.span(asked)) == ()
+
+
+LOGFIRE = {**CHAT, "gen_ai.system": "openai", "gen_ai.request.model": "m", "request_data": '{"model":"m"}'}
+OPENED = {**LOGFIRE, "logfire.span_type": "span"}
+STREAMED = {
+    **LOGFIRE, "logfire.span_type": "log", "duration": 2.5,
+    "gen_ai.usage.input_tokens": 7, "gen_ai.usage.output_tokens": 8,
+}  # fmt: skip
+
+
+class TestLogfire:
+    """Two spans for a streamed call: one until the stream begins, one that tells afterwards how it went."""
+
+    def test_a_streamed_call_counts_once_with_what_is_told_of_it(self, otlp: Any) -> None:
+        opened = otlp.span(OPENED, trace=1, start=-2.6, end=-2.5)
+        told = otlp.span(STREAMED, trace=1, start=0.0)
+        calls = (*otlp.calls(opened), *otlp.calls(told))
+
+        assert [(c.counts, c.streamed, c.input_tokens, c.output_tokens) for c in calls] == [(True, True, 7, 8)]
+        assert calls[0].duration_seconds == pytest.approx(2.5)
+        assert otlp.ignored == {"same_call": 1}
+
+    def test_a_call_that_was_answered_at_once_counts(self, otlp: Any) -> None:
+        call = otlp.call({**OPENED, "gen_ai.usage.input_tokens": 7})
+
+        assert (call.streamed, call.duration_seconds) == (False, 1.0)
+
+    def test_a_call_that_failed_counts(self, otlp: Any) -> None:
+        assert otlp.call(OPENED, status=2).outcome is Outcome.ERROR
+
+    def test_a_framework_that_sends_through_logfire_needs_no_answer(self, otlp: Any) -> None:
+        assert otlp.call({**CHAT, "logfire.span_type": "span"}).counts
+
+    def test_a_duration_of_anybody_else_is_nobodys(self, otlp: Any) -> None:
+        assert otlp.call({**CHAT, "duration": 9.0}).duration_seconds == 1.0
 
 
 @pytest.mark.parametrize(

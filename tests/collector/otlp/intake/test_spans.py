@@ -111,8 +111,50 @@ class TestFailures:
 
         assert (call.outcome, call.error_type) == (Outcome.OK, "")
 
+    @pytest.mark.parametrize(
+        ("words", "outcome"),
+        [
+            ("Error code: 429 - {'message': 'private'}", Outcome.REJECTED),
+            ("status_code: 401, model_name: m, body: private", Outcome.CLIENT_ERROR),
+            ("API error occurred: Status 404", Outcome.CLIENT_ERROR),
+            ("RateLimited('Error code: 429 - private')Traceback", Outcome.REJECTED),
+            ("429 RESOURCE_EXHAUSTED. private", Outcome.REJECTED),
+            ("Request timed out.", Outcome.TIMEOUT),
+            ("Error code: 500", Outcome.ERROR),
+            ("private", Outcome.ERROR),
+        ],
+    )
+    def test_a_name_that_says_little_is_explained_by_the_code_in_its_words(
+        self, otlp: Any, words: str, outcome: Outcome
+    ) -> None:
+        exception = ("exception", 0.0, {"exception.type": "ServiceException", "exception.message": words})
+        call = otlp.call(CHAT, status=2, events=[exception])
+
+        assert (call.outcome, call.error_type) == (outcome, "ServiceException")
+        assert "private" not in repr(call)
+
+    def test_a_name_that_says_enough_is_believed(self, otlp: Any) -> None:
+        exception = ("exception", 0.0, {"exception.message": "Error code: 500"})
+        call = otlp.call({**CHAT, "error.type": "RateLimitError"}, status=2, events=[exception])
+
+        assert call.outcome is Outcome.REJECTED
+
 
 class TestNumbers:
+    def test_kinds_of_tokens_that_add_up_to_the_total_leave_each_other_out(self, otlp: Any) -> None:
+        usage = '{"input": 515, "input_cache_read": 512, "output": 95, "output_reasoning": 32, "total": 1154}'
+        call = otlp.call({**CHAT, "langfuse.observation.usage_details": usage})
+
+        assert (call.input_tokens, call.cached_input_tokens) == (1027, 512)
+        assert (call.output_tokens, call.reasoning_tokens) == (127, 32)
+
+    @pytest.mark.parametrize("total", [610, -5, "610", None, True])
+    def test_without_such_a_total_they_are_taken_as_sent(self, otlp: Any, total: object) -> None:
+        usage = {"input": 515, "input_cache_read": 512, "output": 95, "total": total}
+        call = otlp.call({**CHAT, "langfuse.observation.usage_details": json.dumps(usage)})
+
+        assert (call.input_tokens, call.output_tokens) == (515, 95)
+
     def test_cache_beside_the_input_is_added_to_it(self, otlp: Any) -> None:
         call = otlp.call(
             {
