@@ -1,5 +1,8 @@
 """What is too old goes, kind by kind and a bite at a time; what is open stays. And what is held is bounded."""
 
+import time
+from types import SimpleNamespace
+
 import pytest
 
 from exporters.store import RetentionConfig, audit, deeds, queries, retention, writer
@@ -62,6 +65,7 @@ def test_a_bite_is_bounded_and_what_is_removed_is_told_in_the_audit_log(place, m
 
     assert place.do(lambda c: retention.bite(c, kept, DEPLOYMENT, "findings", AT + 9 * DAY)) == 3
     monkeypatch.setattr(writer, "_RETENTION_SECONDS", 0.0)
+    monkeypatch.setattr(writer, "time", SimpleNamespace(time=lambda: AT + 9 * DAY, monotonic=time.monotonic))
     store = place.store(retention=kept)
     place.wait_until(lambda: [one.action for one in place.ask(audit.entries)] == ["retention"] * 2)
     store.close()
