@@ -9,6 +9,7 @@ import time
 import urllib.request
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,7 +23,7 @@ from watchkeeper.agent.demo.performance import ENGINE_LIBRARY
 from watchkeeper.agent.demo.promised import PROMISED
 from watchkeeper.agent.demo.stage import Ports, Stage
 from watchkeeper.agent.demo.summary import PROGRESS_HEAD
-from watchkeeper.agent.demo.watching import pause_seconds
+from watchkeeper.agent.demo.watching import GOES_ON, pause_seconds, watch
 from watchkeeper.core.errors import ConfigError
 from watchkeeper.core.testkit import PrometheusServer, free_port, require, require_library
 
@@ -30,6 +31,7 @@ ROOT = Path(__file__).parents[3]
 ALERTS = sum(len(chapter.alerts) for chapter in catalogue(DEFAULTS))
 
 
+@pytest.mark.timeout(600)
 def test_a_short_demo_shows_every_promised_metric_and_leaves_nothing_behind(tmp_path):
     require_library(ENGINE_LIBRARY, "libgomp1")
     done = subprocess.run(
@@ -38,7 +40,7 @@ def test_a_short_demo_shows_every_promised_metric_and_leaves_nothing_behind(tmp_
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=540,
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
@@ -251,6 +253,20 @@ def test_a_duration_on_the_command_line_is_refused_by_its_own_name(capsys):
 def test_a_line_comes_at_least_every_15_seconds_and_none_after_the_end(elapsed):
     assert 0 < pause_seconds(elapsed, None) <= 15
     assert pause_seconds(elapsed, elapsed + 1) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("shown_after", "looks", "said"), [(1, 1, 0), (3, 3, 1), (99, 5, 1)])
+def test_a_demo_goes_on_past_its_time_until_all_has_shown_or_that_is_over_too(
+    monkeypatch, capsys, shown_after, looks, said
+):
+    clock, fetched = iter(range(100)), []
+    monkeypatch.setattr("watchkeeper.agent.demo.watching.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr("watchkeeper.agent.demo.watching.pause_seconds", lambda *_: 0.001)
+    monkeypatch.setattr("watchkeeper.agent.demo.watching.fetch", lambda url: fetched.append(url) or "")
+
+    watch("http://page", (), 1, Event(), more_seconds=4, is_shown=lambda _: len(fetched) >= shown_after)
+
+    assert (len(fetched), capsys.readouterr().out.count(GOES_ON)) == (looks, said)
 
 
 def processes_of(folder: Path) -> list[str]:
