@@ -56,7 +56,7 @@ def span_request(number: int, **more: str | int | float | bool) -> ExportTraceSe
 
 
 def post(port: int, body: bytes, path: str = "/v1/traces", content_type: str = "application/x-protobuf") -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("POST", path, body, {"Content-Type": content_type})
     answer = connection.getresponse()
     answer.read()
