@@ -51,7 +51,7 @@ def _template(question: _Question) -> tuple[int, str, str]:
     for one in question.sets:
         command += ["--set", one]
     environment = {**os.environ, "GOGC": "off"}  # it lives for a moment: collecting garbage is a quarter of its work
-    done = subprocess.run(command, input=question.given, capture_output=True, text=True, timeout=60, env=environment)
+    done = subprocess.run(command, input=question.given, capture_output=True, text=True, timeout=240, env=environment)
     return done.returncode, done.stdout, done.stderr
 
 

@@ -19,7 +19,7 @@ def notes(helm4: str) -> Any:
     def notes(*sets: str, given: dict[str, Any] | None = None) -> str:
         command = [helm4, "install", "wk", str(CHART), "--namespace", "obs", "--dry-run=client", "--values", "-"]
         command += [f"--set={each}" for each in sets]
-        done = subprocess.run(command, input=json.dumps(given or {}), capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, input=json.dumps(given or {}), capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, done.stderr
         return done.stdout.partition("NOTES:\n")[2]
 

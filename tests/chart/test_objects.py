@@ -361,7 +361,7 @@ def test_a_label_or_annotation_of_the_values_takes_the_place_of_the_chart_s(helm
         "metrics": {"scrapeAnnotations": True},
     }
     command = [helm4, "template", "wk", str(CHART), "--show-only=templates/gateway-statefulset.yaml", "--values=-"]
-    done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, timeout=240, check=True)
 
     pod = done.stdout.partition("  template:")[2].partition("    spec:")[0]
     keys = [line.strip().partition(": ")[0] for line in pod.splitlines()]
@@ -418,7 +418,7 @@ def test_a_certificate_of_a_public_authority_needs_none_in_the_secret(render: An
 
 def test_a_release_fits_into_the_secret_that_helm_keeps_it_in(render: Any, helm4: str, tmp_path: Path) -> None:
     """A mebibyte is all that Kubernetes lets a Secret have; chart and manifests are in it, compressed, as base64."""
-    subprocess.run([helm4, "package", str(CHART), "-d", str(tmp_path)], check=True, capture_output=True, timeout=60)
+    subprocess.run([helm4, "package", str(CHART), "-d", str(tmp_path)], check=True, capture_output=True, timeout=240)
     [package] = tmp_path.glob("*.tgz")
     with tarfile.open(package) as opened:
         chart = [base64.b64encode(file.read()).decode() for name in opened if (file := opened.extractfile(name))]

@@ -134,7 +134,7 @@ def template(
 ) -> list[Manifest]:
     given = json.dumps({"watchkeeper-sidecar": sidecar or {}, **values})
     command = [helm, "template", "m", str(chart), "--kube-version", kube, "--values", "-"]
-    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     return [each for each in yaml.load_all(done.stdout, Loader=yaml.CSafeLoader) if each]
 
@@ -151,7 +151,7 @@ def kustomize(tmp_path_factory: pytest.TempPathFactory, kubectl: str) -> Any:
         shutil.copy(COMPONENT / "sidecar.yaml", folder / "all/sidecar.yaml")
         asked = {"resources": ["all.yaml"], "components": list(components), **more}
         (folder / "all/kustomization.yaml").write_text(yaml.safe_dump(asked), encoding="utf-8")
-        done = subprocess.run([kubectl, "kustomize", folder / "all"], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([kubectl, "kustomize", folder / "all"], capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, done.stderr
         made = [each for each in yaml.load_all(done.stdout, Loader=yaml.CSafeLoader) if each]
         return {each["metadata"]["name"]: each for each in made}
@@ -391,7 +391,7 @@ def test_what_would_show_in_the_models_pods_alone_is_refused_with_a_sentence(
 ) -> None:
     given = json.dumps({"watchkeeper-sidecar": sidecar})
     command = [request.getfixturevalue(helm), "template", "m", str(charts / "vllm"), "--values", "-"]
-    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=240)
 
     assert done.returncode != 0
     assert [line for line in done.stderr.splitlines() if line.startswith(says)], done.stderr

@@ -247,7 +247,7 @@ def test_objects_of_the_prometheus_operator_are_made_where_the_cluster_knows_the
 @pytest.mark.parametrize("helm", ["helm3", "helm4"])
 def test_helm_lint_finds_nothing(helm: str, request: pytest.FixtureRequest) -> None:
     command = [request.getfixturevalue(helm), "lint", "--strict", "--quiet", str(CHART)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
 
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -267,7 +267,7 @@ def test_the_largest_release_fits_into_the_secret_that_helm_keeps_it_in(helm4: s
         ",".join(everything),
     ]
     command += ["--values", str(CHART / "presets" / "production.yaml")]
-    done = subprocess.run(command, capture_output=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, timeout=240)
 
     assert done.returncode == 0, done.stderr
     assert len(base64.b64encode(gzip.compress(done.stdout))) < 768 * 1024
