@@ -90,7 +90,7 @@ TABLE: Final[tuple[Rows, ...]] = (
     _rows("api_base", "gen_ai.openai.api_base", label_like=True),
     # tokens
     _tokens("input_tokens", "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt",
-            "ai.usage.inputTokens", "ai.usage.promptTokens"),
+            "ai.usage.inputTokens", "ai.usage.promptTokens", "ai.usage.tokens"),
     _tokens("output_tokens", "gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens",
             "llm.token_count.completion", "ai.usage.outputTokens", "ai.usage.completionTokens"),
     _tokens("cached_input_tokens", "gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens",
@@ -124,7 +124,8 @@ TABLE: Final[tuple[Rows, ...]] = (
     _rows("parameters", "llm.invocation_parameters", "embedding.invocation_parameters",
           "langfuse.observation.model.parameters", parse=values.json_object, mark=INDIRECT),
     # time to first token: every dialect measures it its own way
-    _rows("first_token", "gen_ai.response.time_to_first_chunk", parse=values.seconds),
+    _rows("first_token", "gen_ai.response.time_to_first_chunk", "gen_ai.client.operation.time_to_first_chunk",
+          parse=values.seconds),
     _rows("first_token", "ai.response.msToFirstChunk", "ai.stream.msToFirstChunk", "time_to_first_token_ms",
           parse=values.milliseconds),
     _rows("first_token_if_streamed", "gen_ai.server.time_to_first_token", parse=values.seconds),

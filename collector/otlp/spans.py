@@ -1,5 +1,6 @@
 """One observed span (or log record with a span's attributes) to the one canonical record of what happened."""
 
+import re
 from collections import Counter
 from typing import Final
 
@@ -20,6 +21,8 @@ _LITELLM_SPANS: Final = frozenset(("litellm_request", "raw_gen_ai_request"))
 _REASON_OUTCOMES: Final = {"abort": Outcome.CANCELLED, "error": Outcome.ERROR}
 
 _OF_AN_ANSWER: Final = frozenset(("input_tokens", "output_tokens", "response_id", "finish_reasons", "output_messages"))
+_PRIVATE: Final = re.compile(r"\w+\._\w+")
+"""a span named after a private method: a step of a call (LlamaIndex prepares some so), never one"""
 _TOTAL: Final = "total"
 """in Langfuse's usage, of all other counts in it"""
 
@@ -62,6 +65,8 @@ class Reader:
             return kinds.NONE
         if operation == "chat" and COMPLETION_STYLE in found:
             return "text_completion"
+        if "._" in seen.name and operation in kinds.INFERENCE and _PRIVATE.fullmatch(seen.name):
+            return kinds.OUTER
         return str(operation)
 
     def sample(self, seen: Observed, operation: str, origin: Origin, now: float) -> Sample | None:

@@ -79,7 +79,7 @@ ROWS = [
     *rows("response_id", "r1", "r1", "gen_ai.response.id", "ai.response.id", "gen_ai.request.id"),
     # tokens
     *rows("input_tokens", 7, 7, "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt",
-          "ai.usage.inputTokens", "ai.usage.promptTokens"),
+          "ai.usage.inputTokens", "ai.usage.promptTokens", "ai.usage.tokens"),
     *rows("output_tokens", 7, 7, "gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens",
           "llm.token_count.completion", "ai.usage.outputTokens", "ai.usage.completionTokens"),
     *rows("cached_input_tokens", 7, 7, "gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens",
@@ -128,7 +128,7 @@ ROWS = [
     *rows("temperature", 0.5, 0.5, "gen_ai.request.temperature", "ai.settings.temperature"),
     *rows("temperature", '{"temperature": 0.5}', 0.5, "llm.invocation_parameters"),
     # time to first token
-    *rows("first", 0.25, 0.25, "gen_ai.response.time_to_first_chunk"),
+    *rows("first", 0.25, 0.25, "gen_ai.response.time_to_first_chunk", "gen_ai.client.operation.time_to_first_chunk"),
     *rows("first", 250.0, 0.25, "ai.response.msToFirstChunk", "ai.stream.msToFirstChunk", "time_to_first_token_ms"),
     *rows("first", 0.25, 0.25, "gen_ai.server.time_to_first_token", **{"gen_ai.request.stream": True}),
     *rows("first", '"2027-01-15T07:59:59.250Z"', 0.25, "langfuse.observation.completion_start_time"),
@@ -241,6 +241,11 @@ def test_what_langsmith_calls_a_chat_is_one_only_where_a_model_was_asked(otlp: A
     run = {"gen_ai.operation.name": "chat", "gen_ai.system": "langchain", "langsmith.span.kind": kind}
 
     assert otlp.calls(otlp.span(run)) == ()
+
+
+@pytest.mark.parametrize(("method", "counted"), [("_prepare_chat", 0), ("chat", 1)])
+def test_a_private_method_of_a_model_is_no_call(otlp: Any, method: str, counted: int) -> None:
+    assert len(otlp.calls(otlp.span({"openinference.span.kind": "LLM"}, name=f"OpenAI.{method}"))) == counted
 
 
 @pytest.mark.parametrize("word", ["aimage_generation", "rerank", "arerank", "transcription"])
