@@ -59,8 +59,8 @@ class Watched(msgspec.Struct, frozen=True):
     otlp_urls: dict[str, str]
 
     def page(self, wanted_calls: int, service: str) -> Page:
-        """/metrics once it counts so many calls of the service, or as it is after 20 s."""
-        deadline = time.monotonic() + 20
+        """/metrics once it counts so many calls of the service, or as it is after a minute."""
+        deadline = time.monotonic() + 60
         while True:
             page = Page(fetch(self.metrics_url) or "")
             if page.total(requests.REQUESTS, service_name=service) >= wanted_calls or time.monotonic() > deadline:
@@ -81,8 +81,8 @@ def watched(tmp_path_factory):
         running.callback(server.end, 10)
         agent = Child("watchkeeper", ["watchkeeper", "run", "--config", str(config)], folder, os.environ)
         running.callback(agent.end, 20)
-        server.wait_for(lambda: fetch(f"http://127.0.0.1:{engine_port}/health") is not None, 60, Event())
-        agent.wait_for(lambda: fetch(f"http://127.0.0.1:{web}/readyz") is not None, 60, Event())
+        server.wait_for(lambda: fetch(f"http://127.0.0.1:{engine_port}/health") is not None, 120, Event())
+        agent.wait_for(lambda: fetch(f"http://127.0.0.1:{web}/readyz") is not None, 120, Event())
         yield Watched(
             engine_url=f"http://127.0.0.1:{engine_port}/v1",
             metrics_url=f"http://127.0.0.1:{web}/metrics",
@@ -111,7 +111,7 @@ def test_a_plain_a_streamed_and_a_refused_call_are_measured(watched, instrumenta
         },
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=200,
     )
     assert done.returncode == 0, done.stderr
     page = watched.page(3, service)
