@@ -50,7 +50,7 @@ def ask(words):
     got.append(words)
 threads = [threading.Thread(target=ask, args=(words,)) for words in asked * 2]
 for one in threads: one.start()
-for one in threads: one.join(60)
+for one in threads: one.join(250)
 import aiohttp, aiohttp.client
 print(len(got), aiohttp.ClientSession is aiohttp.client.ClientSession, set(aiohttp.__all__) <= set(dir(aiohttp)))
 """
@@ -71,7 +71,7 @@ for _ in range(40):
         got.append(sys.modules["aiohttp"])
     threads = [threading.Thread(target=take) for _ in range(8)]
     for one in threads: one.start()
-    for one in threads: one.join(60)
+    for one in threads: one.join(250)
     taken.append((len(got), len({id(one) for one in got})))
 print(len(taken), *set(taken))
 """

@@ -127,7 +127,8 @@ class TapUnderTest:
     """One tap on a free port; gathers what it reads."""
 
     def __init__(self, upstream: str, **settings: Any) -> None:
-        config = {"host": "127.0.0.1", "port": 0, "drain_seconds": 0, **settings}
+        usual: dict[str, Any] = {"host": "127.0.0.1", "port": 0, "drain_seconds": 0, "connect_timeout_seconds": 60.0}
+        config = usual | settings
         self.ledger = Ledger()
         self.source = TapSource((TapTarget(upstream=upstream, **config),), self.ledger)
         self.port = self.source.ports[0]

@@ -38,7 +38,7 @@ class Engine:
             stderr=subprocess.DEVNULL,
             env={**os.environ, "OMP_WAIT_POLICY": "passive"},
         )
-        end = time.monotonic() + 60
+        end = time.monotonic() + 200
         while self.page("/health") is None:
             if time.monotonic() > end or self.process.poll() is not None:
                 self.stop()
