@@ -10,7 +10,7 @@ from itertools import chain, islice, takewhile
 from typing import Final
 
 from collector.otlp.links import Links
-from collector.otlp.one_call import SLACK_SECONDS, Call, Lone, Tellers, call_of, told_by
+from collector.otlp.one_call import ALONE, SLACK_SECONDS, Call, Lone, Tellers, call_of, told_by
 from collector.otlp.one_trace import SLICE, Span, Trace, grown, length, one_more
 from collector.otlp.senders import Sender
 from watchkeeper.core.records import Completion, Vantage
@@ -212,7 +212,9 @@ class Calls:
                     span.parent_id = parent_id
                     trace.cover(parent_id, span.call, links)
                 return span.call, False, _again(span, span.call, seen, start, signal)
-            call = call or trace.call_of(seen, parent_id, start, links, teller) or self._elsewhere(seen, start, teller)
+            call = call or trace.call_of(seen, parent_id, start, links, teller)
+            if call is None and len(trace.tellers) <= ALONE:
+                call = self._elsewhere(seen, start, teller)
             new = call is None
             if call is None:
                 call = call_of(seen, parent_id, start, signal, now, teller)
@@ -222,7 +224,8 @@ class Calls:
                 span.call = call
                 span.signals |= signal
             trace.cover(parent_id, call, links)
-            trace.tellers = told_by(trace.tellers, teller)
+            if teller != trace.tellers and not set(teller) <= set(trace.tellers):
+                trace.tellers = told_by(trace.tellers, teller)
             if seen.vantage is _ENGINE:
                 trace.has_engines = True
             else:

@@ -17,6 +17,8 @@ _CLIENT: Final = Vantage.CLIENT
 
 Tellers = tuple[str, ...]
 """a service, and the instrumentations in it that told of a call; nothing = not known"""
+ALONE: Final = 2
+"""so long are those with one instrumentation: where there are more, they know each other's traces"""
 
 
 class Lone(msgspec.Struct, gc=False, eq=False):
@@ -75,27 +77,26 @@ class Call(Lone, gc=False, eq=False):
         two was made within the other, and model and input are the same. None tells of a call twice.
         """
         seconds = seen.duration_seconds
+        same_answer = bool(self.response_id) and self.response_id == seen.response_id
+        if not same_answer and self.input_tokens and seen.input_tokens and self.input_tokens != seen.input_tokens:
+            return False
         if not self.client or not self.start or self.seconds is None or seconds is None:
             return False
         if not set(teller[1:]).isdisjoint(self.tellers[1:]):
             return False
-        later, end, own_end = start - self.start, start + seconds, self.end
-        if not (
-            (later >= -TWIN_SLACK_SECONDS and end <= own_end + TWIN_SLACK_SECONDS)
-            or (later <= TWIN_SLACK_SECONDS and end >= own_end - TWIN_SLACK_SECONDS)
-        ):
-            return False
-        if self.response_id and self.response_id == seen.response_id:
-            return True
-        if self.input_tokens and seen.input_tokens and self.input_tokens != seen.input_tokens:
-            return False
-        return not _names(self.request_model, self.response_model).isdisjoint(
-            _names(seen.request_model, seen.response_model)
-        )
+        later, sooner = start - self.start, self.end - (start + seconds)
+        within = later >= -TWIN_SLACK_SECONDS and sooner >= -TWIN_SLACK_SECONDS
+        around = later <= TWIN_SLACK_SECONDS and sooner <= TWIN_SLACK_SECONDS
+        return (within or around) and (same_answer or self._has_model_of(seen))
+
+    def _has_model_of(self, seen: Completion) -> bool:
+        own = _names(self.request_model, self.response_model)
+        return not own.isdisjoint(_names(seen.request_model, seen.response_model))
 
     def join(self, seen: Completion, start: float, teller: Tellers = ()) -> None:
         """Another observer of the same call."""
-        self.tellers = told_by(self.tellers, teller)
+        if teller != self.tellers:
+            self.tellers = told_by(self.tellers, teller)
         if seen.vantage is _CLIENT:
             self.client = True
         else:

@@ -11,6 +11,8 @@ from watchkeeper.core.records import Completion, Vantage
 
 MAX_CANDIDATES: Final = 1024
 """the newest spans of a trace, among which a call that belongs to another by its time is looked for"""
+MAX_TWINS: Final = 128
+"""the same for two instrumentations of one program, whose spans come close together"""
 SLICE: Final = 16
 """where room must be made, one part in so many is forgotten at a time"""
 _MAX_DEPTH: Final = 64
@@ -63,7 +65,7 @@ class Trace(msgspec.Struct, gc=False, eq=False):
         partner = None
         if above is None:  # else it has another call below it
             partner = self._partner(start, start + (seen.duration_seconds or 0.0), seen.vantage is Vantage.ENGINE)
-        return partner or self._twin(seen, start, teller)
+        return partner or (self._twin(seen, start, teller) if teller != self.tellers else None)
 
     def _call_above(self, span_id: bytes, links: Parents) -> tuple[bytes, Call | None]:
         """The nearest span above that is a model call."""
@@ -87,7 +89,7 @@ class Trace(msgspec.Struct, gc=False, eq=False):
         if not (self.has_clients if engine else self.has_engines):
             return None
         found = None
-        for call in self._newest():
+        for call in self._newest(MAX_CANDIDATES):
             if engine:
                 fits = call.client and not call.engine and call.holds(start, end)
             else:
@@ -106,16 +108,16 @@ class Trace(msgspec.Struct, gc=False, eq=False):
         if seen.vantage is Vantage.ENGINE or not teller or set(self.tellers[1:]) <= set(teller[1:]):
             return None
         found = None
-        for call in self._newest():
+        for call in self._newest(MAX_TWINS):
             if call.is_twin(seen, start, teller):
                 if call.response_id and call.response_id == seen.response_id:
                     return call
                 found = found or call
         return found
 
-    def _newest(self) -> Iterable[Call]:
-        """The calls of the newest spans, each once."""
-        newest = islice(reversed(self.spans.values()), MAX_CANDIDATES)
+    def _newest(self, spans: int) -> Iterable[Call]:
+        """The calls of so many of the newest spans, each once."""
+        newest = islice(reversed(self.spans.values()), spans)
         return dict.fromkeys(span.call for span in newest if span.call is not None)
 
 
