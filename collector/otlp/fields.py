@@ -114,7 +114,8 @@ TABLE: Final[tuple[Rows, ...]] = (
     _rows("http_status", "http.response.status_code", "http.status_code", label_like=True),
     _rows("failure", "langfuse.observation.status_message", parse=values.code_in_words),
     _rows("logfire_kind", "logfire.span_type", label_like=True),
-    _rows("logfire_request", "request_data", parse=values.given),
+    _rows("logfire_request", "request_data", parse=values.json_object, mark=INDIRECT),
+    _rows("logfire_answer", "response_data", parse=values.json_object, mark=INDIRECT),
     _rows("logfire_duration", "duration", parse=values.seconds),
     _rows("level", "langfuse.observation.level", label_like=True),
     # what was asked for

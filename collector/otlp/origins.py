@@ -38,7 +38,7 @@ _CLIENTS: Final = {
     "mistralai": "mistral_ai", "bedrock": "aws.bedrock", "vertexai": "gcp.vertex_ai", "google_genai": "gcp.gen_ai",
 }  # fmt: skip
 """last part of an instrumentation's name to the provider whose client it watches"""
-CLIENT_SCOPES: Final = ("opentelemetry.instrumentation.", "openlit.", "openinference.instrumentation.")
+CLIENT_SCOPES: Final = ("opentelemetry.instrumentation.", "openlit.", "openinference.instrumentation.", "logfire.")
 
 
 class Origin(NamedTuple):

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from typing import Final
 
-from collector.otlp import fields, kinds, outcomes, text, values
+from collector.otlp import fields, kinds, logfire, outcomes, text, values
 from collector.otlp.attributes import COMPLETION_STYLE, TENANT, Found
 from collector.otlp.observed import ERROR, OK, Observed
 from collector.otlp.origins import Origin
@@ -20,7 +20,6 @@ _ENGINE_SPAN: Final = "llm_request"
 _LITELLM_SPANS: Final = frozenset(("litellm_request", "raw_gen_ai_request"))
 _REASON_OUTCOMES: Final = {"abort": Outcome.CANCELLED, "error": Outcome.ERROR}
 
-_OF_AN_ANSWER: Final = frozenset(("input_tokens", "output_tokens", "response_id", "finish_reasons", "output_messages"))
 _PRIVATE: Final = re.compile(r"\w+\._\w+")
 """a span named after a private method: a step of a call (LlamaIndex prepares some so), never one"""
 _TOTAL: Final = "total"
@@ -49,7 +48,7 @@ class Reader:
     def operation(self, seen: Observed) -> str:
         """What the span stands for; "" = nothing of GenAI, `kinds.OUTER` = a repetition of an inner span."""
         found = seen.found
-        if "logfire_request" in found and "logfire_kind" in found and not _logfire_tells(seen):
+        if "logfire_request" in found and "logfire_kind" in found and not logfire.tells(seen):
             return kinds.OUTER
         vercel = found.get("vercel_operation")
         if vercel == kinds.OUTER:
@@ -62,6 +61,8 @@ class Reader:
         if operation is None:
             if is_engine(seen) or _looks_like_a_call(found):
                 return "chat"
+            if "logfire_request" in found and "logfire_kind" in found:
+                return logfire.operation(seen.name)
             return kinds.NONE
         if operation == "chat" and COMPLETION_STYLE in found:
             return "text_completion"
@@ -233,20 +234,6 @@ class Reader:
         return (at_ns - seen.start_ns) / 1e9
 
 
-def _logfire_tells(seen: Observed) -> bool:
-    """
-    Whether a span of Logfire's tells of a call. Of a streamed one it sends two: the first ends when the stream begins,
-    and says nothing of the answer. The second is sent as a point in time, which becomes the time it tells of.
-    """
-    found = seen.found
-    if found["logfire_kind"] == "log":
-        if seen.start_ns == seen.end_ns and "logfire_duration" in found:
-            seen.start_ns -= int(found["logfire_duration"] * 1e9)
-            found["streamed"] = True
-        return True
-    return seen.status == ERROR or not _OF_AN_ANSWER.isdisjoint(found)
-
-
 def is_engine(seen: Observed) -> bool:
     """Whether an inference engine tells of its own work."""
     return fields.FROM_ENGINE in seen.found or seen.name == _ENGINE_SPAN
@@ -332,6 +319,11 @@ def labels_of(seen: Observed, operation: str, origin: Origin) -> dict[str, str]:
 
 def _spread(found: Found) -> None:
     """Fields that stand inside other fields."""
+    if "logfire_request" in found:
+        found.setdefault("parameters", found["logfire_request"])
+        usage = found.get("logfire_answer", {}).get("usage")
+        if isinstance(usage, dict):
+            found.setdefault("usage", usage)
     if "parameters" in found:
         _from_parameters(found)
     if "usage" in found:

@@ -64,11 +64,6 @@ def as_sent(value: object) -> object:
     return value
 
 
-def given(value: object) -> object:
-    """That it is there: what it says is not kept."""
-    return True if value else None
-
-
 def tokens(value: object) -> object:
     """A count from 0 to a billion."""
     if isinstance(value, int) and not isinstance(value, bool):

@@ -177,7 +177,7 @@ ROWS = [
 ]  # fmt: skip
 
 ELSEWHERE = {
-    "logfire.span_type", "request_data", "duration",  # TestLogfire
+    "logfire.span_type", "request_data", "response_data", "duration",  # TestLogfire
     "traceloop.span.kind", "traceloop.entity.name", "ai.toolCall.name", "gen_ai.workflow.name",  # test_operations
     "event.name",  # test_logs
     "gen_ai.tool.definitions", "gen_ai.output.type",  # test_told_apart
@@ -279,6 +279,27 @@ class TestLogfire:
         call = otlp.call({**OPENED, "gen_ai.usage.input_tokens": 7})
 
         assert (call.streamed, call.duration_seconds) == (False, 1.0)
+
+    @pytest.mark.parametrize(
+        ("name", "operations"),
+        [("Message with 'm'", ["chat"]), ("Embedding Creation with 'm'", ["embeddings"]), ("my own span", [])],
+    )
+    def test_an_older_span_tells_all_by_its_name_and_its_data(
+        self, otlp: Any, name: str, operations: list[str]
+    ) -> None:
+        told = {
+            "logfire.span_type": "span", "request_data": '{"model": "m", "max_tokens": 9}',
+            "response_data": '{"usage": {"input_tokens": 7, "output_tokens": 8}}',
+        }  # fmt: skip
+        calls = otlp.calls(otlp.span(told, name=name), scope="logfire.anthropic")
+
+        assert [call.operation for call in calls] == operations
+        for call in calls:
+            assert (call.provider, call.request_model, call.max_output_tokens) == ("anthropic", "m", 9)
+            assert (call.input_tokens, call.output_tokens) == (7, 8)
+
+    def test_an_answer_in_its_own_words_is_one(self, otlp: Any) -> None:
+        assert otlp.call({**OPENED, "response_data": '{"message":{}}'}).counts
 
     def test_a_call_that_failed_counts(self, otlp: Any) -> None:
         assert otlp.call(OPENED, status=2).outcome is Outcome.ERROR
