@@ -26,11 +26,11 @@ from watchkeeper.core.testkit import RunningWatchkeeper
 
 Put = Callable[[str], str]
 NAMES = {
-    "gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_system", "llm_provider", "llm_system",
-    "ai_model_provider", "gen_ai_request_model", "llm_request_model_name", "ai_model_id", "gen_ai_response_model",
-    "llm_response_model_name", "llm_model_name", "ai_response_model", "langfuse_observation_model_name",
-    "embedding_model_name", "server_address", "error_type", "gen_ai_agent_name", "agent_name", "gen_ai_tool_name",
-    "tool_name", "ai_toolcall_name", "model", "gen_ai_workflow_name", "traceloop_entity_name",
+    "gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_system", "llm_provider", "llm_system", "ai_model_provider",
+    "gen_ai_request_model", "llm_request_model_name", "ai_model_id", "gen_ai_response_model", "llm_response_model_name",
+    "llm_model_name", "ai_response_model", "langfuse_observation_model_name", "embedding_model_name",
+    "mlflow_llm_model", "mlflow_llm_provider", "server_address", "error_type", "gen_ai_agent_name", "agent_name",
+    "gen_ai_tool_name", "tool_name", "ai_toolcall_name", "model", "gen_ai_workflow_name", "traceloop_entity_name",
     "gen_ai_evaluation_name", "gen_ai_evaluation_score_label", "logfire_feedback_name", "logfire_feedback_value",
     "gen_ai_openai_api_base", "engine_model", "tap_model", "kafka_model",
 }  # fmt: skip
