@@ -1,7 +1,8 @@
 """
 Events on their way to the database: on disk before anything else is tried, in order, until the database has them.
 
-A line of JSON each. What a process left behind is taken up by the next one; the ids of events make sure that what had
+A line each, a checksum and JSON: who is killed while room is made in the file leaves a line there that begins as one
+and ends as another. What a process left behind is taken up by the next one; the ids of events make sure that what had
 reached the database already counts once. Without a folder, and while its disk is full, they wait in memory, bounded.
 """
 
@@ -14,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import Final
+from zlib import crc32
 
 import msgspec
 
@@ -24,6 +26,7 @@ _MOST_FILES: Final = 64
 _MOST_HELD: Final = 2_000
 _MOST_LINE_BYTES: Final = 1 << 18
 _READ_BYTES: Final = 1 << 20
+_SUM_BYTES: Final = len("01234567 ")
 _NO_FILE: Final = -1
 
 
@@ -89,7 +92,7 @@ class Spool:
     def _put(self, events: Sequence[Event]) -> None:
         for event in events:
             try:
-                line = ENCODER.encode(event) + b"\n"
+                line = _line_of(event)
             except (msgspec.MsgspecError, ValueError, TypeError, OverflowError):
                 line = b""
             if 0 < len(line) <= _MOST_LINE_BYTES:
@@ -102,7 +105,7 @@ class Spool:
             self.dropped += 1
 
     def _peek(self, most: int) -> list[Event]:
-        found = [DECODER.decode(line) for line in islice(self._lines(), most)]
+        found = [DECODER.decode(line[_SUM_BYTES:]) for line in islice(self._lines(), most)]
         if not found and self._in_file:  # somebody emptied the file
             self.dropped += self._in_file
             self._clear()
@@ -164,6 +167,7 @@ class Spool:
             return
         try:
             _write(self._file, os.pread(self._file, left, self._done), 0)
+            os.fdatasync(self._file)  # what is cut off below is the only copy on disk until then
         except OSError as error:
             self.problem = f"findings cannot be kept on disk: {error.strerror}"
             return
@@ -230,9 +234,18 @@ def _write(file: int, data: bytes, place: int) -> None:
         data, place = data[written:], place + written
 
 
+def _line_of(event: Event) -> bytes:
+    """:raises ValueError, TypeError, OverflowError, MsgspecError: it cannot be told in JSON"""
+    said = ENCODER.encode(event)
+    return b"%08x %b\n" % (crc32(said), said)
+
+
 def _is_event(line: bytes) -> bool:
+    said = line[_SUM_BYTES:].removesuffix(b"\n")
+    if line != b"%08x %b\n" % (crc32(said), said):
+        return False
     try:
-        DECODER.decode(line)
+        DECODER.decode(said)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return False
-    return line.endswith(b"\n")
+    return True

@@ -15,8 +15,9 @@ from watchkeeper.core.records import Finding, Severity
 MOST = 1 << 20
 
 
-def told(number: int, size: int = 10) -> FindingTold:
-    found = Finding(at=1.0, since=1.0, severity=Severity.INFO, subject="s", summary="x" * size, name="lag")
+def told(number: int, size: int = 10, summary: str = "") -> FindingTold:
+    said = summary or "x" * size
+    found = Finding(at=1.0, since=1.0, severity=Severity.INFO, subject="s", summary=said, name="lag")
     return FindingTold(f"w-{number}", found)
 
 
@@ -156,6 +157,55 @@ def test_the_file_does_not_grow_while_the_database_takes_what_comes(tmp_path, nu
 
     assert spool.dropped == 0
     assert drained(spool) == list(range(400 - number, 400))
+    spool.close()
+
+
+class Killed(BaseException):
+    """In the middle of writing: a page may be there and the next not."""
+
+
+@settings(deadline=None, max_examples=100)
+@given(cut=st.integers(0, 3_000))
+def test_who_is_killed_while_it_makes_room_leaves_all_that_waits_and_nothing_that_nobody_told(tmp_path_factory, cut):
+    folder = tmp_path_factory.mktemp("spool")
+    events = [told(number, summary=f"step {number}") for number in range(10, 41)]
+    first = Spool(folder, MOST)
+    first.put(events[:-1])
+    first.done(20)
+
+    def killed(file: int, data: bytes, place: int) -> None:
+        os.pwrite(file, data[:cut], place)
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "_write", killed)
+        with pytest.raises(Killed):
+            first.put(events[-1:])
+    first.close()
+
+    second = Spool(folder, MOST)
+    found = second.peek(10_000)
+    second.close()
+
+    assert [one for one in found if one not in events] == []
+    order = list(dict.fromkeys(one.id for one in found))
+    assert [one for one in order if one >= "w-30"] == [f"w-{number}" for number in range(30, 40)]
+
+
+def test_what_waits_is_on_disk_at_its_new_place_before_its_old_one_is_cut_off(tmp_path, monkeypatch):
+    spool = Spool(tmp_path, MOST)
+    spool.put([told(number) for number in range(10)])
+    spool.done(7)
+    write, sync, cut = module._write, os.fdatasync, os.ftruncate
+    happened = []
+    monkeypatch.setattr(module, "_write", lambda *given: (happened.append("write"), write(*given)))
+    monkeypatch.setattr(os, "fdatasync", lambda file: (happened.append("sync"), sync(file)))
+    monkeypatch.setattr(os, "ftruncate", lambda *given: (happened.append("cut"), cut(*given)))
+
+    spool.put([told(10)])
+
+    assert happened == ["write", "sync", "cut", "write", "sync"]
+    assert drained(spool) == [7, 8, 9, 10]
     spool.close()
 
 
