@@ -52,16 +52,12 @@ class PostgresServer:
         """URL of a new, empty database."""
         name = f"test_{secrets.token_hex(4)}"
         # template1 cannot be copied while anybody is in it, autovacuum too
-        address = ("-h", "127.0.0.1", "-p", str(self._port), "-U", "watchkeeper")
-        self._run("psql", *address, "-d", "postgres", "-qc", f"CREATE DATABASE {name} TEMPLATE template0")
+        self._tell("127.0.0.1", f"CREATE DATABASE {name} TEMPLATE template0")
         return f"postgresql://watchkeeper@127.0.0.1:{self._port}/{name}"
 
     def ask_for(self, password: str) -> None:
         """Who connects over TCP needs it from now on, and no other. At the first time it is started anew for that."""
-        self._run(
-            "psql", "-h", str(self._folder), "-p", str(self._port), "-U", "watchkeeper", "-d", "postgres",
-            "-qc", f"ALTER USER watchkeeper PASSWORD '{password}'",
-        )  # fmt: skip
+        self._tell(str(self._folder), f"ALTER USER watchkeeper PASSWORD '{password}'")
         file, rules = self._data / "pg_hba.conf", "local all all trust\nhost all all all scram-sha-256\n"
         if file.read_text() != rules:
             self.stop()
@@ -76,6 +72,20 @@ class PostgresServer:
     def stop(self) -> None:
         """At once, as a crash is: what was not committed is gone."""
         self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "-w", "stop")
+
+    def _tell(self, host: str, statement: str) -> None:
+        """Not by `psql`: it has died of a segmentation fault here."""
+        import psycopg  # of the extra `postgres`
+
+        with psycopg.connect(
+            host=host,
+            port=self._port,
+            user="watchkeeper",
+            dbname="postgres",
+            autocommit=True,
+            connect_timeout=_TIMEOUT_SECONDS,
+        ) as connection:
+            connection.execute(statement.encode())
 
     def _run(self, program: str, *arguments: str) -> None:
         subprocess.run(  # noqa: S603 - PostgreSQL's own programs
