@@ -285,7 +285,9 @@ def test_while_the_wait_for_events_hangs_the_devices_are_read(hasty, nvml, caplo
     hasty.until(lambda: up(hasty) == {"0": 1, "1": 1})
     nvml.say({"hang.nvmlEventSetWait_v2": 1})
     hasty.read(ticks=4)
+    nvml.say({"dev.temperature": 63})
 
+    hasty.until(lambda: hasty.value(devices.TEMPERATURE, hw_name="0", hw_sensor_location="chip") == 63)
     hasty.until(lambda: up(hasty) == {"0": 1, "1": 1})
 
 
